@@ -1,1 +1,5 @@
-fn main(){}
+//! The program: parse arguments, run; nothing else.
+
+fn main() -> std::process::ExitCode {
+    django_operator::cli::main()
+}

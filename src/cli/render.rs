@@ -1,0 +1,81 @@
+//! `render`: what would run, before anything does.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
+use crate::helper;
+use crate::task::job::{self, Order};
+use crate::task::template::Source;
+use crate::task::{Task, key};
+
+/// The arguments of `render`.
+#[derive(Args)]
+pub struct Render {
+    /// File with the task's manifest (one document).
+    #[arg(short, long)]
+    filename: PathBuf,
+    /// File with the target's manifest: a Deployment or PodTemplate (one document).
+    #[arg(short, long)]
+    target: PathBuf,
+}
+
+impl Render {
+    /// Prints the Job as YAML.
+    pub fn run(self) -> Result<(), String> {
+        let read = |path: &PathBuf| -> Result<Value, String> {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+        };
+        let job = render(&read(&self.filename)?, &read(&self.target)?)?;
+        print!("{}", serde_saphyr::to_string(&job).map_err(|e| e.to_string())?);
+        Ok(())
+    }
+}
+
+/// The Job of the first run of `task` on `target`.
+pub fn render(task: &Value, target: &Value) -> Result<Value, String> {
+    match task["kind"].as_str() {
+        Some(DjangoUser::KIND) => one::<DjangoUser>(task, target),
+        Some(DjangoMigrate::KIND) => one::<DjangoMigrate>(task, target),
+        Some(DjangoStatic::KIND) => one::<DjangoStatic>(task, target),
+        Some(DjangoCelery::KIND) => one::<DjangoCelery>(task, target),
+        other => Err(format!("kind: {other:?} is no task; write DjangoUser, DjangoMigrate, DjangoStatic or DjangoCelery")),
+    }
+}
+
+fn one<T: Task>(task: &Value, target: &Value) -> Result<Value, String> {
+    let mut task = task.clone();
+    drop_nulls(&mut task["spec"]); // as the API server does
+    let task: T = serde_json::from_value(task).map_err(|e| e.to_string())?;
+    task.rules()?;
+    let source = Source::from_object(target["kind"].as_str().unwrap_or_default(), target);
+    let order = Order {
+        kind: T::KIND,
+        api_version: T::api_version(&()).into_owned(),
+        namespace: &task.namespace().unwrap_or_else(|| "default".into()),
+        name: &task.name_any(),
+        uid: &task.uid().unwrap_or_default(),
+        generation: task.meta().generation.unwrap_or(1),
+        run: 1,
+        key: &key::of(T::KIND, &task.spec(), &T::defaults(), None),
+        policy: task.policy(),
+        command: task.command(),
+        source: &source,
+        helper: helper::name(),
+    };
+    job::build(&order).map(|built| built.job).map_err(|hold| format!("{}: {}", hold.reason.as_str(), hold.message))
+}
+
+fn drop_nulls(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, v| !v.is_null());
+        map.values_mut().for_each(drop_nulls);
+    }
+    if *value == Value::Null {
+        *value = json!({});
+    }
+}

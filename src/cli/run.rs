@@ -1,0 +1,41 @@
+//! `run`: the operator itself.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// How long work under way may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT; a second signal, or the end of the grace, ends it at once.
+pub fn run(settings: Settings) -> Result<(), String> {
+    telemetry::start(settings.log_format, &settings.log_level)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let result = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+        let mut int = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+        let running = crate::run::run(settings, stop.clone());
+        tokio::pin!(running);
+        tokio::select! {
+            result = &mut running => return result,
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        info!("told to stop");
+        stop.cancel();
+        tokio::select! {
+            result = running => result,
+            _ = term.recv() => Ok(()),
+            _ = int.recv() => Ok(()),
+            () = tokio::time::sleep(GRACE) => Err("work under way did not end in time".into()),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}

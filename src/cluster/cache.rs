@@ -1,0 +1,131 @@
+//! What the watches know, grouped so that a look-up costs the same with one object as with thousands.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kube::runtime::watcher::Event;
+
+/// Objects by group and name. What a group is, the caller decides.
+pub struct Cache<V> {
+    inner: RwLock<Inner<V>>,
+}
+
+struct Inner<V> {
+    groups: HashMap<String, BTreeMap<String, Arc<V>>>,
+    /// The groups of a listing that is still coming in.
+    incoming: Option<HashMap<String, BTreeMap<String, Arc<V>>>>,
+}
+
+/// An object's place in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The group.
+    pub group: String,
+    /// The name in it.
+    pub name: String,
+}
+
+/// An object that came, changed (with what it was before) or went.
+pub struct Change<V> {
+    /// As it is now; `None`: gone.
+    pub now: Option<Arc<V>>,
+    /// As it was.
+    pub before: Option<Arc<V>>,
+}
+
+impl<V> Default for Cache<V> {
+    fn default() -> Self {
+        Self { inner: RwLock::new(Inner { groups: HashMap::new(), incoming: None }) }
+    }
+}
+
+impl<V> Cache<V> {
+    /// All of a group.
+    pub fn group(&self, group: &str) -> Vec<Arc<V>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.groups.get(group).map(|g| g.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// One object.
+    pub fn get(&self, group: &str, name: &str) -> Option<Arc<V>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.groups.get(group)?.get(name).cloned()
+    }
+
+    /// How many objects satisfy `test`.
+    pub fn count(&self, test: impl Fn(&V) -> bool) -> usize {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.groups.values().flat_map(BTreeMap::values).filter(|v| test(v)).count()
+    }
+
+    /// Takes in one event of a watch and tells what it changed. After a new listing that includes the
+    /// objects that went in the gap, of which no event tells.
+    pub fn take_in(&self, event: Event<(Place, V)>) -> Vec<Change<V>> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Init => {
+                inner.incoming = Some(HashMap::new());
+                Vec::new()
+            }
+            Event::InitApply((place, object)) => {
+                let incoming = inner.incoming.get_or_insert_default();
+                incoming.entry(place.group).or_default().insert(place.name, Arc::new(object));
+                Vec::new()
+            }
+            Event::InitDone => {
+                let fresh = inner.incoming.take().unwrap_or_default();
+                let mut old = std::mem::replace(&mut inner.groups, fresh);
+                let mut changes = Vec::new();
+                for (group, objects) in &inner.groups {
+                    for (name, now) in objects {
+                        let before = old.get_mut(group).and_then(|g| g.remove(name));
+                        changes.push(Change { now: Some(now.clone()), before });
+                    }
+                }
+                let gone = old.into_values().flat_map(BTreeMap::into_values);
+                changes.extend(gone.map(|before| Change { now: None, before: Some(before) }));
+                changes
+            }
+            Event::Apply((place, object)) => {
+                let now = Arc::new(object);
+                let before = inner.groups.entry(place.group).or_default().insert(place.name, now.clone());
+                vec![Change { now: Some(now), before }]
+            }
+            Event::Delete((place, _)) => {
+                let Some(group) = inner.groups.get_mut(&place.group) else { return Vec::new() };
+                let before = group.remove(&place.name);
+                if group.is_empty() {
+                    inner.groups.remove(&place.group);
+                }
+                vec![Change { now: None, before }]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> Place {
+        Place { group: "g".into(), name: name.into() }
+    }
+
+    #[test]
+    fn a_new_listing_tells_what_went_in_the_gap() {
+        let cache = Cache::default();
+        for event in [Event::Init, Event::InitApply((place("a"), 1)), Event::InitApply((place("b"), 2)), Event::InitDone] {
+            cache.take_in(event);
+        }
+        assert_eq!(cache.group("g").len(), 2);
+        cache.take_in(Event::Init);
+        cache.take_in(Event::InitApply((place("b"), 3)));
+        assert_eq!(cache.get("g", "a").as_deref(), Some(&1), "the old listing stands until the new one is whole");
+        let changes = cache.take_in(Event::InitDone);
+        let told: Vec<_> = changes.iter().map(|c| (c.before.as_deref().copied(), c.now.as_deref().copied())).collect();
+        assert_eq!(told, [(Some(2), Some(3)), (Some(1), None)]);
+        assert_eq!(cache.get("g", "a"), None);
+        cache.take_in(Event::Delete((place("b"), 3)));
+        assert!(cache.group("g").is_empty());
+    }
+}

@@ -1,0 +1,33 @@
+//! Leader election: an optimisation that spares two operators each other's work. Nothing is right only
+//! because of it.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
+use tokio::sync::watch::Receiver;
+use tracing::info;
+
+use crate::names;
+
+/// Waits until this process holds the lease. The receiver then tells when it is lost; dropping it gives
+/// the lease back.
+pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Receiver<bool>, LeaseManagerError> {
+    let manager = LeaseManagerBuilder::new(client, names::OPERATOR)
+        .with_namespace(namespace)
+        .with_identity(identity)
+        .with_duration(15)
+        .with_grace(5)
+        .build()
+        .await?;
+    info!(namespace, identity, "waiting for the lease");
+    let (mut leading, task) = manager.watch().await;
+    drop(task); // runs on until the receiver is dropped
+    while !*leading.borrow_and_update() {
+        if leading.changed().await.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    info!(namespace, identity, "leading");
+    Ok(leading)
+}

@@ -1,0 +1,101 @@
+//! What Prometheus can read. Labels come from closed sets only.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reconcile {
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Run {
+    kind: &'static str,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Resource {
+    resource: &'static str,
+}
+
+/// The metrics.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<Reconcile, Counter>,
+    reconcile_seconds: Family<Kind, Histogram>,
+    runs: Family<Run, Counter>,
+    run_seconds: Family<Kind, Histogram>,
+    watch_errors: Family<Resource, Counter>,
+    leading: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("django_operator");
+        let seconds = || Histogram::new(exponential_buckets(0.001, 4.0, 10));
+        let reconciles = Family::default();
+        let reconcile_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let runs = Family::default();
+        let run_seconds =
+            Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.5, 3.0, 10))) as fn() -> Histogram);
+        let watch_errors = Family::default();
+        let leading = Gauge::default();
+        registry.register("reconcile", "Reconciles by kind and result", reconciles.clone());
+        registry.register("reconcile_duration_seconds", "How long a reconcile takes", reconcile_seconds.clone());
+        registry.register("runs", "Runs by kind and outcome", runs.clone());
+        registry.register("run_duration_seconds", "How long a run takes", run_seconds.clone());
+        registry.register("watch_errors", "Errors of watches, each tried again", watch_errors.clone());
+        registry.register("leader", "Whether this process works: 1, or 0 while another leads", leading.clone());
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version", build);
+        Self { registry, reconciles, reconcile_seconds, runs, run_seconds, watch_errors, leading }
+    }
+}
+
+impl Metrics {
+    /// A reconcile is over.
+    pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Reconcile { kind, result }).inc();
+        self.reconcile_seconds.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
+    }
+
+    /// A run is over.
+    pub fn ran(&self, kind: &'static str, outcome: &str, seconds: Option<i64>) {
+        self.runs.get_or_create(&Run { kind, outcome: outcome.to_owned() }).inc();
+        if let Some(seconds) = seconds {
+            self.run_seconds.get_or_create(&Kind { kind }).observe(seconds as f64);
+        }
+    }
+
+    /// A watch failed.
+    pub fn watch_error(&self, resource: &'static str) {
+        self.watch_errors.get_or_create(&Resource { resource }).inc();
+    }
+
+    /// Whether this process works.
+    pub fn leading(&self, leads: bool) {
+        self.leading.set(i64::from(leads));
+    }
+
+    /// In OpenMetrics' text form.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

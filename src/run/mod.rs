@@ -1,0 +1,265 @@
+//! The running operator: the only place that spawns. One scope a watched namespace, one controller a kind.
+
+mod reconcile;
+mod retention;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt};
+use kube::core::DeserializeGuard;
+use kube::runtime::Controller;
+use kube::runtime::controller;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Config, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::api::common::RunPolicy;
+use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
+use crate::cluster::watch::{self, Caches, Reach, Wake, Wakers};
+use crate::cluster::lease;
+use crate::metrics::Metrics;
+use crate::names;
+use crate::server::{self, Readiness};
+use crate::settings::Settings;
+use crate::task::Task;
+use crate::task::progress::JobView;
+
+/// How many tasks of one kind are worked on at once.
+const CONCURRENCY: u16 = 64;
+/// How long a Job that was just created counts as existing though no watch has brought it.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// What the tasks of one scope share.
+pub struct Scope {
+    client: Client,
+    settings: Arc<Settings>,
+    caches: Arc<Caches>,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    /// Jobs that this process just created: the watch may be behind.
+    fresh: Mutex<HashMap<(String, String), (Instant, JobView)>>,
+    /// Failures in a row, by object.
+    failures: Mutex<HashMap<String, usize>>,
+}
+
+impl Scope {
+    /// The Job, if a watch or this process knows it.
+    fn job(&self, namespace: &str, name: &str) -> Option<JobView> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(job) = self.caches.jobs.get(namespace, name) {
+            fresh.remove(&key);
+            return Some((*job).clone());
+        }
+        fresh.retain(|_, (since, _)| since.elapsed() < FRESH);
+        fresh.get(&key).map(|(_, job)| job.clone())
+    }
+
+    fn remember(&self, namespace: &str, job: &JobView) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.insert((namespace.to_owned(), job.name().to_owned()), (Instant::now(), job.clone()));
+    }
+
+    fn forget(&self, namespace: &str, name: &str) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// Whether as many Jobs run as the settings allow.
+    fn at_limit(&self) -> bool {
+        let limit = self.settings.max_concurrent_jobs;
+        if limit == 0 {
+            return false;
+        }
+        let fresh = {
+            let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.keys().filter(|(namespace, name)| self.caches.jobs.get(namespace, name).is_none()).count()
+        };
+        self.caches.jobs.count(|job| job.end().is_none()) + fresh >= limit
+    }
+
+    /// Counts a failure and says how long to wait before the next attempt.
+    fn failed(&self, key: &str) -> Duration {
+        use backon::BackoffBuilder;
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(key.to_owned()).or_default();
+        *count += 1;
+        let delays = backon::ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(60))
+            .with_factor(2.0)
+            .with_max_times(*count)
+            .build();
+        delays.last().unwrap_or(Duration::from_secs(60))
+    }
+
+    fn succeeded(&self, key: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// A scope, and the tasks of one kind in it.
+struct Context<T: Task> {
+    scope: Arc<Scope>,
+    tasks: Store<DeserializeGuard<T>>,
+}
+
+/// Works until `stop`.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), String> {
+    let metrics = Arc::new(Metrics::default());
+    let ready = Readiness::default();
+    let serving = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), ready.clone(), stop.clone()));
+
+    let mut config = Config::infer().await.map_err(|error| format!("no cluster to talk to: {error}"))?;
+    config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
+    let client = Client::try_from(config).map_err(|error| format!("no client for the cluster: {error}"))?;
+
+    let mut leading = None;
+    if settings.leader_election {
+        ready.set(); // a stand-by is ready to take over
+        metrics.leading(false);
+        let lease = lease::acquire(client.clone(), &settings.lease_namespace, &settings.identity);
+        tokio::select! {
+            lease = lease => leading = Some(lease.map_err(|error| format!("lease: {error}"))?),
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+    metrics.leading(true);
+
+    let namespaces = settings.watch_namespace.0.clone();
+    let reaches = match namespaces.is_empty() {
+        true => vec![Reach::All],
+        false => namespaces.into_iter().map(Reach::Namespace).collect(),
+    };
+    let settings = Arc::new(settings);
+    let reporter =
+        Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let (mut signs, mut controllers) = (Vec::new(), Vec::new());
+    for reach in reaches {
+        info!(?reach, "working in");
+        let scope = Arc::new(Scope {
+            client: client.clone(),
+            settings: settings.clone(),
+            caches: Arc::default(),
+            recorder: recorder.clone(),
+            metrics: metrics.clone(),
+            fresh: Mutex::default(),
+            failures: Mutex::default(),
+        });
+        let mut wakers = Wakers::new();
+        let mut starts: Vec<Start> = vec![
+            prepare::<DjangoUser>(&mut wakers),
+            prepare::<DjangoMigrate>(&mut wakers),
+            prepare::<DjangoStatic>(&mut wakers),
+            prepare::<DjangoCelery>(&mut wakers),
+        ];
+        let (watches, synced) = watch::all(&client, &reach, &scope.caches, &wakers, &metrics);
+        for watch in watches {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
+        }
+        signs.extend(synced.iter().cloned());
+        for start in starts.drain(..) {
+            let running = start(scope.clone(), reach.clone(), stop.clone());
+            let synced = synced.clone();
+            controllers.push(async move {
+                watch::synced(synced).await;
+                running.await;
+            });
+        }
+    }
+    tokio::spawn(async move {
+        watch::synced(signs).await;
+        info!("every watch has its first listing");
+        ready.set();
+    });
+
+    let controllers = tokio::spawn(join_all(controllers));
+    tokio::select! {
+        _ = stop.cancelled() => {}
+        () = lost(&mut leading) => {
+            stop.cancel();
+            return Err("the lease is lost to another process".into());
+        }
+        served = serving => {
+            stop.cancel();
+            let error = served.map_err(|e| e.to_string()).and_then(|s| s.map_err(|e| e.to_string()));
+            return Err(format!("{}: {}", settings.metrics_address, error.err().unwrap_or_default()));
+        }
+    }
+    info!("stopping");
+    let _ = controllers.await;
+    drop(leading);
+    Ok(())
+}
+
+/// Ends when another process has the lease.
+async fn lost(leading: &mut Option<tokio::sync::watch::Receiver<bool>>) {
+    match leading {
+        None => std::future::pending().await,
+        Some(leading) => {
+            let _ = leading.wait_for(|leads| !leads).await;
+        }
+    }
+}
+
+type Start = Box<dyn FnOnce(Arc<Scope>, Reach, CancellationToken) -> BoxFuture<'static, ()> + Send>;
+
+/// Makes room for a kind among the wakers; the rest follows when the scope is there.
+fn prepare<T: Task>(wakers: &mut Wakers) -> Start {
+    let (waker, woken) = unbounded();
+    wakers.insert(T::KIND, waker);
+    Box::new(move |scope, reach, stop| control::<T>(scope, reach, woken, stop).boxed())
+}
+
+/// One kind's controller.
+async fn control<T: Task>(
+    scope: Arc<Scope>,
+    reach: Reach,
+    woken: UnboundedReceiver<Wake>,
+    stop: CancellationToken,
+) {
+    let controller = Controller::new(reach.api::<DeserializeGuard<T>>(&scope.client), watch::config())
+        .with_config(controller::Config::default().concurrency(CONCURRENCY));
+    let tasks = controller.store();
+    let wake = {
+        let tasks = tasks.clone();
+        woken.flat_map(move |wake| futures::stream::iter(meant(&wake, &tasks)))
+    };
+    let context = Arc::new(Context { scope, tasks });
+    controller
+        .reconcile_on(wake)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile::reconcile::<T>, reconcile::failed::<T>, context)
+        .for_each(|result| async move {
+            if let Err(error @ controller::Error::QueueError(_)) = result {
+                error!(kind = T::KIND, %error, "watch failed; trying again");
+            }
+        })
+        .await;
+}
+
+/// The tasks that a wake is about.
+fn meant<T: Task>(wake: &Wake, tasks: &Store<DeserializeGuard<T>>) -> Vec<ObjectRef<DeserializeGuard<T>>> {
+    match wake {
+        Wake::Task { namespace, name } => vec![ObjectRef::new(name).within(namespace)],
+        Wake::Targets(changed) => tasks
+            .state()
+            .iter()
+            .filter(|task| task.namespace().as_deref() == Some(changed))
+            .filter(|task| {
+                task.0.as_ref().is_ok_and(|task| {
+                    let ready = task.status().conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+                    !ready || task.policy().run_policy == RunPolicy::OnImageChange
+                })
+            })
+            .map(|task| ObjectRef::from_obj(task.as_ref()))
+            .collect(),
+    }
+}

@@ -1,0 +1,510 @@
+//! gather -> decide -> apply -> status, for every task kind.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DynamicObject, PostParams};
+use kube::core::{ApiResource, DeserializeGuard};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+use tracing::{debug, info, warn};
+
+use super::{Context, Scope, retention};
+use crate::api::common::{Outcome, Run, RunPolicy, TargetStatus, TaskStatus, filled};
+use crate::cluster::calls::{self, Creation};
+use crate::cluster::events;
+use crate::cluster::watch::pods_of;
+use crate::names;
+use crate::task::decide::{self, Decision, Facts, JobSeen, View};
+use crate::task::job::{self, Built, Order};
+use crate::task::outcome::{self, End};
+use crate::task::progress::{JobView, Obstacle, PodView};
+use crate::task::reason::Reason;
+use crate::task::status::{self, Stamp};
+use crate::task::target::{self, Candidate, Hold};
+use crate::task::template::Source;
+use crate::task::{Task, key};
+
+/// Longest time for one reconcile: a call that is never answered must not hold a task for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// More steps than any task needs in one reconcile.
+const STEPS: usize = 16;
+
+/// What went wrong; all of it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call failed.
+    #[error("{0}")]
+    Call(#[from] kube::Error),
+    /// A call was not answered.
+    #[error("no answer from the API server within {} s", PATIENCE.as_secs())]
+    Silence,
+    /// A defect of this program.
+    #[error("panicked; this is a bug")]
+    Panic,
+}
+
+/// Reconciles one task; nothing that happens in it reaches another.
+pub async fn reconcile<T: Task>(object: Arc<DeserializeGuard<T>>, context: Arc<Context<T>>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let metrics = context.scope.metrics.clone();
+    let work = AssertUnwindSafe(one(&object, &context)).catch_unwind();
+    let result = match tokio::time::timeout(PATIENCE, work).await {
+        Err(_) => Err(Error::Silence),
+        Ok(Err(_)) => Err(Error::Panic),
+        Ok(Ok(Err(Error::Call(error)))) if calls::conflict(&error) => {
+            debug!(kind = T::KIND, name = object.name_any(), "overtaken by a newer version");
+            Ok(Action::requeue(Duration::from_millis(100)))
+        }
+        Ok(Ok(Err(Error::Call(error)))) if calls::gone(&error) => Ok(Action::await_change()),
+        Ok(Ok(result)) => result,
+    };
+    let word = if result.is_ok() { "ok" } else { "error" };
+    metrics.reconciled(T::KIND, word, started.elapsed());
+    if result.is_ok() {
+        context.scope.succeeded(&place(object.as_ref()));
+    }
+    result
+}
+
+/// Waits longer after each failure in a row.
+pub fn failed<T: Task>(object: Arc<DeserializeGuard<T>>, error: &Error, context: Arc<Context<T>>) -> Action {
+    let wait = context.scope.failed(&place(object.as_ref()));
+    warn!(kind = T::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
+    Action::requeue(wait)
+}
+
+fn place<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{}/{}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
+}
+
+async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Result<Action, Error> {
+    let scope = &context.scope;
+    match &object.0 {
+        Err(invalid) => undecodable::<T>(scope, &invalid.metadata.clone().into(), &invalid.error).await,
+        Ok(task) if task.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
+        Ok(task) => {
+            let action = Step { scope, api: Api::namespaced(scope.client.clone(), &task.namespace().unwrap_or_default()), task: task.clone() }.work().await?;
+            retention::prune(context, task).await?;
+            Ok(action)
+        }
+    }
+}
+
+/// One task on its way through a reconcile.
+struct Step<'a, T: Task> {
+    scope: &'a Scope,
+    api: Api<T>,
+    task: T,
+}
+
+/// What was asked of the API server beyond what the watches know.
+#[derive(Default)]
+struct Asked {
+    job: Option<JobSeen>,
+    events: bool,
+    told: Option<Obstacle>,
+}
+
+impl<T: Task> Step<'_, T> {
+    async fn work(mut self) -> Result<Action, Error> {
+        let mut asked = Asked::default();
+        for _ in 0..STEPS {
+            let (facts, candidate) = self.gather(&asked);
+            match decide::decide(&facts) {
+                Decision::Show(view, again) => {
+                    self.show(&view, &facts).await?;
+                    return Ok(again.map_or_else(Action::await_change, Action::requeue));
+                }
+                Decision::LookUpJob => asked.job = Some(self.look_up(&facts).await?),
+                Decision::AskEvents => {
+                    asked.told = self.ask_events(&facts).await?;
+                    asked.events = true;
+                }
+                Decision::Start(number) => {
+                    let Some(candidate) = candidate else { return Ok(Action::requeue(Duration::from_secs(1))) };
+                    match self.start(&facts, &candidate, number).await? {
+                        Started::Job(job) => asked.job = Some(JobSeen::Present(*job)),
+                        Started::Held(hold, again) => {
+                            self.show(&View::Held(hold), &facts).await?;
+                            return Ok(Action::requeue(again));
+                        }
+                        Started::Stale => return Ok(Action::requeue(Duration::from_millis(200))),
+                    }
+                }
+                Decision::Adopt(job) => {
+                    self.adopt(&job, &facts).await?;
+                    asked.job = Some(JobSeen::Present(*job));
+                }
+                Decision::ReadEnd(job) => {
+                    let pods = calls::pods(&self.scope.client, &self.namespace(), job.name()).await?;
+                    let pods: Vec<PodView> = pods.into_iter().filter(|p| p.belongs_to(job.uid())).collect();
+                    self.conclude(&outcome::read(&job, &pods), &facts).await?;
+                }
+                Decision::Record(end) => {
+                    if end.outcome == Outcome::Superseded && self.started_after_all(&facts).await? {
+                        return Ok(Action::requeue(Duration::from_secs(1)));
+                    }
+                    self.conclude(&end, &facts).await?;
+                    asked.job = None;
+                }
+                Decision::Remove(uid) => {
+                    let name = facts.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
+                    calls::delete_job(&self.scope.client, &self.namespace(), &name, &uid).await?;
+                    self.scope.forget(&self.namespace(), &name);
+                    asked.job = Some(self.look_up(&facts).await?);
+                }
+            }
+        }
+        warn!(kind = T::KIND, name = self.task.name_any(), "more steps than a task needs; looking again later");
+        Ok(Action::requeue(Duration::from_secs(5)))
+    }
+
+    fn namespace(&self) -> String {
+        self.task.namespace().unwrap_or_default()
+    }
+
+    /// What the watches know, and what was asked beyond that.
+    fn gather(&self, asked: &Asked) -> (Facts, Option<Arc<Candidate>>) {
+        let namespace = self.namespace();
+        let status = self.task.status();
+        let policy = self.task.policy();
+        let generation = self.task.meta().generation.unwrap_or_default();
+        let job = asked.job.clone().unwrap_or_else(|| {
+            let known = status.last_run.as_ref().and_then(|run| self.scope.job(&namespace, &run.job_name));
+            known.map_or(JobSeen::NotYet, JobSeen::Present)
+        });
+        let pods = match &job {
+            JobSeen::Present(job) => self
+                .scope
+                .caches
+                .pods
+                .group(&pods_of(&namespace, job.name()))
+                .iter()
+                .filter(|pod| pod.belongs_to(job.uid()))
+                .map(|pod| (**pod).clone())
+                .collect(),
+            _ => Vec::new(),
+        };
+        let mut facts = Facts {
+            uid: self.task.uid().unwrap_or_default(),
+            generation,
+            suspend: policy.suspend,
+            requested: self.task.annotations().get(names::REQUESTED_AT).filter(|v| !v.is_empty()).cloned(),
+            broken_rule: None,
+            key: String::new(),
+            target: None,
+            status,
+            job,
+            pods,
+            told: asked.told.clone(),
+            asked_events: asked.events,
+            at_limit: false,
+            now: Timestamp::now(),
+        };
+        let on_image = policy.run_policy == RunPolicy::OnImageChange;
+        facts.key = self.key(None);
+        let mut candidate = None;
+        if on_image || decide::due(&facts) {
+            let found = self.candidate();
+            if on_image {
+                facts.key = match &found {
+                    Ok((_, image)) => self.key(Some(image)),
+                    // Without a target there is no image, and so no change of one.
+                    Err(_) => facts.status.last_run.as_ref().map_or_else(|| self.key(None), |run| run.key.clone()),
+                };
+            }
+            facts.target = Some(match found {
+                Ok((found, _)) => {
+                    let words = format!("{} {}", found.kind.as_str(), found.name());
+                    candidate = Some(found);
+                    Ok(words)
+                }
+                Err(hold) => Err(hold),
+            });
+        }
+        if decide::due(&facts) {
+            facts.broken_rule = self.task.rules().err();
+            facts.at_limit = self.scope.at_limit();
+        }
+        (facts, candidate)
+    }
+
+    fn key(&self, image: Option<&str>) -> String {
+        key::of(T::KIND, &self.task.spec(), &T::defaults(), image)
+    }
+
+    /// The target that the watches know, and its image.
+    fn candidate(&self) -> Result<(Arc<Candidate>, String), Hold> {
+        let caches = &self.scope.caches;
+        let namespace = self.namespace();
+        let target = self.task.policy().target.as_ref();
+        let candidates = match target.and_then(|t| filled(&t.pod_template)) {
+            Some(_) => caches.pod_templates.group(&namespace),
+            None => caches.deployments.group(&namespace),
+        };
+        let chosen = target::resolve(&candidates, self.scope.settings.labels(T::LABEL), target)?.uid().to_owned();
+        let chosen = candidates.into_iter().find(|c| c.uid() == chosen);
+        let chosen = chosen.ok_or_else(|| Hold::wait(Reason::TargetGone, "the target is gone"))?;
+        let image = chosen.image(target.and_then(|t| filled(&t.container)))?.to_owned();
+        Ok((chosen, image))
+    }
+
+    /// The newest run's Job as the API server has it; for a superseded run, with its pods.
+    async fn look_up(&self, facts: &Facts) -> Result<JobSeen, Error> {
+        let Some(run) = &facts.status.last_run else { return Ok(JobSeen::Absent) };
+        let namespace = self.namespace();
+        if let Some(job) = calls::job(&self.scope.client, &namespace, &run.job_name).await? {
+            return Ok(JobSeen::Present(job));
+        }
+        let superseded = run.result == Some(Outcome::Superseded);
+        let ending = superseded && !calls::pods(&self.scope.client, &namespace, &run.job_name).await?.is_empty();
+        Ok(if ending { JobSeen::Ending } else { JobSeen::Absent })
+    }
+
+    async fn ask_events(&self, facts: &Facts) -> Result<Option<Obstacle>, Error> {
+        let JobSeen::Present(job) = &facts.job else { return Ok(None) };
+        let pod = facts.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
+        let uids: Vec<&str> = pod.into_iter().chain([job.uid()]).collect();
+        Ok(calls::obstacle_in_events(&self.scope.client, &self.namespace(), &uids).await?)
+    }
+
+    /// The last look before a run is given up for a newer one: at the pods themselves.
+    async fn started_after_all(&self, facts: &Facts) -> Result<bool, Error> {
+        let JobSeen::Present(job) = &facts.job else { return Ok(false) };
+        let pods = calls::pods(&self.scope.client, &self.namespace(), job.name()).await?;
+        let pods: Vec<PodView> = pods.into_iter().filter(|p| p.belongs_to(job.uid())).collect();
+        Ok(!matches!(crate::task::progress::read(job, &pods), crate::task::progress::Progress::NotStarted(_)))
+    }
+
+    /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
+    /// operators, or of two lives of one, only one goes on from it.
+    async fn start(&mut self, facts: &Facts, candidate: &Candidate, number: i64) -> Result<Started, Error> {
+        let client = &self.scope.client;
+        let namespace = self.namespace();
+        let (source, helper) = tokio::try_join!(
+            calls::target(client, &namespace, candidate.kind, candidate.name()),
+            calls::helper(client, &namespace),
+        )?;
+        let soon = Duration::from_secs(1);
+        let Some(source) = source.filter(|s| s.uid == candidate.uid()) else {
+            let hold = Hold::wait(Reason::TargetGone, format!("{} is gone; choosing again", candidate.name()));
+            return Ok(Started::Held(hold, soon));
+        };
+        let labels = source.labels();
+        if !self.scope.settings.labels(T::LABEL).iter().any(|(k, v)| labels.get(k) == Some(v)) {
+            let hold = Hold::wait(Reason::TargetGone, format!("{} lost its label; choosing again", candidate.name()));
+            return Ok(Started::Held(hold, soon));
+        }
+        if let Err(hold) = helper {
+            return Ok(Started::Held(hold, Duration::from_secs(30)));
+        }
+        let (built, key) = match self.build(&source, number) {
+            Ok(built) => built,
+            Err(hold) => return Ok(Started::Held(hold, Duration::from_secs(120))),
+        };
+        let live = Facts { key: key.clone(), ..facts.clone() };
+        if !decide::due(&live) {
+            return Ok(Started::Stale); // the watch is behind the target
+        }
+        self.intend(&source, &built, key, number, &live).await?;
+        match calls::create_job(client, &namespace, &built.name, &built.job).await? {
+            Creation::Refused(hold) => Ok(Started::Held(hold, Duration::from_secs(30))),
+            Creation::Exists(job) => {
+                if job.owned_by(&facts.uid) {
+                    self.scope.remember(&namespace, &job);
+                }
+                info!(kind = T::KIND, ns = namespace, name = self.task.name_any(), run = number, job = built.name, "job created");
+                Ok(Started::Job(job))
+            }
+        }
+    }
+
+    fn build(&self, source: &Source, number: i64) -> Result<(Built, String), Hold> {
+        let uid = self.task.uid().unwrap_or_default();
+        let (name, namespace) = (self.task.name_any(), self.namespace());
+        let mut order = Order {
+            kind: T::KIND,
+            api_version: T::api_version(&()).into_owned(),
+            namespace: &namespace,
+            name: &name,
+            uid: &uid,
+            generation: self.task.meta().generation.unwrap_or_default(),
+            run: number,
+            key: "",
+            policy: self.task.policy(),
+            command: self.task.command(),
+            source,
+            helper: crate::helper::name(),
+        };
+        let key = match self.task.policy().run_policy {
+            RunPolicy::Once => self.key(None),
+            RunPolicy::OnImageChange => self.key(Some(&job::build(&order)?.image)),
+        };
+        order.key = &key;
+        Ok((job::build(&order)?, key))
+    }
+
+    async fn intend(&mut self, source: &Source, built: &Built, key: String, number: i64, facts: &Facts) -> Result<(), Error> {
+        let started_at = match &facts.status.last_run {
+            Some(run) if run.number == number => run.started_at.clone(),
+            _ => None,
+        };
+        let run = Run {
+            number,
+            key,
+            generation: facts.generation,
+            job_name: built.name.clone(),
+            image: built.image.clone(),
+            trigger: filled(&self.task.policy().trigger).map(str::to_owned),
+            target: TargetStatus {
+                kind: source.kind.clone(),
+                name: source.name.clone(),
+                uid: source.uid.clone(),
+                container: built.container.clone(),
+            },
+            started_at: started_at.or(Some(Time(facts.now))),
+            ..Run::default()
+        };
+        let intended = status::intend(&facts.status, run, facts.requested.as_deref());
+        let view = starting("the Job is about to be created");
+        let shown = status::show(&intended, &view, facts.target.as_ref(), &self.stamp(facts));
+        if shown.last_run == facts.status.last_run {
+            // A life before this one wrote the same intent. Nothing vouches that this copy is the newest.
+            let newest = self.api.get(&self.task.name_any()).await?;
+            if newest.resource_version() != self.task.resource_version() {
+                let overtaken = kube::core::Status::failure("overtaken by a newer version", "Conflict").with_code(409);
+                return Err(Error::Call(kube::Error::Api(overtaken.boxed())));
+            }
+            return Ok(());
+        }
+        self.write(shown).await
+    }
+
+    /// Stores the Job's UID. What the Job says of itself counts: the life that made it may have had
+    /// another spec before it.
+    async fn adopt(&mut self, job: &JobView, facts: &Facts) -> Result<(), Error> {
+        let mut status = facts.status.clone();
+        if let Some(run) = &mut status.last_run {
+            run.job_uid = Some(job.uid().to_owned());
+            if let Some(key) = job.annotation(names::RUN_KEY) {
+                run.key = key.to_owned();
+            }
+            if let Some(generation) = job.annotation(names::GENERATION).and_then(|g| g.parse().ok()) {
+                run.generation = generation;
+            }
+        }
+        let view = starting("the Job exists; its command has not started yet");
+        let status = status::show(&status, &view, facts.target.as_ref(), &self.stamp(facts));
+        self.write(status).await
+    }
+
+    /// Records the end of the newest run: outcome, timestamp and conditions in one write. If something
+    /// asks for another run already, nobody is told that the newest spec was carried out.
+    async fn conclude(&mut self, end: &End, facts: &Facts) -> Result<(), Error> {
+        let sentence = (end.outcome == Outcome::Succeeded).then(|| self.task.success(end.report.as_ref()).1);
+        let concluded = status::conclude(&facts.status, end, sentence, facts.now);
+        let after = Facts { status: concluded, ..facts.clone() };
+        let view = match decide::due(&after) {
+            true => starting("the spec asks for another run"),
+            false => View::Settled,
+        };
+        let shown = status::show(&after.status, &view, facts.target.as_ref(), &self.stamp(facts));
+        let run = shown.last_run.clone().unwrap_or_default();
+        self.write(shown).await?;
+        self.scope.metrics.ran(T::KIND, &format!("{:?}", end.outcome), run.duration_seconds);
+        info!(
+            kind = T::KIND, ns = self.namespace(), name = self.task.name_any(), run = run.number, job = run.job_name,
+            outcome = ?end.outcome, reason = end.reason, "run over"
+        );
+        Ok(())
+    }
+
+    fn stamp(&self, facts: &Facts) -> Stamp {
+        Stamp { generation: facts.generation, suspend: facts.suspend, now: facts.now }
+    }
+
+    async fn show(&mut self, view: &View, facts: &Facts) -> Result<(), Error> {
+        let status = status::show(&self.task.status(), view, facts.target.as_ref(), &self.stamp(facts));
+        self.write(status).await
+    }
+
+    /// Writes the status if it differs, and tells people what changed.
+    async fn write(&mut self, status: TaskStatus) -> Result<(), Error> {
+        let old = self.task.status();
+        if status == old {
+            return Ok(());
+        }
+        let success = self.task.success(status.report.as_ref()).0;
+        let notices = events::notices(&old, &status, success);
+        let job = status.last_run.as_ref().and_then(|run| {
+            run.job_uid.as_ref().map(|uid| k8s_openapi::api::core::v1::ObjectReference {
+                api_version: Some("batch/v1".into()),
+                kind: Some("Job".into()),
+                namespace: self.task.namespace(),
+                name: Some(run.job_name.clone()),
+                uid: Some(uid.clone()),
+                ..Default::default()
+            })
+        });
+        self.task.set_status(status);
+        self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
+        if !notices.is_empty() {
+            let (recorder, about) = (self.scope.recorder.clone(), self.task.object_ref(&()));
+            tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
+        }
+        Ok(())
+    }
+}
+
+enum Started {
+    Job(Box<JobView>),
+    Held(Hold, Duration),
+    Stale,
+}
+
+fn starting(message: &str) -> View {
+    View::UnderWay(Obstacle { reason: Reason::Starting, message: message.to_owned() })
+}
+
+/// An object that this version cannot read gets a condition of its own, and stops nobody else.
+async fn undecodable<T: Task>(scope: &Scope, meta: &Meta, error: &str) -> Result<Action, Error> {
+    let resource = ApiResource::erase::<T>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(scope.client.clone(), &meta.namespace, &resource);
+    let Some(mut object) = api.get_opt(&meta.name).await? else { return Ok(Action::await_change()) };
+    let view = View::Held(Hold::stop(Reason::Undecodable, crate::task::progress::clean(error)));
+    let stamp = Stamp { generation: meta.generation, suspend: false, now: Timestamp::now() };
+    let shown = status::show(&TaskStatus::default(), &view, None, &stamp);
+    let same = object.data["status"]["conditions"].as_array().is_some_and(|conditions| {
+        let ready = shown.conditions.iter().find(|c| c.type_ == "Ready");
+        conditions.iter().any(|c| c["type"] == "Ready" && ready.is_some_and(|r| c["message"] == r.message.as_str()))
+    });
+    if !same {
+        object.data["status"]["conditions"] = json!(shown.conditions);
+        object.data["status"]["observedGeneration"] = json!(meta.generation);
+        api.replace_status(&meta.name, &PostParams::default(), &object).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// What is known of an object that cannot be read.
+struct Meta {
+    namespace: String,
+    name: String,
+    generation: i64,
+}
+
+impl From<kube::api::ObjectMeta> for Meta {
+    fn from(meta: kube::api::ObjectMeta) -> Self {
+        Self {
+            namespace: meta.namespace.unwrap_or_default(),
+            name: meta.name.unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+        }
+    }
+}

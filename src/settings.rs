@@ -1,0 +1,129 @@
+//! The operator's settings: each a flag and an environment variable.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+use crate::task::TargetLabel;
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The settings of `django-operator run`.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Label of the Deployments that Django runs in, as `key:value`; several, separated by commas, mean
+    /// any of them.
+    #[arg(long, env = "DJANGO_POD_LABEL", value_parser = labels, default_value = "app.kubernetes.io/component:django-server")]
+    pub django_pod_label: Labels,
+
+    /// Label of the Deployments that Celery's workers run in, likewise.
+    #[arg(long, env = "CELERY_POD_LABEL", value_parser = labels, default_value = "app.kubernetes.io/component:django-celery-work-celery")]
+    pub celery_pod_label: Labels,
+
+    /// Namespaces to work in, separated by commas; empty: all.
+    #[arg(long, env = "WATCH_NAMESPACE", default_value = "", value_parser = namespaces)]
+    pub watch_namespace: Namespaces,
+
+    /// How many finished resources of a kind to keep in a namespace; 0: all. Resources that have an owner
+    /// or marks of Helm, Argo CD or Flux stay whatever their number.
+    #[arg(long, env = "NUM_OLD_CRS", default_value_t = 0)]
+    pub num_old_crs: usize,
+
+    /// How many Jobs may run at once; 0: any number.
+    #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value_t = 0)]
+    pub max_concurrent_jobs: usize,
+
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    #[arg(long, env = "METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_address: SocketAddr,
+
+    /// Work only while holding a lease; for more than one replica.
+    #[arg(long, env = "LEADER_ELECTION", default_value_t = false, action = clap::ArgAction::Set)]
+    pub leader_election: bool,
+
+    /// Namespace of the lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    pub lease_namespace: String,
+
+    /// This process's name in the lease and in events.
+    #[arg(long, env = "POD_NAME", default_value = "django-operator")]
+    pub identity: String,
+
+    /// How logs look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug or trace, or a tracing filter.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+impl Settings {
+    /// The labels of a kind's targets.
+    pub fn labels(&self, label: TargetLabel) -> &[(String, String)] {
+        match label {
+            TargetLabel::Django => &self.django_pod_label.0,
+            TargetLabel::Celery => &self.celery_pod_label.0,
+        }
+    }
+}
+
+/// Labels of which a target carries one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels(pub Vec<(String, String)>);
+
+/// Namespaces; none means all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaces(pub Vec<String>);
+
+fn labels(text: &str) -> Result<Labels, String> {
+    let pairs: Result<Vec<_>, String> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| match pair.split_once([':', '=']) {
+            Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(format!("{pair:?} is no label; write key:value")),
+        })
+        .collect();
+    match pairs? {
+        none if none.is_empty() => Err("no label; write key:value".into()),
+        pairs => Ok(Labels(pairs)),
+    }
+}
+
+fn namespaces(text: &str) -> Result<Namespaces, String> {
+    let names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+    let valid = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match names.iter().find(|name| !valid(name)) {
+        Some(bad) => Err(format!("{bad:?} is no namespace; write names separated by commas")),
+        None => Ok(Namespaces(names)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_written_as_the_older_operator_wrote_them() {
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        assert_eq!(labels("a/b:c"), Ok(Labels(vec![pair("a/b", "c")])));
+        assert_eq!(labels("a:b, c=d"), Ok(Labels(vec![pair("a", "b"), pair("c", "d")])));
+        for bad in ["", "a", ":b", "a:", ","] {
+            assert!(labels(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(namespaces(" a , b,").map(|n| n.0), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(namespaces("").map(|n| n.0.len()), Ok(0));
+        assert!(namespaces("a/b").is_err());
+    }
+}

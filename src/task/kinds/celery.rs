@@ -1,0 +1,47 @@
+//! DjangoCelery runs Celery's own command line.
+
+use serde_json::{Value, json};
+
+use super::{counted, task_basics};
+use crate::api::DjangoCelery;
+use crate::api::common::{Report, filled};
+use crate::task::{Command, OnDisruption, Task, Through};
+
+/// What stops a task unless the spec names another signal: the one that lets it clean up.
+const DEFAULT_SIGNAL: &str = "SIGTERM";
+
+impl Task for DjangoCelery {
+    task_basics!(DjangoCelery, Celery);
+
+    fn defaults() -> Value {
+        json!({ "terminate": false, "signal": DEFAULT_SIGNAL })
+    }
+
+    fn command(&self) -> Command {
+        let spec = &self.spec;
+        let mut argv: Vec<String> = vec!["-A".into(), spec.app.clone()];
+        let mut on_disruption = OnDisruption::StartAgain;
+        match (filled(&spec.task), filled(&spec.worker)) {
+            (Some(task), _) if spec.terminate => {
+                let signal = filled(&spec.signal).unwrap_or(DEFAULT_SIGNAL);
+                argv.extend(["control", "terminate", signal, task].map(str::to_owned));
+            }
+            (Some(task), _) => argv.extend(["control", "revoke", task].map(str::to_owned)),
+            (None, queue) => {
+                argv.extend(["purge", "-f"].map(str::to_owned));
+                argv.extend(queue.into_iter().flat_map(|queue| ["-Q".to_owned(), queue.to_owned()]));
+                on_disruption = OnDisruption::Fail;
+            }
+        }
+        Command { through: Through::Celery, argv, env: Vec::new(), on_disruption, default_timeout: Some(3600) }
+    }
+
+    fn success(&self, report: Option<&Report>) -> (&'static str, String) {
+        let task = self.spec.task.as_deref().unwrap_or_default();
+        match report.map_or("", |r| r.action.as_str()) {
+            "revoked" => ("TaskRevoked", format!("task {task} revoked")),
+            "terminated" => ("TaskTerminated", format!("task {task} terminated")),
+            _ => ("QueuePurged", format!("{} purged", counted(report, "message"))),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! DjangoMigrate runs `lockedmigrate`.
+
+use serde_json::{Value, json};
+
+use super::{counted, task_basics};
+use crate::api::DjangoMigrate;
+use crate::api::common::{Report, filled};
+use crate::api::migrate::LockMode;
+use crate::task::{Command, OnDisruption, Task, Through};
+
+impl Task for DjangoMigrate {
+    task_basics!(DjangoMigrate, Django);
+
+    fn defaults() -> Value {
+        json!({
+            "fake": false, "fakeInitial": false, "runSyncdb": false, "prune": false, "database": "default",
+            "lock": { "id": 1000, "timeoutSeconds": 300, "mode": "Auto" },
+        })
+    }
+
+    fn command(&self) -> Command {
+        let spec = &self.spec;
+        let mut argv: Vec<String> = vec!["lockedmigrate".into(), "--noinput".into()];
+        for (wanted, option) in [
+            (spec.fake, "--fake"),
+            (spec.fake_initial, "--fake-initial"),
+            (spec.run_syncdb, "--run-syncdb"),
+            (spec.prune, "--prune"),
+        ] {
+            if wanted {
+                argv.push(option.into());
+            }
+        }
+        if let Some(database) = filled(&spec.database) {
+            argv.push(format!("--database={database}"));
+        }
+        match spec.lock.mode {
+            LockMode::Auto => argv.extend([
+                format!("--lock-id={}", spec.lock.id),
+                format!("--lock-timeout={}", spec.lock.timeout_seconds),
+            ]),
+            LockMode::None => argv.push("--lock-mode=none".into()),
+        }
+        argv.extend([&spec.app, &spec.migration].into_iter().filter_map(filled).map(str::to_owned));
+        Command {
+            through: Through::Manage,
+            argv,
+            env: Vec::new(),
+            on_disruption: OnDisruption::StartAgain,
+            default_timeout: None,
+        }
+    }
+
+    fn success(&self, report: Option<&Report>) -> (&'static str, String) {
+        match report.map(|r| (r.action.as_str(), r.count)) {
+            Some((_, Some(0))) => ("NoMigrationsToApply", "no migrations to apply".into()),
+            Some(("unapplied", _)) => ("MigrationsUnapplied", format!("{} taken back", counted(report, "migration"))),
+            _ => ("MigrationsApplied", format!("{} applied", counted(report, "migration"))),
+        }
+    }
+}

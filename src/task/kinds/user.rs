@@ -1,0 +1,60 @@
+//! DjangoUser runs `ensureadmin`; everything that a user wrote travels by the environment.
+
+use serde_json::{Value, json};
+
+use super::task_basics;
+use crate::api::DjangoUser;
+use crate::api::common::{Report, filled};
+use crate::api::user::PasswordPolicy;
+use crate::task::{Command, EnvValue, OnDisruption, Task, Through};
+
+impl Task for DjangoUser {
+    task_basics!(DjangoUser, Django);
+
+    fn defaults() -> Value {
+        json!({ "staff": true, "passwordPolicy": "Always", "database": "default" })
+    }
+
+    fn command(&self) -> Command {
+        let spec = &self.spec;
+        let flag = |value: bool| EnvValue::Text(value.to_string());
+        let mut argv: Vec<String> = vec!["ensureadmin".into(), "--update".into()];
+        if let Some(database) = filled(&spec.database) {
+            argv.push(format!("--database={database}"));
+        }
+        let password =
+            EnvValue::Secret { name: spec.password_secret_ref.name.clone(), key: spec.password_secret_ref.key.clone() };
+        let mut env = vec![
+            ("DJANGO_ADMIN_USERNAME", EnvValue::Text(spec.username.clone())),
+            ("DJANGO_ADMIN_EMAIL", EnvValue::Text(spec.email.clone().unwrap_or_default())),
+            ("DJANGO_ADMIN_PASSWORD", password),
+            ("DJANGO_ADMIN_PASSWORD_POLICY", EnvValue::Text(match spec.password_policy {
+                PasswordPolicy::Always => "always".into(),
+                PasswordPolicy::OnCreate => "on-create".into(),
+            })),
+            ("DJANGO_ADMIN_STAFF", flag(spec.staff)),
+        ];
+        if let Some(superuser) = spec.superuser {
+            env.push(("DJANGO_ADMIN_SUPERUSER", flag(superuser)));
+        }
+        if !spec.attributes.is_empty() {
+            env.push(("DJANGO_ADMIN_ATTRIBUTES", EnvValue::Text(json!(spec.attributes).to_string())));
+        }
+        Command {
+            through: Through::Manage,
+            argv,
+            env,
+            on_disruption: OnDisruption::StartAgain,
+            default_timeout: Some(3600),
+        }
+    }
+
+    fn success(&self, report: Option<&Report>) -> (&'static str, String) {
+        let action = report.map_or("", |r| r.action.as_str());
+        match action {
+            "created" => ("UserCreated", format!("user {} created", self.spec.username)),
+            "updated" => ("UserUpdated", format!("user {} updated", self.spec.username)),
+            _ => ("UserUnchanged", format!("user {} was already as specified", self.spec.username)),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What came of a run, read from its Job, its pods and the helper's line: pure, and total over anything
+//! that a pod may have written.
+
+use serde::Deserialize;
+
+use super::progress::{JobView, PodView, clean};
+use super::reason::Reason;
+use crate::api::common::{Database, Outcome, Report};
+use crate::names;
+
+/// Reasons that the helper may give; any other word counts as CommandFailed.
+pub const HELPER_REASONS: &[&str] = &[
+    "EphemeralDatabase",
+    "StaticRootNotPersistent",
+    "UnknownQueue",
+    "NoWorkerReplied",
+    "LockTimeout",
+    "LockUnsupported",
+    "LockLost",
+    "ManageNotFound",
+    "UnsupportedPython",
+    "CeleryNotInstalled",
+];
+/// Longest name in a report.
+const NAME_LIMIT: usize = 256;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// In the API's words.
+    pub outcome: Outcome,
+    /// In a word.
+    pub reason: String,
+    /// In a sentence; empty where the kind has a better one.
+    pub message: String,
+    /// Of the Django container.
+    pub exit_code: Option<i32>,
+    /// The helper's report.
+    pub report: Option<Report>,
+}
+
+impl End {
+    fn failed(reason: &str, message: String, exit_code: Option<i32>) -> Self {
+        Self { outcome: Outcome::Failed, reason: reason.to_owned(), message: clean(&message), exit_code, report: None }
+    }
+
+    /// The Job is gone.
+    pub fn lost(job: &str) -> Self {
+        Self {
+            outcome: Outcome::Lost,
+            reason: Reason::Lost.as_str().into(),
+            message: format!(
+                "Job {job} was deleted before its end was recorded; whether the command ran is unknown. Ask for a new run by spec.trigger or the annotation {}",
+                names::REQUESTED_AT
+            ),
+            exit_code: None,
+            report: None,
+        }
+    }
+
+    /// A newer spec took over.
+    pub fn superseded(generation: i64) -> Self {
+        Self {
+            outcome: Outcome::Superseded,
+            reason: Reason::Superseded.as_str().into(),
+            message: format!("the command had not started when generation {generation} of the spec took over"),
+            exit_code: None,
+            report: None,
+        }
+    }
+}
+
+/// The helper's line.
+#[derive(Debug, Deserialize)]
+struct Line {
+    ok: bool,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    action: String,
+    #[serde(default)]
+    count: Option<i64>,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    settings: String,
+    #[serde(default)]
+    databases: Vec<Database>,
+}
+
+impl Line {
+    /// The last line that is one; a command may have written others before it.
+    fn find(text: &str) -> Option<Self> {
+        text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
+    }
+
+    fn report(&self) -> Report {
+        let short = |text: &str| clean(text).chars().take(NAME_LIMIT).collect::<String>();
+        Report {
+            action: short(&self.action),
+            count: self.count.filter(|n| *n >= 0),
+            names: self.names.iter().take(10).map(|n| short(n)).collect(),
+            settings: short(&self.settings),
+            databases: self
+                .databases
+                .iter()
+                .take(10)
+                .map(|d| Database {
+                    alias: short(&d.alias),
+                    engine: short(&d.engine),
+                    host: short(&d.host),
+                    name: short(&d.name),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Reads a Job that has its terminal condition.
+pub fn read(job: &JobView, pods: &[PodView]) -> End {
+    let container = job.annotation(names::CONTAINER).unwrap_or_default();
+    let (complete, job_reason, job_message) = job.end().unwrap_or_default();
+    let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
+    let terminated = newest
+        .and_then(|pod| pod.container(container))
+        .and_then(|c| c.state.as_ref()?.terminated.as_ref().or(c.last_state.as_ref()?.terminated.as_ref()));
+    let exit_code = terminated.map(|t| t.exit_code);
+    let line = terminated.and_then(|t| Line::find(t.message.as_deref()?));
+    let report = line.as_ref().map(Line::report);
+
+    if complete {
+        let reason = Reason::Succeeded.as_str().to_owned();
+        return End { outcome: Outcome::Succeeded, reason, message: String::new(), exit_code: exit_code.or(Some(0)), report };
+    }
+    if job_reason == "DeadlineExceeded" {
+        let message = "the run took longer than spec.timeoutSeconds allows; raise it, or look into what the command waits for";
+        return End::failed(Reason::DeadlineExceeded.as_str(), message.into(), exit_code);
+    }
+    let disruption = newest.and_then(disruption);
+    if job_reason == "PodFailurePolicy" || (disruption.is_some() && line.is_none()) {
+        let detail = disruption.unwrap_or(job_message);
+        return End::failed(
+            Reason::Disrupted.as_str(),
+            format!("the pod was disrupted, and the command must not run twice unasked: {detail}"),
+            exit_code,
+        );
+    }
+    if let Some(line) = line.filter(|l| !l.ok) {
+        let known = HELPER_REASONS.contains(&line.reason.as_str());
+        let reason = if known { line.reason.as_str() } else { Reason::CommandFailed.as_str() };
+        return End { report, ..End::failed(reason, line.message, exit_code) };
+    }
+    match terminated {
+        Some(t) if t.reason.as_deref() == Some("OOMKilled") => End::failed(
+            Reason::OutOfMemory.as_str(),
+            "the command used more memory than its limit; raise spec.resources.limits.memory".into(),
+            exit_code,
+        ),
+        Some(t) if matches!(t.reason.as_deref(), Some("StartError" | "ContainerCannotRun")) => End::failed(
+            Reason::InterpreterNotFound.as_str(),
+            format!(
+                "the container could not start its command: {}; say on the target how commands start there, by the annotation {} or, to keep the image's entrypoint, {}",
+                t.message.as_deref().unwrap_or_default(),
+                names::MANAGE,
+                names::ENTRYPOINT
+            ),
+            exit_code,
+        ),
+        Some(t) => End::failed(
+            Reason::CommandFailed.as_str(),
+            match t.signal {
+                Some(signal) => format!("the command was ended by signal {signal}"),
+                None => format!("the command ended with exit code {} and left no report; its log says more", t.exit_code),
+            },
+            exit_code,
+        ),
+        None => {
+            let init = newest.and_then(failed_init);
+            let message = init.unwrap_or_else(|| format!("{job_reason}: {job_message}"));
+            End::failed(Reason::CommandFailed.as_str(), message, exit_code)
+        }
+    }
+}
+
+/// Who ended the pod, if not the command.
+fn disruption(pod: &PodView) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let condition = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    let text = |reason: &Option<String>, message: &Option<String>| {
+        format!("{}: {}", reason.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
+    };
+    condition
+        .map(|c| text(&c.reason, &c.message))
+        .or_else(|| (status.reason.as_deref() == Some("Evicted")).then(|| text(&status.reason, &status.message)))
+}
+
+/// A container that should have prepared the pod and failed.
+fn failed_init(pod: &PodView) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    status.init_container_statuses.iter().flatten().find_map(|c| {
+        let t = c.state.as_ref()?.terminated.as_ref().or(c.last_state.as_ref()?.terminated.as_ref())?;
+        (t.exit_code != 0).then(|| format!("init container {} ended with exit code {}", c.name, t.exit_code))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn job(condition: Value) -> JobView {
+        serde_json::from_value(json!({
+            "metadata": {"name": "j", "annotations": {names::CONTAINER: "web"}},
+            "status": {"conditions": [condition]},
+        }))
+        .unwrap()
+    }
+
+    fn pod(status: Value) -> PodView {
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
+    }
+
+    fn ended(exit_code: i32, reason: &str, message: &str) -> Value {
+        let state = json!({"terminated": {"exitCode": exit_code, "reason": reason, "message": message}});
+        json!({"containerStatuses": [{
+            "name": "web", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+        }]})
+    }
+
+    fn failed(reason: &str) -> Value {
+        json!({"type": "Failed", "status": "True", "reason": reason, "message": "m"})
+    }
+
+    #[test]
+    fn each_kind_of_end_has_its_own_reason() {
+        let backoff = || failed("BackoffLimitExceeded");
+        let evicted = json!({"reason": "Evicted", "message": "low on memory"});
+        for (condition, status, reason, text) in [
+            (backoff(), ended(1, "Error", r#"{"ok":false,"reason":"LockTimeout","message":"held"}"#), "LockTimeout", "held"),
+            (backoff(), ended(1, "Error", r#"{"ok":false,"reason":"Sneaky","message":"m"}"#), "CommandFailed", "m"),
+            (backoff(), ended(1, "Error", "noise"), "CommandFailed", "exit code 1"),
+            (backoff(), ended(137, "OOMKilled", ""), "OutOfMemory", "memory"),
+            (backoff(), ended(128, "StartError", "exec: python"), "InterpreterNotFound", names::MANAGE),
+            (failed("DeadlineExceeded"), json!({}), "DeadlineExceeded", "timeoutSeconds"),
+            (failed("PodFailurePolicy"), evicted.clone(), "Disrupted", "low on memory"),
+            (backoff(), evicted, "Disrupted", "Evicted"),
+            (backoff(), json!({}), "CommandFailed", "BackoffLimitExceeded"),
+        ] {
+            let end = read(&job(condition), &[pod(status)]);
+            assert_eq!((end.outcome, end.reason.as_str()), (Outcome::Failed, reason), "{end:?}");
+            assert!(end.message.contains(text), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_complete_job_succeeded_with_or_without_a_report() {
+        let complete = || json!({"type": "Complete", "status": "True"});
+        let line = r#"{"ok":true,"action":"applied","count":2,"names":["a.0001","a.0002"],"settings":"s"}"#;
+        let end = read(&job(complete()), &[pod(ended(0, "Completed", &format!("noise\n{line}")))]);
+        assert_eq!(end.outcome, Outcome::Succeeded);
+        assert_eq!(end.report.map(|r| (r.count, r.names.len())), Some((Some(2), 2)));
+        assert_eq!(read(&job(complete()), &[]).outcome, Outcome::Succeeded);
+        let target = json!({"type": "SuccessCriteriaMet", "status": "True"});
+        assert_eq!(job(target).end(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_in_the_termination_log_gives_a_bounded_clean_message(message in any::<String>(), ok in any::<bool>()) {
+            let line = json!({"ok": ok, "reason": message, "message": message, "names": [message]}).to_string();
+            for text in [message.clone(), line] {
+                let end = read(&job(failed("BackoffLimitExceeded")), &[pod(ended(1, "Error", &text))]);
+                prop_assert!(end.message.len() <= crate::api::common::MESSAGE_LIMIT);
+                prop_assert!(!end.message.chars().any(char::is_control));
+            }
+        }
+    }
+}

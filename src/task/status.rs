@@ -1,0 +1,158 @@
+//! The status that a decision leads to: pure; the caller writes it only if it differs.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use super::decide::View;
+use super::outcome::End;
+use super::progress::shorten;
+use super::reason::Reason;
+use super::target::Hold;
+use crate::api::common::{Outcome, PastRun, Report, Run, TaskStatus};
+
+/// How many runs the history keeps.
+const HISTORY: usize = 5;
+
+/// What every status says beside the view.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// The generation that was looked at.
+    pub generation: i64,
+    /// `spec.suspend`
+    pub suspend: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The status that shows `view`.
+pub fn show(old: &TaskStatus, view: &View, target: Option<&Result<String, Hold>>, stamp: &Stamp) -> TaskStatus {
+    let mut status = old.clone();
+    status.observed_generation = Some(stamp.generation);
+    let (ready, reason, message, extra, finished) = match view {
+        View::Settled => settled(old.last_run.as_ref()),
+        View::Suspended => (
+            "False",
+            Reason::Suspended.as_str().to_owned(),
+            "a run is due; set spec.suspend to false to start it".to_owned(),
+            None,
+            false,
+        ),
+        View::Held(hold) => {
+            let extra = if hold.stalled { "Stalled" } else { "Reconciling" };
+            ("False", hold.reason.as_str().to_owned(), hold.message.clone(), Some(extra), hold.stalled)
+        }
+        View::UnderWay(at) => {
+            ("False", at.reason.as_str().to_owned(), steady(old, at.reason, &at.message), Some("Reconciling"), false)
+        }
+    };
+    let message = shorten(message);
+    let mut wanted = vec![
+        ("Ready", ready, reason.clone(), message.clone()),
+        ("Finished", if finished { "True" } else { "False" }, reason.clone(), String::new()),
+    ];
+    wanted.push(target_resolved(old, target));
+    if let Some(extra) = extra {
+        wanted.push((extra, "True", reason, message));
+    }
+    if stamp.suspend {
+        let text = "spec.suspend is true: nothing new starts".to_owned();
+        wanted.push(("Suspended", "True", Reason::Suspended.as_str().to_owned(), text));
+    }
+    status.conditions = wanted
+        .into_iter()
+        .map(|(type_, value, reason, message)| {
+            let before = old.conditions.iter().find(|c| c.type_ == type_ && c.status == value);
+            Condition {
+                type_: type_.to_owned(),
+                status: value.to_owned(),
+                reason,
+                message,
+                observed_generation: Some(stamp.generation),
+                last_transition_time: before.map_or(Time(stamp.now), |c| c.last_transition_time.clone()),
+            }
+        })
+        .collect();
+    status
+}
+
+type Line = (&'static str, String, String, Option<&'static str>, bool);
+
+/// Ready as the newest run left it.
+fn settled(run: Option<&Run>) -> Line {
+    let Some(run) = run else {
+        return ("Unknown", Reason::Starting.as_str().into(), "no run yet".into(), Some("Reconciling"), false);
+    };
+    let reason = run.reason.clone().unwrap_or_else(|| Reason::Succeeded.as_str().into());
+    let message = run.message.clone().unwrap_or_default();
+    match run.result {
+        Some(Outcome::Succeeded) => ("True", reason, message, None, true),
+        Some(_) => ("False", reason, message, Some("Stalled"), true),
+        None => ("False", Reason::Starting.as_str().into(), "the run is about to start".into(), Some("Reconciling"), false),
+    }
+}
+
+/// The kubelet words one obstacle in turns; the first wording stays while the reason does.
+fn steady(old: &TaskStatus, reason: Reason, message: &str) -> String {
+    let before = old.conditions.iter().find(|c| c.type_ == "Ready" && c.reason == reason.as_str());
+    match before {
+        Some(condition) if reason == Reason::ImagePullFailed => condition.message.clone(),
+        _ => message.to_owned(),
+    }
+}
+
+fn target_resolved(old: &TaskStatus, target: Option<&Result<String, Hold>>) -> (&'static str, &'static str, String, String) {
+    const NAME: &str = "TargetResolved";
+    match target {
+        Some(Err(hold)) => (NAME, "False", hold.reason.as_str().into(), shorten(hold.message.clone())),
+        Some(Ok(found)) => (NAME, "True", "Found".into(), found.clone()),
+        None => match old.conditions.iter().find(|c| c.type_ == NAME) {
+            Some(c) => (NAME, if c.status == "True" { "True" } else if c.status == "False" { "False" } else { "Unknown" }, c.reason.clone(), c.message.clone()),
+            None => (NAME, "Unknown", "NotNeeded".into(), "no run is due".into()),
+        },
+    }
+}
+
+/// The status with the intent of a new run, written before its Job is made.
+pub fn intend(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
+    let mut status = old.clone();
+    if let Some(before) = status.last_run.replace(run).filter(|r| r.result.is_some()) {
+        status.history.insert(
+            0,
+            PastRun {
+                number: before.number,
+                result: before.result,
+                reason: before.reason,
+                image: before.image,
+                finished_at: before.finished_at,
+            },
+        );
+        status.history.truncate(HISTORY);
+    }
+    if let Some(requested) = requested {
+        status.last_handled_request = Some(requested.to_owned());
+    }
+    status
+}
+
+/// The status with the end of the newest run.
+pub fn conclude(old: &TaskStatus, end: &End, sentence: Option<String>, now: Timestamp) -> TaskStatus {
+    let mut status = old.clone();
+    if let Some(run) = &mut status.last_run {
+        let started = run.started_at.as_ref().map_or(now, |t| t.0);
+        let seconds = now.duration_since(started).as_secs().max(0);
+        run.finished_at = Some(Time(now));
+        run.duration_seconds = Some(seconds);
+        run.exit_code = end.exit_code;
+        run.result = Some(end.outcome);
+        run.reason = Some(end.reason.clone());
+        run.message = Some(shorten(match sentence {
+            Some(sentence) => format!("{sentence} in {seconds}s with image {}", run.image),
+            None => end.message.clone(),
+        }));
+    }
+    if end.outcome == Outcome::Succeeded {
+        status.done_at = Some(Time(now));
+        status.report = end.report.clone().or_else(|| Some(Report::default()));
+    }
+    status
+}

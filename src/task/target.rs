@@ -1,0 +1,299 @@
+//! Which labelled object a task runs on: pure, over what the watches know.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{Selector, SelectorExt};
+use serde::{Deserialize, Serialize};
+
+use super::reason::Reason;
+use crate::api::common::{Target, filled};
+use crate::names;
+
+/// How many names a message lists.
+const NAMES_SHOWN: usize = 5;
+
+/// Why a run cannot start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// In a word.
+    pub reason: Reason,
+    /// In a sentence.
+    pub message: String,
+    /// Whether it is wrong (Stalled) or only not there yet (Reconciling).
+    pub stalled: bool,
+}
+
+impl Hold {
+    /// Not there yet.
+    pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), stalled: false }
+    }
+
+    /// Wrong until somebody changes something.
+    pub fn stop(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), stalled: true }
+    }
+}
+
+/// Where a pod template can come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetKind {
+    /// apps/v1
+    Deployment,
+    /// core/v1
+    PodTemplate,
+}
+
+impl TargetKind {
+    /// The kind's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::PodTemplate => "PodTemplate",
+        }
+    }
+}
+
+/// A container, as far as the choice needs it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+pub struct ContainerImage {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its image.
+    #[serde(default)]
+    pub image: String,
+}
+
+/// The trimmed pod template of a candidate.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+pub struct TemplateSummary {
+    /// Labels and annotations.
+    #[serde(default)]
+    pub metadata: TemplateMeta,
+    /// Containers.
+    #[serde(default)]
+    pub spec: TemplateSpec,
+}
+
+/// Metadata of a trimmed template.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+pub struct TemplateMeta {
+    /// Labels.
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Annotations.
+    #[serde(default)]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Spec of a trimmed template.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+pub struct TemplateSpec {
+    /// The regular containers.
+    #[serde(default)]
+    pub containers: Vec<ContainerImage>,
+}
+
+/// A Deployment or PodTemplate, trimmed.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Which of the two.
+    pub kind: TargetKind,
+    /// Name, UID, labels, annotations.
+    pub metadata: ObjectMeta,
+    /// The template.
+    pub template: TemplateSummary,
+}
+
+impl Candidate {
+    /// The object's name.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The object's UID.
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the template carries one of the labels.
+    pub fn labelled(&self, labels: &[(String, String)]) -> bool {
+        let own = self.template.metadata.labels.as_ref();
+        own.is_some_and(|own| labels.iter().any(|(key, value)| own.get(key) == Some(value)))
+    }
+
+    /// The image of the Django container.
+    pub fn image(&self, wanted: Option<&str>) -> Result<&str, Hold> {
+        let names: Vec<&str> = self.template.spec.containers.iter().map(|c| c.name.as_str()).collect();
+        let default = self.template.metadata.annotations.as_ref().and_then(|a| a.get(names::DEFAULT_CONTAINER));
+        let chosen = container(&names, wanted, default.map(String::as_str), self.name())?;
+        Ok(self.template.spec.containers.iter().find(|c| c.name == chosen).map_or("", |c| c.image.as_str()))
+    }
+}
+
+/// The Django container among `names`.
+pub fn container(names: &[&str], wanted: Option<&str>, default: Option<&str>, target: &str) -> Result<String, Hold> {
+    let listed = || names.join(", ");
+    if let Some(wanted) = wanted.filter(|w| !w.is_empty()) {
+        return match names.contains(&wanted) {
+            true => Ok(wanted.to_owned()),
+            false => Err(Hold::stop(
+                Reason::ContainerNotFound,
+                format!("spec.target.container: {target} has no container {wanted:?}; write one of: {}", listed()),
+            )),
+        };
+    }
+    match (default.filter(|d| names.contains(d)), names) {
+        (Some(default), _) => Ok(default.to_owned()),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, []) => Err(Hold::stop(Reason::ContainerNotFound, format!("{target} has no containers"))),
+        (None, _) => Err(Hold::stop(
+            Reason::ContainerAmbiguous,
+            format!(
+                "spec.target.container: {target} has several containers; name one of: {}, or set the annotation {} on its pod template",
+                listed(),
+                names::DEFAULT_CONTAINER
+            ),
+        )),
+    }
+}
+
+/// The one candidate that matches: exactly one, or the reason why not.
+pub fn resolve<'a>(
+    candidates: &'a [impl Borrow<Candidate>],
+    labels: &[(String, String)],
+    target: Option<&Target>,
+) -> Result<&'a Candidate, Hold> {
+    let nothing = Target::default();
+    let target = target.unwrap_or(&nothing);
+    let (kind, wanted) = match (filled(&target.pod_template), filled(&target.deployment)) {
+        (Some(name), _) => (TargetKind::PodTemplate, Some(name)),
+        (None, name) => (TargetKind::Deployment, name),
+    };
+    let selector = match target.selector.clone().map(Selector::try_from).transpose() {
+        Ok(selector) => selector.unwrap_or_default(),
+        Err(error) => {
+            return Err(Hold::stop(
+                Reason::InvalidSpec,
+                format!("spec.target.selector: {error}; write it as a Deployment's selector is written"),
+            ));
+        }
+    };
+    let label_text =
+        || labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" or ");
+    let none = BTreeMap::new();
+    let mut matching: Vec<&Candidate> = candidates
+        .iter()
+        .map(Borrow::borrow)
+        .filter(|c: &&Candidate| c.kind == kind && c.metadata.deletion_timestamp.is_none())
+        .filter(|c| wanted.is_none_or(|name| c.name() == name))
+        .filter(|c| selector.matches(c.metadata.labels.as_ref().unwrap_or(&none)))
+        .collect();
+    let unlabelled = matching.len();
+    matching.retain(|c| c.labelled(labels));
+    matching.sort_by(|a, b| a.name().cmp(b.name()));
+    match matching.as_slice() {
+        [one] => Ok(one),
+        [] if wanted.is_some() && unlabelled > 0 => Err(Hold::wait(
+            Reason::TargetNotFound,
+            format!(
+                "{} {} exists, but its pod template does not carry the label {}; add it there",
+                kind.as_str(),
+                wanted.unwrap_or_default(),
+                label_text()
+            ),
+        )),
+        [] => Err(Hold::wait(
+            Reason::TargetNotFound,
+            format!(
+                "waiting for a {}{} of this namespace whose pod template carries the label {}{}",
+                kind.as_str(),
+                wanted.map(|name| format!(" {name}")).unwrap_or_default(),
+                label_text(),
+                if target.selector.is_some() { " and which spec.target.selector selects" } else { "" }
+            ),
+        )),
+        several => {
+            let names: Vec<&str> = several.iter().take(NAMES_SHOWN).map(|c| c.name()).collect();
+            let more = several.len().saturating_sub(NAMES_SHOWN);
+            Err(Hold::stop(
+                Reason::TargetAmbiguous,
+                format!(
+                    "spec.target: {} Deployments carry the label {}: {}{}; set spec.target.deployment to one of them",
+                    several.len(),
+                    label_text(),
+                    names.join(", "),
+                    if more > 0 { format!(" and {more} more") } else { String::new() }
+                ),
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn candidate(name: &str, labels: Value) -> Candidate {
+        Candidate {
+            kind: TargetKind::Deployment,
+            metadata: serde_json::from_value(json!({"name": name, "uid": name, "labels": {"tier": name}})).unwrap(),
+            template: serde_json::from_value(
+                json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "i"}]}}),
+            )
+            .unwrap(),
+        }
+    }
+
+    fn labels() -> Vec<(String, String)> {
+        vec![("app".into(), "django".into())]
+    }
+
+    fn outcome(candidates: &[Candidate], target: Value) -> Result<String, (Reason, String)> {
+        let target: Option<Target> = serde_json::from_value(target).unwrap();
+        resolve(candidates, &labels(), target.as_ref())
+            .map(|c| c.name().to_owned())
+            .map_err(|h| (h.reason, h.message))
+    }
+
+    #[test]
+    fn exactly_one_labelled_deployment_is_taken_and_never_one_of_several() {
+        let web = candidate("web", json!({"app": "django"}));
+        let two = candidate("two", json!({"app": "django"}));
+        let plain = candidate("plain", json!({"app": "nginx"}));
+        assert_eq!(outcome(&[web.clone(), plain.clone()], Value::Null), Ok("web".into()));
+        let (reason, message) = outcome(&[web.clone(), two.clone()], Value::Null).unwrap_err();
+        assert_eq!(reason, Reason::TargetAmbiguous);
+        assert!(message.contains("two, web"), "{message}");
+        assert_eq!(outcome(&[web.clone(), two.clone()], json!({"deployment": "two"})), Ok("two".into()));
+        let two_by_label = json!({"selector": {"matchLabels": {"tier": "two"}}});
+        assert_eq!(outcome(&[web.clone(), two], two_by_label), Ok("two".into()));
+        assert_eq!(outcome(&[], Value::Null).unwrap_err().0, Reason::TargetNotFound);
+        let (reason, message) = outcome(&[plain], json!({"deployment": "plain"})).unwrap_err();
+        assert_eq!(reason, Reason::TargetNotFound);
+        assert!(message.contains("does not carry the label app=django"), "{message}");
+        let bad = json!({"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}});
+        assert_eq!(outcome(&[web], bad).unwrap_err().0, Reason::InvalidSpec);
+    }
+
+    #[test]
+    fn many_matches_are_named_up_to_five() {
+        let many: Vec<_> = (0..500).map(|i| candidate(&format!("web-{i:03}"), json!({"app": "django"}))).collect();
+        let (_, message) = outcome(&many, Value::Null).unwrap_err();
+        assert!(message.contains("500 Deployments") && message.contains("web-004 and 495 more"), "{message}");
+    }
+
+    #[test]
+    fn the_container_is_the_named_the_default_or_the_only_one() {
+        let both = ["web", "proxy"];
+        assert_eq!(container(&both, Some("proxy"), Some("web"), "t"), Ok("proxy".into()));
+        assert_eq!(container(&both, None, Some("web"), "t"), Ok("web".into()));
+        assert_eq!(container(&["web"], None, None, "t"), Ok("web".into()));
+        assert_eq!(container(&both, None, Some("gone"), "t").unwrap_err().reason, Reason::ContainerAmbiguous);
+        assert_eq!(container(&both, Some("x"), None, "t").unwrap_err().reason, Reason::ContainerNotFound);
+    }
+}

@@ -1,0 +1,459 @@
+//! From the target's pod template to the Job's, as raw JSON from end to end: a field that no rule names
+//! is kept, also one that is newer than this program.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::reason::Reason;
+use super::target::Hold;
+use crate::names;
+
+/// What admission reads from a pod's labels, and so has to stay.
+const ADMISSION_LABELS: &[&str] = &["azure.workload.identity/use", "sidecar.istio.io/inject", "istio.io/rev"];
+/// Label prefix of Kueue, which admission reads as well.
+const KUEUE: &str = "kueue.x-k8s.io/";
+/// Fields of a pod that mean nothing, or harm, in a Job.
+const POD_FIELDS_DROPPED: &[&str] = &[
+    "topologySpreadConstraints",
+    "nodeName",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "readinessGates",
+    "schedulingGates",
+    "activeDeadlineSeconds",
+];
+/// Fields of the Django container that belong to serving requests.
+const SERVING_FIELDS: &[&str] =
+    &["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "restartPolicy", "restartPolicyRules"];
+/// Injectors whose sidecar ends with a Job only if they are told: what shows them, and what tells them.
+const INJECTORS: &[(&str, &str, &str)] = &[
+    ("vault.hashicorp.com/agent-inject", "vault.hashicorp.com/agent-pre-populate-only", "true"),
+    ("linkerd.io/inject", "config.beta.linkerd.io/proxy-enable-native-sidecar", "true"),
+    ("sidecar.istio.io/inject", "sidecar.istio.io/nativeSidecar", "true"),
+];
+
+/// The object that a pod template was read from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Deployment or PodTemplate.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its annotations, over those of its template.
+    pub annotations: BTreeMap<String, String>,
+    /// What selects the target's own pods; none for a PodTemplate.
+    pub selector: Option<LabelSelector>,
+    /// The template.
+    pub template: Value,
+}
+
+impl Source {
+    /// From a live Deployment or PodTemplate.
+    pub fn from_object(kind: &str, object: &Value) -> Self {
+        let template = match kind {
+            "Deployment" => &object["spec"]["template"],
+            _ => &object["template"],
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut annotations = strings(&template["metadata"]["annotations"]);
+        annotations.extend(strings(&object["metadata"]["annotations"]));
+        Self {
+            kind: kind.to_owned(),
+            name: text(&object["metadata"]["name"]),
+            uid: text(&object["metadata"]["uid"]),
+            annotations,
+            selector: serde_json::from_value(object["spec"]["selector"].clone()).ok(),
+            template: template.clone(),
+        }
+    }
+
+    /// Labels of the template.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        strings(&self.template["metadata"]["labels"])
+    }
+
+    /// One annotation of the target.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.get(name).map(String::as_str)
+    }
+
+    /// The Django container.
+    pub fn container(&self, wanted: Option<&str>) -> Result<Value, Hold> {
+        let containers = list(&self.template["spec"]["containers"]);
+        let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
+        let target = format!("{} {}", self.kind, self.name);
+        let chosen = super::target::container(&names, wanted, self.annotation(names::DEFAULT_CONTAINER), &target)?;
+        containers.into_iter().find(|c| c["name"] == chosen.as_str()).ok_or_else(|| {
+            Hold::stop(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}"))
+        })
+    }
+}
+
+/// What became of the template's parts: an annotation of the Job, and printed by `render`.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Account {
+    /// Containers and volumes that were copied.
+    pub copied: Vec<String>,
+    /// What was copied in another form.
+    pub converted: Vec<String>,
+    /// What was left out.
+    pub dropped: Vec<String>,
+}
+
+/// The template with everything decided that does not depend on the command.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// Metadata and spec; the Django container is the only one left in `containers`.
+    pub template: Value,
+    /// What became of the parts.
+    pub account: Account,
+    /// Where the Django container sees storage that outlives the pod.
+    pub lasting_mounts: Vec<String>,
+}
+
+/// Copies the template for a Job whose Django container is `main`.
+pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>) -> Result<Copied, Hold> {
+    let mut account = Account::default();
+    let main_name = main["name"].as_str().unwrap_or_default();
+    let mut spec = source.template["spec"].as_object().cloned().unwrap_or_default();
+
+    let mut kept_main = main.clone();
+    drop_fields(&mut kept_main, SERVING_FIELDS, &format!("container {main_name}"), &mut account);
+    account.copied.push(format!("container {main_name}"));
+
+    let plan = Plan::of(source, main)?;
+    let mut inits = Vec::new();
+    for init in list(&source.template["spec"]["initContainers"]) {
+        if plan.keeps(&init) {
+            account.copied.push(format!("init container {}", name_of(&init)));
+            inits.push(without_host_ports(init, &mut account));
+        } else {
+            account.dropped.push(format!("init container {}", name_of(&init)));
+        }
+    }
+    for container in list(&source.template["spec"]["containers"]) {
+        if name_of(&container) == main_name {
+            continue;
+        }
+        if plan.keeps(&container) {
+            account.converted.push(format!("container {} to a native sidecar", name_of(&container)));
+            inits.push(without_host_ports(native_sidecar(container), &mut account));
+        } else {
+            account.dropped.push(format!("container {}", name_of(&container)));
+        }
+    }
+
+    for field in POD_FIELDS_DROPPED {
+        if spec.remove(*field).is_some() {
+            account.dropped.push((*field).to_owned());
+        }
+    }
+    spec.insert("restartPolicy".into(), json!("Never"));
+    spec.insert("containers".into(), json!([kept_main]));
+    match inits.is_empty() {
+        true => spec.remove("initContainers"),
+        false => spec.insert("initContainers".into(), json!(inits)),
+    };
+    let kept: Vec<Value> = inits.into_iter().chain([kept_main]).collect();
+    let volumes = keep_volumes(&mut spec, &kept, &mut account);
+    keep_affinity(&mut spec, source, &volumes, &mut account);
+
+    let labels = labels(source, own_labels, &mut account)?;
+    refuse_dangling(&kept, &volumes, source, &labels)?;
+    let metadata = json!({ "labels": labels, "annotations": annotations(source, main_name, &mut account) });
+    Ok(Copied {
+        lasting_mounts: lasting_mounts(main, &volumes),
+        template: json!({ "metadata": metadata, "spec": spec }),
+        account,
+    })
+}
+
+/// Which of the other containers go along.
+struct Plan {
+    main_image: String,
+    keep: BTreeSet<String>,
+    drop: BTreeSet<String>,
+}
+
+impl Plan {
+    fn of(source: &Source, main: &Value) -> Result<Self, Hold> {
+        let spec = &source.template["spec"];
+        let all: BTreeSet<String> = [&spec["containers"], &spec["initContainers"]]
+            .into_iter()
+            .flat_map(list)
+            .map(|c| name_of(&c).to_owned())
+            .collect();
+        let named = |annotation: &str| -> Result<BTreeSet<String>, Hold> {
+            let names: BTreeSet<String> = words(source.annotation(annotation)).collect();
+            match names.iter().find(|name| !all.contains(*name) || *name == name_of(main)) {
+                None => Ok(names),
+                Some(name) => Err(unusable(source, format!(
+                    "annotation {annotation} names {name:?}; write names of containers other than {:?}, of these: {}",
+                    name_of(main),
+                    all.iter().cloned().collect::<Vec<_>>().join(", ")
+                ))),
+            }
+        };
+        let (keep, drop) = (named(names::KEEP_CONTAINERS)?, named(names::DROP_CONTAINERS)?);
+        if let Some(both) = keep.intersection(&drop).next() {
+            return Err(unusable(source, format!(
+                "annotations {} and {} both name {both:?}; name it in one of them",
+                names::KEEP_CONTAINERS,
+                names::DROP_CONTAINERS
+            )));
+        }
+        Ok(Self { main_image: text(&main["image"]), keep, drop })
+    }
+
+    /// A container of Django's own image would work twice, or wait for itself.
+    fn keeps(&self, container: &Value) -> bool {
+        let name = name_of(container);
+        self.keep.contains(name) || (text(&container["image"]) != self.main_image && !self.drop.contains(name))
+    }
+}
+
+/// A container that Kubernetes starts before Django and stops after it. It counts as started when it is
+/// ready, so that Django finds it working.
+fn native_sidecar(mut container: Value) -> Value {
+    container["restartPolicy"] = json!("Always");
+    if let Some(fields) = container.as_object_mut() {
+        let readiness = fields.remove("readinessProbe");
+        if !fields.contains_key("startupProbe")
+            && let Some(mut probe) = readiness
+        {
+            if let Some(probe) = probe.as_object_mut() {
+                probe.remove("successThreshold"); // a startup probe knows only 1
+            }
+            fields.insert("startupProbe".into(), probe);
+        }
+    }
+    container
+}
+
+fn without_host_ports(mut container: Value, account: &mut Account) -> Value {
+    let name = name_of(&container).to_owned();
+    if let Some(ports) = container.get_mut("ports").and_then(Value::as_array_mut) {
+        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+            if port.remove("hostPort").is_some() | port.remove("hostIP").is_some() {
+                account.dropped.push(format!("host port of container {name}"));
+            }
+        }
+    }
+    container
+}
+
+/// Volumes that a kept container mounts, by name.
+fn keep_volumes(spec: &mut Map<String, Value>, kept: &[Value], account: &mut Account) -> BTreeMap<String, Value> {
+    let mounted: BTreeSet<String> = kept
+        .iter()
+        .flat_map(|c| [list(&c["volumeMounts"]), list(&c["volumeDevices"])].concat())
+        .map(|mount| name_of(&mount).to_owned())
+        .collect();
+    let (volumes, unused): (Vec<Value>, Vec<Value>) =
+        list(&spec.remove("volumes").unwrap_or_default()).into_iter().partition(|v| mounted.contains(name_of(v)));
+    account.copied.extend(volumes.iter().map(|v| format!("volume {}", name_of(v))));
+    account.dropped.extend(unused.iter().map(|v| format!("volume {}", name_of(v))));
+    if !volumes.is_empty() {
+        spec.insert("volumes".into(), json!(volumes));
+    }
+    volumes.into_iter().map(|v| (name_of(&v).to_owned(), v)).collect()
+}
+
+/// Node affinity stays; affinity to pods goes, as the Job's pod is not one of the target's. With a claim
+/// that only one node may mount, the pod had better go to where the target's pods are.
+fn keep_affinity(
+    spec: &mut Map<String, Value>,
+    source: &Source,
+    volumes: &BTreeMap<String, Value>,
+    account: &mut Account,
+) {
+    let mut affinity = spec.remove("affinity").and_then(|a| a.as_object().cloned()).unwrap_or_default();
+    for field in ["podAffinity", "podAntiAffinity"] {
+        if affinity.remove(field).is_some() {
+            account.dropped.push(format!("affinity.{field}"));
+        }
+    }
+    if let Some(selector) = &source.selector
+        && volumes.values().any(|v| v.get("persistentVolumeClaim").is_some())
+    {
+        affinity.insert(
+            "podAffinity".into(),
+            json!({"preferredDuringSchedulingIgnoredDuringExecution": [{
+                "weight": 100,
+                "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector},
+            }]}),
+        );
+        account.converted.push("persistentVolumeClaim to a preference for the node of the target's pods".into());
+    }
+    if !affinity.is_empty() {
+        spec.insert("affinity".into(), Value::Object(affinity));
+    }
+}
+
+/// Own labels, those that admission reads, and those that the target's owner asks for: never a set by
+/// which a Service, PodDisruptionBudget or autoscaler of the application would take the Job's pod.
+fn labels(
+    source: &Source,
+    own: &BTreeMap<String, String>,
+    account: &mut Account,
+) -> Result<BTreeMap<String, String>, Hold> {
+    let template = source.labels();
+    let selecting: BTreeSet<&String> = source.selector.iter().flat_map(selector_keys).collect();
+    let mut labels = BTreeMap::new();
+    for (key, value) in &template {
+        let read = ADMISSION_LABELS.contains(&key.as_str()) || key.starts_with(KUEUE);
+        if read && !selecting.contains(key) {
+            labels.insert(key.clone(), value.clone());
+        } else {
+            account.dropped.push(format!("label {key}"));
+        }
+    }
+    for word in words(source.annotation(names::JOB_LABELS)) {
+        let (key, value) = match word.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (word.clone(), template.get(&word).cloned()),
+        };
+        let Some(value) = value else {
+            return Err(unusable(source, format!(
+                "annotation {}: the pod template has no label {key:?}; write one of its labels, or key=value",
+                names::JOB_LABELS
+            )));
+        };
+        account.dropped.retain(|d| *d != format!("label {key}"));
+        labels.insert(key, value);
+    }
+    labels.extend(own.clone());
+    if let Some(selector) = &source.selector
+        && Selector::try_from(selector.clone()).is_ok_and(|s| s.matches(&labels))
+    {
+        return Err(unusable(source, format!(
+            "annotation {}: with these labels the {}'s own selector would take the Job's pod; leave out one of: {}",
+            names::JOB_LABELS,
+            source.kind,
+            selecting.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    account.copied.extend(labels.keys().filter(|k| !own.contains_key(*k)).map(|k| format!("label {k}")));
+    Ok(labels)
+}
+
+fn selector_keys(selector: &LabelSelector) -> Vec<&String> {
+    let exact = selector.match_labels.iter().flat_map(BTreeMap::keys);
+    let others = selector.match_expressions.iter().flatten().map(|e| &e.key);
+    exact.chain(others).collect()
+}
+
+/// All annotations, with the injectors told that this is a Job.
+fn annotations(source: &Source, main: &str, account: &mut Account) -> BTreeMap<String, String> {
+    let mut annotations = strings(&source.template["metadata"]["annotations"]);
+    let labels = source.labels();
+    for (shown_by, tell, value) in INJECTORS {
+        let injected = annotations.get(*shown_by).or_else(|| labels.get(*shown_by));
+        if injected.is_some_and(|v| v != "false" && v != "disabled") && !annotations.contains_key(*tell) {
+            annotations.insert((*tell).to_owned(), (*value).to_owned());
+            account.converted.push(format!("annotation {tell} for {shown_by}"));
+        }
+    }
+    annotations.insert(names::DEFAULT_CONTAINER.to_owned(), main.to_owned());
+    annotations
+}
+
+/// A reference to something that was left out would be empty, or keep the pod from starting.
+fn refuse_dangling(
+    kept: &[Value],
+    volumes: &BTreeMap<String, Value>,
+    source: &Source,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Hold> {
+    let containers: BTreeSet<&str> = kept.iter().map(name_of).collect();
+    let env = kept.iter().flat_map(|c| {
+        let place = format!("container {}: env", name_of(c));
+        list(&c["env"]).into_iter().map(move |e| (format!("{place} {}", name_of(&e)), e["valueFrom"].clone()))
+    });
+    let items = volumes.values().flat_map(|v| {
+        let own = list(&v["downwardAPI"]["items"]);
+        let projected = list(&v["projected"]["sources"]).into_iter().flat_map(|s| list(&s["downwardAPI"]["items"]));
+        let place = format!("volume {}", name_of(v));
+        own.into_iter().chain(projected).map(move |item| (format!("{place} {}", text(&item["path"])), item)).collect::<Vec<_>>()
+    });
+    for (place, reference) in env.chain(items) {
+        if let Some(name) = reference["resourceFieldRef"]["containerName"].as_str()
+            && !containers.contains(name)
+        {
+            return Err(unusable(source, format!(
+                "{place}: resourceFieldRef names container {name:?}, which the Job leaves out; keep it by the annotation {}, or remove the reference",
+                names::KEEP_CONTAINERS
+            )));
+        }
+        let label = reference["fieldRef"]["fieldPath"]
+            .as_str()
+            .and_then(|path| path.strip_prefix("metadata.labels['"))
+            .and_then(|rest| rest.strip_suffix("']"));
+        if let Some(label) = label
+            && !labels.contains_key(label)
+        {
+            return Err(unusable(source, format!(
+                "{place}: fieldRef names the label {label:?}, which the Job's pod does not carry; add it by the annotation {}, or remove the reference",
+                names::JOB_LABELS
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Mounts of the Django container that outlive the pod.
+fn lasting_mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> Vec<String> {
+    const PASSING: &[&str] = &["emptyDir", "configMap", "secret", "projected", "downwardAPI", "image"];
+    list(&main["volumeMounts"])
+        .iter()
+        .filter(|mount| mount["readOnly"] != json!(true))
+        .filter(|mount| {
+            volumes.get(name_of(mount)).is_some_and(|v| !PASSING.iter().any(|kind| v.get(*kind).is_some()))
+        })
+        .map(|mount| text(&mount["mountPath"]))
+        .collect()
+}
+
+fn drop_fields(container: &mut Value, fields: &[&str], place: &str, account: &mut Account) {
+    if let Some(map) = container.as_object_mut() {
+        for field in fields {
+            if map.remove(*field).is_some() {
+                account.dropped.push(format!("{field} of {place}"));
+            }
+        }
+    }
+}
+
+fn unusable(source: &Source, message: String) -> Hold {
+    Hold::stop(Reason::TemplateUnusable, format!("{} {}: {message}", source.kind, source.name))
+}
+
+fn words(text: Option<&str>) -> impl Iterator<Item = String> + '_ {
+    text.unwrap_or_default().split(',').map(|w| w.trim().to_owned()).filter(|w| !w.is_empty())
+}
+
+/// The items of a list, or none.
+pub fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// The text of a value, or none.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn name_of(value: &Value) -> &str {
+    value["name"].as_str().unwrap_or_default()
+}
+
+fn strings(value: &Value) -> BTreeMap<String, String> {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(k, v)| v.as_str().map(|v| (k.clone(), v.to_owned()))).collect()
+}
