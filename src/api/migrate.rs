@@ -95,7 +95,7 @@ pub struct Lock {
     /// Number of the lock; every migrator of a database must use the same. Default: 1000, as other
     /// software's migrators do.
     #[serde(default = "default_lock_id")]
-    #[schemars(range(min = 0, max = 9_223_372_036_854_775_807i64))]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub id: i64,
 
     /// Seconds to wait for the lock before the run fails with reason LockTimeout. 1 to 86400. Default: 300.

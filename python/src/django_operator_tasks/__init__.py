@@ -1,0 +1,1 @@
+"""Management commands for Django projects that run in Kubernetes."""

@@ -1,0 +1,110 @@
+"""Carries out a command line of Celery's, and says what it did where Celery itself is silent: which queue
+held how many messages, which queue nobody knows, which workers replied."""
+
+from argparse import ArgumentParser
+
+from . import report
+
+REPLY_SECONDS = 2.0
+ATTEMPTS = 3
+
+
+class CeleryError(Exception):
+    """A failure with a reason."""
+
+    def __init__(self, reason, message):
+        super().__init__(message)
+        self.reason = reason
+
+
+def run(argv):
+    """Understands what the operator writes: `-A APP purge -f [-Q QUEUE]`, `-A APP control revoke ID` and
+    `-A APP control terminate SIGNAL ID`."""
+    parser = ArgumentParser(prog="celery")
+    parser.add_argument("-A", dest="app", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    purge_parser = verbs.add_parser("purge")
+    purge_parser.add_argument("-f", dest="force", action="store_true")
+    purge_parser.add_argument("-Q", dest="queue")
+    control_parser = verbs.add_parser("control")
+    control_parser.add_argument("action", choices=["revoke", "terminate"])
+    control_parser.add_argument("arguments", nargs="+")
+    options = parser.parse_args(argv)
+    try:
+        from celery.app.utils import find_app
+    except ImportError as error:
+        raise CeleryError("CeleryNotInstalled", "the image has no Celery: %s" % error) from error
+    app = find_app(options.app)
+    if options.verb == "purge":
+        purge(app, [options.queue] if options.queue else None)
+    elif options.action == "revoke":
+        control(app, "revoke", {"task_id": options.arguments[0]}, "revoked")
+    else:
+        signal, task = options.arguments
+        control(app, "terminate", {"signal": signal, "task_id": task}, "terminated")
+
+
+def purge(app, queues):
+    """Empties the queues, by default all that the application's configuration names."""
+    names = sorted(queues if queues else app.amqp.queues)
+    counts = {}
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=3)
+        for name in names:
+            if queues and not knows(app, connection, name):
+                raise CeleryError(
+                    "UnknownQueue",
+                    "the broker knows no queue %r and no worker consumes it; is spec.worker the name of a queue?" % name,
+                )
+        for name in names:
+            channel = connection.channel()
+            try:
+                counts[name] = channel.queue_purge(name) or 0
+            except connection.channel_errors:
+                counts[name] = 0  # configured, but not declared yet
+            finally:
+                channel.close()
+    described = ["%s: %d" % item for item in counts.items()]
+    report.current.did("purged", described, count=sum(counts.values()))
+    print("Purged " + ", ".join(described))
+
+
+def knows(app, connection, queue):
+    """Whether the queue exists: for the broker, in the configuration, or for a worker."""
+    if app.conf.task_queues and queue in {q.name for q in app.conf.task_queues}:
+        return True
+    if queue == app.conf.task_default_queue:
+        return True
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+        return True
+    except connection.channel_errors:
+        pass  # some brokers know a queue only while it holds something
+    finally:
+        try:
+            channel.close()
+        except connection.connection_errors + connection.channel_errors:
+            pass
+    consumed = app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
+    return any(q.get("name") == queue for queues in consumed.values() for q in queues)
+
+
+def control(app, method, arguments, done):
+    """Sends a command to all workers, and again if none replies: they may be busy, and it does no harm."""
+    for _ in range(ATTEMPTS):
+        replies = app.control.broadcast(method, arguments=arguments, reply=True, timeout=REPLY_SECONDS) or []
+        if replies:
+            break
+    else:
+        raise CeleryError(
+            "NoWorkerReplied",
+            "no worker replied within %d s; a worker that starts later will not know of it"
+            % (ATTEMPTS * REPLY_SECONDS),
+        )
+    answers = {worker: answer for reply in replies for worker, answer in reply.items()}
+    errors = ["%s: %s" % (worker, answer["error"]) for worker, answer in answers.items() if "error" in answer]
+    if errors:
+        raise CeleryError("CommandFailed", "; ".join(errors))
+    report.current.did(done, sorted(answers))
+    print("%s by %s" % (done, ", ".join(sorted(answers))))

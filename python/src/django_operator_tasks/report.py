@@ -1,0 +1,180 @@
+"""What a command tells the operator: one JSON line in the container's termination log.
+
+Structured fields stand as they are; free text never leaves without its secrets taken out. Parses on
+Python 3.6, as it has to say what is missing there.
+"""
+
+import json
+import os
+import re
+import sys
+import traceback
+
+PATH = "/dev/termination-log"
+LIMIT = 1500
+NAMES_AT_EACH_END = 5
+RUN_VARIABLE = "DJANGO_OPERATOR_RUN"
+SHORTEST_UNNAMED_SECRET = 6
+# Variables that images and Kubernetes set themselves and that are no secrets, for pods that take whole
+# Secrets into their environment.
+PLAIN = re.compile(
+    r"^(PATH|HOME|HOSTNAME|PWD|LANG|LC_.*|TZ|TERM|SHLVL|GPG_KEY|PYTHON.*|DJANGO_SETTINGS_MODULE|VIRTUAL_ENV"
+    r"|KUBERNETES_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)$"
+)
+CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
+DATABASE_DETAIL = re.compile(r"^\s*DETAIL:.*$", re.MULTILINE)
+
+
+def run_facts():
+    """What the operator knows of this pod; empty outside of a Job."""
+    try:
+        facts = json.loads(os.environ.get(RUN_VARIABLE) or "{}")
+    except ValueError:
+        facts = {}
+    return facts if isinstance(facts, dict) else {}
+
+
+class Report:
+    """The result of one command, filled in while it runs."""
+
+    def __init__(self):
+        self.action = ""
+        self.count = None
+        self.names = []
+        self.databases = []
+        self.failure = None
+
+    def did(self, action, names=(), count=None):
+        """Says what was done to what."""
+        names = [str(name) for name in names]
+        self.action = action
+        self.count = len(names) if count is None else count
+        if len(names) > 2 * NAMES_AT_EACH_END:
+            names = names[:NAMES_AT_EACH_END] + names[-NAMES_AT_EACH_END:]
+        self.names = names
+
+    def used(self, connection):
+        """Says which database was used."""
+        settings = connection.settings_dict
+        self.databases.append(
+            {
+                "alias": connection.alias,
+                "engine": settings.get("ENGINE", "").rsplit(".", 1)[-1],
+                "host": str(settings.get("HOST") or ""),
+                "name": str(settings.get("NAME") or ""),
+            }
+        )
+
+    def failed(self, error, reason=None):
+        """Says what went wrong; the first word counts, as others only follow from it."""
+        if self.failure is None:
+            self.failure = (reason or getattr(error, "reason", None) or "CommandFailed", describe(error))
+
+    def line(self):
+        """The JSON line, within the limit."""
+        if self.failure is not None:
+            reason, message = self.failure
+            data = {"ok": False, "reason": reason, "message": scrub(message)}
+        else:
+            data = {"ok": True, "action": self.action, "count": self.count, "names": self.names}
+        data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+        data["databases"] = self.databases
+        # Whole fields give way one after the other, as a line that was cut is no line.
+        for shorten in (_halve_message, _drop("names", []), _drop("databases", []), _halve_message, _halve_message):
+            if len(_dump(data)) <= LIMIT:
+                break
+            shorten(data)
+        return _dump(data)
+
+    def write(self, path=PATH):
+        """Writes the line where the kubelet reads it, if this is a container that has such a place."""
+        if not os.path.exists(path):
+            return
+        try:
+            with open(path, "wb") as log:
+                log.write(self.line() + b"\n")
+        except OSError as error:
+            print("cannot write %s: %s" % (path, error), file=sys.stderr)
+
+
+current = Report()
+
+
+def fail_early(reason, message):
+    """Ends the process before there is anything that could fail by itself."""
+    current.failure = (reason, message)
+    current.write()
+    print(message, file=sys.stderr)
+    sys.exit(1)
+
+
+def describe(error):
+    """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
+    try:
+        from django.core.management.base import CommandError
+    except ImportError:
+        CommandError = ()
+    if isinstance(error, CommandError):
+        return str(error)
+    kind = type(error)
+    name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = ""
+    if frames:
+        last = frames[-1]
+        own = [frame for frame in frames if "site-packages" not in frame.filename and ".pyz" not in frame.filename]
+        last = own[-1] if own else last
+        where = " (%s:%s in %s)" % (os.path.basename(last.filename), last.lineno, last.name)
+    return "%s: %s%s" % (name, error, where)
+
+
+def scrub(text):
+    """The text without secrets."""
+    text = DATABASE_DETAIL.sub("DETAIL: (left out)", str(text))
+    for secret in sorted(secrets(), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return CREDENTIALS_IN_URL.sub("***@", text)
+
+
+def secrets():
+    """Every value that must not be seen."""
+    facts = run_facts()
+    found = {os.environ.get(name, "") for name in facts.get("secretEnv", [])}
+    if facts.get("wholeSecrets"):
+        known = set(facts.get("plainEnv", [])) | {RUN_VARIABLE}
+        found |= {
+            value
+            for name, value in os.environ.items()
+            if name not in known and not PLAIN.match(name) and len(value) >= SHORTEST_UNNAMED_SECRET
+        }
+    settings = _settings()
+    if settings is not None:
+        found.add(getattr(settings, "SECRET_KEY", "") or "")
+        for database in (getattr(settings, "DATABASES", None) or {}).values():
+            found.add(str(database.get("PASSWORD") or ""))
+    return {value for value in found if value}
+
+
+def _settings():
+    """The project's settings, if they were loaded; asking must not load them."""
+    module = sys.modules.get("django.conf")
+    settings = getattr(module, "settings", None)
+    return settings if settings is not None and settings.configured else None
+
+
+def _dump(data):
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _halve_message(data):
+    message = data.get("message", "")
+    if len(message) > 100:
+        data["message"] = message[: len(message) // 2] + "…"
+
+
+def _drop(field, empty):
+    def drop(data):
+        if field in data:
+            data[field] = empty
+
+    return drop

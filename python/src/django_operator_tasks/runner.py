@@ -1,0 +1,160 @@
+"""Runs one command of a project that need not know of this package, and reports what came of it."""
+
+import os
+import runpy
+import shutil
+import sys
+from argparse import ArgumentParser
+
+from . import report
+
+OWN_COMMANDS = ("ensureadmin", "lockedmigrate")
+MANAGE = "django.my.domain/manage"
+
+
+def main(argv):
+    """Runs the command; the exit code is the command's own, or 1."""
+    own, command = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    parser = ArgumentParser(prog="tasks", description="Runs a management command of a Django project.")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--script", metavar="FILE", help="run FILE, such as manage.py")
+    how.add_argument("--module", metavar="NAME", help="run the module, as python -m does")
+    how.add_argument("--console", metavar="NAME", help="run the console script, under its own interpreter")
+    how.add_argument("--celery", action="store_true", help="carry out a command line of Celery")
+    options = parser.parse_args(own)
+    code = 1
+    try:
+        if options.celery:
+            from .celery import run
+
+            import_from_here()
+            run(command)
+        else:
+            run_project(options, command)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code and report.current.failure is None:
+            report.current.failure = ("CommandFailed", "the command ended with exit code %d" % code)
+    except BaseException as error:  # whatever it is, the operator has to hear of it
+        report.current.failed(error)
+        sys.excepthook(type(error), error, error.__traceback__)
+    if report.current.failure is not None:
+        code = code or 1
+    report.current.write()
+    sys.stdout.flush()
+    return code
+
+
+def run_project(options, command):
+    """Starts the project as its owner starts it, with the commands of this package among its own."""
+    if options.script:
+        if not os.path.isfile(options.script):
+            missing("there is no file %s in %s" % (options.script, os.getcwd()))
+        join_in(os.path.dirname(os.path.abspath(options.script)))
+        sys.argv = [options.script, *command]
+        runpy.run_path(options.script, run_name="__main__")
+    elif options.module:
+        join_in(os.getcwd())
+        sys.argv = [options.module, *command]
+        try:
+            runpy.run_module(options.module, run_name="__main__", alter_sys=True)
+        except ImportError as error:
+            if error.name == options.module or "__main__" in str(error):
+                missing("there is no module %s to run: %s" % (options.module, error))
+            raise
+    else:
+        script = shutil.which(options.console)
+        if script is None:
+            missing("there is no program %s on the PATH" % options.console)
+        own_interpreter(script)
+        join_in(os.path.dirname(script))
+        sys.argv = [script, *command]
+        runpy.run_path(script, run_name="__main__")
+
+
+def missing(problem):
+    report.fail_early(
+        "ManageNotFound", "%s; say how commands start there by the annotation %s on the target" % (problem, MANAGE)
+    )
+
+
+def import_from_here(directory=None):
+    """Imports as the project's own program does; this package comes last."""
+    home = sys.path.pop(0)
+    sys.path.insert(0, directory or os.getcwd())
+    sys.path.append(home)
+
+
+def join_in(directory):
+    """Adds the commands of this package to those that Django finds, and listens to what becomes of them."""
+    import_from_here(directory)
+    try:
+        from django.core import management
+        from django.core.management.base import BaseCommand
+    except ImportError as error:
+        raise ImportError("%s; is this the interpreter that the project is installed for?" % error) from error
+
+    find = management.get_commands
+
+    def get_commands():
+        commands = dict(find())
+        commands.update({name: "django_operator_tasks" for name in OWN_COMMANDS})
+        return commands
+
+    get_commands.cache_clear = getattr(find, "cache_clear", lambda: None)
+    management.get_commands = get_commands
+    execute = BaseCommand.execute
+
+    def execute_and_listen(self, *args, **options):
+        try:
+            before(self)
+            output = execute(self, *args, **options)
+            after(self)
+            return output
+        except BaseException as error:
+            if not (isinstance(error, SystemExit) and not error.code):
+                report.current.failed(error)
+            raise
+
+    BaseCommand.execute = execute_and_listen
+
+
+def name_of(command):
+    return type(command).__module__.rsplit(".", 1)[-1]
+
+
+def before(command):
+    """Checks that have to come before a command of Django's own."""
+    if name_of(command) == "collectstatic":
+        from .honesty import check_static_root
+
+        check_static_root()
+
+
+def after(command):
+    """Reads what a command of Django's own did."""
+    if name_of(command) == "collectstatic":
+        lists = [getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")]
+        report.current.did("collected", count=sum(map(len, lists)))
+
+
+def own_interpreter(script):
+    """Goes over to the interpreter that the script's first line names, if it is another."""
+    with open(script, "rb") as file:
+        first, second = file.readline().decode("utf-8", "replace"), file.readline().decode("utf-8", "replace")
+    if not first.startswith("#!"):
+        missing("%s is no script" % script)
+    words = first[2:].split()
+    if words and os.path.basename(words[0]) == "sh" and "exec" in second:  # how pip writes long paths
+        words = [second.split("exec'", 1)[-1].strip().split('"')[1]] if '"' in second else second.split()[1:2]
+    if words and os.path.basename(words[0]) == "env":
+        words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
+    if not words or "python" not in os.path.basename(words[0]) and "pypy" not in os.path.basename(words[0]):
+        missing("%s does not start with a Python interpreter" % script)
+    # By name, not by what it links to: an interpreter knows its virtual environment by its name.
+    if os.path.abspath(words[0]) != os.path.abspath(sys.executable or "") and not os.environ.get("DJANGO_OPERATOR_EXEC"):
+        os.environ["DJANGO_OPERATOR_EXEC"] = "1"
+        if not os.access(words[0], os.X_OK):
+            missing("%s names the interpreter %s, which is not there" % (script, words[0]))
+        os.execv(words[0], [*words, sys.argv[0], *sys.argv[1:]])
