@@ -1,7 +1,7 @@
 //! The command line: one verb, one file.
 
-mod generate;
-mod render;
+pub mod generate;
+pub mod render;
 mod run;
 
 use std::process::ExitCode;

@@ -224,7 +224,6 @@ fn about_env(main: &Value) -> Value {
 fn env(main: &Value, command: &Command, about: &Value, lasting_mounts: &[String]) -> Value {
     let mut about = about.clone();
     about["lastingMounts"] = json!(lasting_mounts);
-    about["mayRepeat"] = json!(command.on_disruption == OnDisruption::StartAgain);
     for (name, value) in &command.env {
         let kind = if matches!(value, EnvValue::Secret { .. }) { "secretEnv" } else { "plainEnv" };
         if let Some(names) = about[kind].as_array_mut() {

@@ -83,8 +83,8 @@ pub struct Command {
 }
 
 /// The messages of broken rules, in one text.
-fn rule_text(errors: &impl std::fmt::Display) -> String {
-    errors.to_string()
+fn rule_text(errors: &kube::core::cel::ValidationErrors) -> String {
+    errors.as_slice().iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// What a kind adds to the engine.

@@ -1,6 +1,7 @@
 //! What came of a run, read from its Job, its pods and the helper's line: pure, and total over anything
 //! that a pod may have written.
 
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
 use serde::Deserialize;
 
 use super::progress::{JobView, PodView, clean};
@@ -14,6 +15,8 @@ pub const HELPER_REASONS: &[&str] = &[
     "StaticRootNotPersistent",
     "UnknownQueue",
     "NoWorkerReplied",
+    "DatabaseUnreachable",
+    "NotMigrated",
     "LockTimeout",
     "LockUnsupported",
     "LockLost",
@@ -123,11 +126,11 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
     let container = job.annotation(names::CONTAINER).unwrap_or_default();
     let (complete, job_reason, job_message) = job.end().unwrap_or_default();
     let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
-    let terminated = newest
+    let ended = newest
         .and_then(|pod| pod.container(container))
-        .and_then(|c| c.state.as_ref()?.terminated.as_ref().or(c.last_state.as_ref()?.terminated.as_ref()));
-    let exit_code = terminated.map(|t| t.exit_code);
-    let line = terminated.and_then(|t| Line::find(t.message.as_deref()?));
+        .and_then(terminated);
+    let exit_code = ended.map(|t| t.exit_code);
+    let line = ended.and_then(|t| Line::find(t.message.as_deref()?));
     let report = line.as_ref().map(Line::report);
 
     if complete {
@@ -152,7 +155,7 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
         let reason = if known { line.reason.as_str() } else { Reason::CommandFailed.as_str() };
         return End { report, ..End::failed(reason, line.message, exit_code) };
     }
-    match terminated {
+    match ended {
         Some(t) if t.reason.as_deref() == Some("OOMKilled") => End::failed(
             Reason::OutOfMemory.as_str(),
             "the command used more memory than its limit; raise spec.resources.limits.memory".into(),
@@ -184,6 +187,11 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
     }
 }
 
+/// How a container ended, now or the last time.
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    [&container.state, &container.last_state].into_iter().find_map(|state| state.as_ref()?.terminated.as_ref())
+}
+
 /// Who ended the pod, if not the command.
 fn disruption(pod: &PodView) -> Option<String> {
     let status = pod.status.as_ref()?;
@@ -200,7 +208,7 @@ fn disruption(pod: &PodView) -> Option<String> {
 fn failed_init(pod: &PodView) -> Option<String> {
     let status = pod.status.as_ref()?;
     status.init_container_statuses.iter().flatten().find_map(|c| {
-        let t = c.state.as_ref()?.terminated.as_ref().or(c.last_state.as_ref()?.terminated.as_ref())?;
+        let t = terminated(c)?;
         (t.exit_code != 0).then(|| format!("init container {} ended with exit code {}", c.name, t.exit_code))
     })
 }

@@ -48,7 +48,7 @@ pub fn show(old: &TaskStatus, view: &View, target: Option<&Result<String, Hold>>
     let message = shorten(message);
     let mut wanted = vec![
         ("Ready", ready, reason.clone(), message.clone()),
-        ("Finished", if finished { "True" } else { "False" }, reason.clone(), String::new()),
+        ("Finished", if finished { "True" } else { "False" }, reason.clone(), message.clone()),
     ];
     wanted.push(target_resolved(old, target));
     if let Some(extra) = extra {

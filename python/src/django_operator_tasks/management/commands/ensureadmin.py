@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
 
 from ... import report
 from ...honesty import check_database
+from ...waiting import for_database, for_table
 
 
 class Command(BaseCommand):
@@ -38,9 +39,11 @@ class Command(BaseCommand):
     def handle(self, *args, **options):
         wanted = Wanted(options)
         connection = connections[options["database"]]
-        check_database(connection)
-        report.current.used(connection)
         model = get_user_model()
+        check_database(connection)
+        for_database(connection)
+        for_table(connection, model._meta.db_table)
+        report.current.used(connection)
         try:
             with transaction.atomic(using=options["database"]):
                 user, action = self.ensure(model, wanted, options)

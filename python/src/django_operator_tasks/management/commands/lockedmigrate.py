@@ -8,6 +8,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from ... import report
 from ...honesty import check_database
 from ...locks import migration_lock
+from ...waiting import for_database
 
 DEFAULT_LOCK_ID = 1000
 # Projects may bring a `migrate` of their own (django-tenants does); that is the one to lock.
@@ -37,6 +38,7 @@ class Command(ProjectMigrate):
             return super().handle(*args, **options)
         connection = connections[options["database"]]
         check_database(connection)
+        for_database(connection)
         report.current.used(connection)
         if mode == "none":
             return self.migrate(connection, *args, **options)
