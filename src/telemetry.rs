@@ -9,7 +9,7 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("--log-level {level:?}: {error}"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match format {
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
         LogFormat::Text => logs.try_init(),
     };
     started.map_err(|error| error.to_string())

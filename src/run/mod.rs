@@ -11,13 +11,14 @@ use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
 use kube::core::DeserializeGuard;
-use kube::runtime::Controller;
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::runtime::controller;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Config, ResourceExt};
+use tokio::sync::watch::{Sender, channel as watch_channel};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{info, warn};
 
 use crate::api::common::RunPolicy;
 use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
@@ -44,6 +45,8 @@ pub struct Scope {
     metrics: Arc<Metrics>,
     /// Jobs that this process just created: the watch may be behind.
     fresh: Mutex<HashMap<(String, String), (Instant, JobView)>>,
+    /// How many Jobs are being created just now.
+    starting: Mutex<usize>,
     /// Failures in a row, by object.
     failures: Mutex<HashMap<String, usize>>,
 }
@@ -71,17 +74,19 @@ impl Scope {
         fresh.remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    /// Whether as many Jobs run as the settings allow.
-    fn at_limit(&self) -> bool {
+    /// Leave to start one Job, unless as many run as the settings allow. Kept until the Job is known.
+    fn slot(&self) -> Option<Slot<'_>> {
         let limit = self.settings.max_concurrent_jobs;
-        if limit == 0 {
-            return false;
-        }
-        let fresh = {
+        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if limit > 0 {
             let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            fresh.keys().filter(|(namespace, name)| self.caches.jobs.get(namespace, name).is_none()).count()
-        };
-        self.caches.jobs.count(|job| job.end().is_none()) + fresh >= limit
+            let unseen = fresh.keys().filter(|(namespace, name)| self.caches.jobs.get(namespace, name).is_none()).count();
+            if self.caches.jobs.count(|job| job.end().is_none()) + unseen + *starting >= limit {
+                return None;
+            }
+        }
+        *starting += 1;
+        Some(Slot(&self.starting))
     }
 
     /// Counts a failure and says how long to wait before the next attempt.
@@ -101,6 +106,15 @@ impl Scope {
 
     fn succeeded(&self, key: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// Leave to start one Job.
+struct Slot<'a>(&'a Mutex<usize>);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
     }
 }
 
@@ -151,6 +165,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
             recorder: recorder.clone(),
             metrics: metrics.clone(),
             fresh: Mutex::default(),
+            starting: Mutex::default(),
             failures: Mutex::default(),
         });
         let mut wakers = Wakers::new();
@@ -166,7 +181,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
         }
         signs.extend(synced.iter().cloned());
         for start in starts.drain(..) {
-            let running = start(scope.clone(), reach.clone(), stop.clone());
+            let (listed, sign) = watch_channel(false);
+            signs.push(sign);
+            let running = start(scope.clone(), reach.clone(), stop.clone(), listed);
             let synced = synced.clone();
             controllers.push(async move {
                 watch::synced(synced).await;
@@ -182,7 +199,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
 
     let controllers = tokio::spawn(join_all(controllers));
     tokio::select! {
-        _ = stop.cancelled() => {}
+        biased;
+        () = stop.cancelled() => {}
         () = lost(&mut leading) => {
             stop.cancel();
             return Err("the lease is lost to another process".into());
@@ -209,13 +227,13 @@ async fn lost(leading: &mut Option<tokio::sync::watch::Receiver<bool>>) {
     }
 }
 
-type Start = Box<dyn FnOnce(Arc<Scope>, Reach, CancellationToken) -> BoxFuture<'static, ()> + Send>;
+type Start = Box<dyn FnOnce(Arc<Scope>, Reach, CancellationToken, Sender<bool>) -> BoxFuture<'static, ()> + Send>;
 
 /// Makes room for a kind among the wakers; the rest follows when the scope is there.
 fn prepare<T: Task>(wakers: &mut Wakers) -> Start {
     let (waker, woken) = unbounded();
     wakers.insert(T::KIND, waker);
-    Box::new(move |scope, reach, stop| control::<T>(scope, reach, woken, stop).boxed())
+    Box::new(move |scope, reach, stop, listed| control::<T>(scope, reach, woken, stop, listed).boxed())
 }
 
 /// One kind's controller.
@@ -224,23 +242,37 @@ async fn control<T: Task>(
     reach: Reach,
     woken: UnboundedReceiver<Wake>,
     stop: CancellationToken,
+    listed: Sender<bool>,
 ) {
-    let controller = Controller::new(reach.api::<DeserializeGuard<T>>(&scope.client), watch::config())
+    // The store's own `wait_until_ready` wakes only one waiter, which has to be the controller.
+    let (tasks, writer) = reflector::store();
+    let changed = watcher(reach.api::<DeserializeGuard<T>>(&scope.client), watch::config())
+        .default_backoff()
+        .reflect(writer)
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                listed.send_replace(true);
+            }
+        })
+        .applied_objects();
+    let controller = Controller::for_stream(changed, tasks.clone())
         .with_config(controller::Config::default().concurrency(CONCURRENCY));
-    let tasks = controller.store();
     let wake = {
         let tasks = tasks.clone();
         woken.flat_map(move |wake| futures::stream::iter(meant(&wake, &tasks)))
     };
+    let metrics = scope.metrics.clone();
     let context = Arc::new(Context { scope, tasks });
     controller
         .reconcile_on(wake)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::reconcile::<T>, reconcile::failed::<T>, context)
-        .for_each(|result| async move {
+        .for_each(|result| {
             if let Err(error @ controller::Error::QueueError(_)) = result {
-                error!(kind = T::KIND, %error, "watch failed; trying again");
+                metrics.watch_error(T::KIND);
+                warn!(kind = T::KIND, %error, "watch failed; trying again");
             }
+            std::future::ready(())
         })
         .await;
 }

@@ -137,10 +137,6 @@ impl<T: Task> Step<'_, T> {
                         Started::Stale => return Ok(Action::requeue(Duration::from_millis(200))),
                     }
                 }
-                Decision::Adopt(job) => {
-                    self.adopt(&job, &facts).await?;
-                    asked.job = Some(JobSeen::Present(*job));
-                }
                 Decision::ReadEnd(job) => {
                     let pods = calls::pods(&self.scope.client, &self.namespace(), job.name()).await?;
                     let pods: Vec<PodView> = pods.into_iter().filter(|p| p.belongs_to(job.uid())).collect();
@@ -172,13 +168,18 @@ impl<T: Task> Step<'_, T> {
     /// What the watches know, and what was asked beyond that.
     fn gather(&self, asked: &Asked) -> (Facts, Option<Arc<Candidate>>) {
         let namespace = self.namespace();
-        let status = self.task.status();
+        let mut status = self.task.status();
         let policy = self.task.policy();
         let generation = self.task.meta().generation.unwrap_or_default();
         let job = asked.job.clone().unwrap_or_else(|| {
             let known = status.last_run.as_ref().and_then(|run| self.scope.job(&namespace, &run.job_name));
             known.map_or(JobSeen::NotYet, JobSeen::Present)
         });
+        if let JobSeen::Present(job) = &job
+            && job.owned_by(&self.task.uid().unwrap_or_default())
+        {
+            status::adopt(&mut status, job);
+        }
         let pods = match &job {
             JobSeen::Present(job) => self
                 .scope
@@ -204,7 +205,6 @@ impl<T: Task> Step<'_, T> {
             pods,
             told: asked.told.clone(),
             asked_events: asked.events,
-            at_limit: false,
             now: Timestamp::now(),
         };
         let on_image = policy.run_policy == RunPolicy::OnImageChange;
@@ -230,7 +230,6 @@ impl<T: Task> Step<'_, T> {
         }
         if decide::due(&facts) {
             facts.broken_rule = self.task.rules().err();
-            facts.at_limit = self.scope.at_limit();
         }
         (facts, candidate)
     }
@@ -285,6 +284,10 @@ impl<T: Task> Step<'_, T> {
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
     /// operators, or of two lives of one, only one goes on from it.
     async fn start(&mut self, facts: &Facts, candidate: &Candidate, number: i64) -> Result<Started, Error> {
+        let Some(_slot) = self.scope.slot() else {
+            let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
+            return Ok(Started::Held(Hold::wait(Reason::ConcurrencyLimit, message), Duration::from_secs(5)));
+        };
         let client = &self.scope.client;
         let namespace = self.namespace();
         let (source, helper) = tokio::try_join!(
@@ -372,7 +375,7 @@ impl<T: Task> Step<'_, T> {
             ..Run::default()
         };
         let intended = status::intend(&facts.status, run, facts.requested.as_deref());
-        let view = starting("the Job is about to be created");
+        let view = starting(decide::STARTING);
         let shown = status::show(&intended, &view, facts.target.as_ref(), &self.stamp(facts));
         if shown.last_run == facts.status.last_run {
             // A life before this one wrote the same intent. Nothing vouches that this copy is the newest.
@@ -384,24 +387,6 @@ impl<T: Task> Step<'_, T> {
             return Ok(());
         }
         self.write(shown).await
-    }
-
-    /// Stores the Job's UID. What the Job says of itself counts: the life that made it may have had
-    /// another spec before it.
-    async fn adopt(&mut self, job: &JobView, facts: &Facts) -> Result<(), Error> {
-        let mut status = facts.status.clone();
-        if let Some(run) = &mut status.last_run {
-            run.job_uid = Some(job.uid().to_owned());
-            if let Some(key) = job.annotation(names::RUN_KEY) {
-                run.key = key.to_owned();
-            }
-            if let Some(generation) = job.annotation(names::GENERATION).and_then(|g| g.parse().ok()) {
-                run.generation = generation;
-            }
-        }
-        let view = starting("the Job exists; its command has not started yet");
-        let status = status::show(&status, &view, facts.target.as_ref(), &self.stamp(facts));
-        self.write(status).await
     }
 
     /// Records the end of the newest run: outcome, timestamp and conditions in one write. If something
@@ -430,14 +415,14 @@ impl<T: Task> Step<'_, T> {
     }
 
     async fn show(&mut self, view: &View, facts: &Facts) -> Result<(), Error> {
-        let status = status::show(&self.task.status(), view, facts.target.as_ref(), &self.stamp(facts));
+        let status = status::show(&facts.status, view, facts.target.as_ref(), &self.stamp(facts));
         self.write(status).await
     }
 
     /// Writes the status if it differs, and tells people what changed.
     async fn write(&mut self, status: TaskStatus) -> Result<(), Error> {
         let old = self.task.status();
-        if status == old {
+        if !status::worth_writing(&old, &status) {
             return Ok(());
         }
         let success = self.task.success(status.report.as_ref()).0;

@@ -17,6 +17,9 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How often something that no watch reports is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(120);
 
+/// A run whose command is about to start, in words.
+pub const STARTING: &str = "the command has not started yet";
+
 /// What is known of the newest run's Job.
 #[derive(Clone, Debug)]
 pub enum JobSeen {
@@ -57,8 +60,6 @@ pub struct Facts {
     pub told: Option<Obstacle>,
     /// When events were read, for this look.
     pub asked_events: bool,
-    /// Whether as many Jobs run as the settings allow.
-    pub at_limit: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -87,8 +88,6 @@ pub enum Decision {
     AskEvents,
     /// Start the run of this number.
     Start(i64),
-    /// Take on the Job that exists for the newest run.
-    Adopt(Box<JobView>),
     /// The newest run's Job has ended: read its pods and record the end.
     ReadEnd(Box<JobView>),
     /// Record this end of the newest run.
@@ -130,10 +129,6 @@ pub fn decide(facts: &Facts) -> Decision {
     if let Some(Err(why)) = &facts.target {
         return hold(why.clone(), Some(LOOK_AGAIN));
     }
-    if facts.at_limit {
-        let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
-        return hold(Hold::wait(Reason::ConcurrencyLimit, message), Some(Duration::from_secs(5)));
-    }
     Decision::Start(match run {
         None => 1,
         Some(run) if run.result.is_none() => run.number, // an intent whose Job was never made
@@ -160,9 +155,8 @@ fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
         ));
     }
     match run.job_uid.as_deref() {
-        None => return Some(Decision::Adopt(Box::new(job.clone()))),
         Some(uid) if uid != job.uid() => return Some(Decision::Record(End::lost(&run.job_name))),
-        Some(_) => {}
+        _ => {}
     }
     let under_way = |reason, message: &str| View::UnderWay(Obstacle { reason, message: message.to_owned() });
     Some(match progress::read(job, &facts.pods) {
@@ -172,18 +166,21 @@ fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
         Progress::NotStarted(seen) => {
             let age = age(job, facts.now);
             let waited = age >= PATIENCE;
-            if waited && due(facts) && facts.broken_rule.is_none() && !facts.suspend {
-                return Some(Decision::Record(End::superseded(facts.generation)));
+            let rest = PATIENCE.saturating_sub(age).max(Duration::from_millis(100));
+            if due(facts) && facts.broken_rule.is_none() && !facts.suspend {
+                return Some(match waited || seen.is_some() {
+                    true => Decision::Record(End::superseded(facts.generation)),
+                    false => Decision::Show(under_way(Reason::Starting, STARTING), Some(rest)),
+                });
             }
             match seen.or_else(|| facts.told.clone()) {
                 Some(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
                 None if !waited => {
-                    let rest = PATIENCE.saturating_sub(age).max(Duration::from_millis(100));
-                    Decision::Show(under_way(Reason::Starting, "the Job exists; its command has not started yet"), Some(rest))
+                    Decision::Show(under_way(Reason::Starting, STARTING), Some(rest))
                 }
                 None if !facts.asked_events => Decision::AskEvents,
                 None => Decision::Show(
-                    under_way(Reason::Starting, "the Job exists; its command has not started yet"),
+                    under_way(Reason::Starting, STARTING),
                     Some(age.clamp(PATIENCE, Duration::from_secs(60))),
                 ),
             }

@@ -5,9 +5,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::decide::View;
 use super::outcome::End;
-use super::progress::shorten;
+use super::progress::{JobView, shorten};
 use super::reason::Reason;
 use super::target::Hold;
+use crate::names;
 use crate::api::common::{Outcome, PastRun, Report, Run, TaskStatus};
 
 /// How many runs the history keeps.
@@ -132,6 +133,33 @@ pub fn intend(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus
         status.last_handled_request = Some(requested.to_owned());
     }
     status
+}
+
+/// The status with the UID of the newest run's Job. What the Job says of itself counts: the life of the
+/// operator that made it may have had another spec before it.
+pub fn adopt(status: &mut TaskStatus, job: &JobView) {
+    if let Some(run) = status.last_run.as_mut().filter(|run| run.job_uid.is_none() && run.result.is_none()) {
+        run.job_uid = Some(job.uid().to_owned());
+        if let Some(key) = job.annotation(names::RUN_KEY) {
+            run.key = key.to_owned();
+        }
+        if let Some(generation) = job.annotation(names::GENERATION).and_then(|g| g.parse().ok()) {
+            run.generation = generation;
+        }
+    }
+}
+
+/// Whether a status has to be written. A Job's UID alone can wait for the next write: until then the
+/// Job's name says as much.
+pub fn worth_writing(old: &TaskStatus, new: &TaskStatus) -> bool {
+    let mut new = new.clone();
+    if let (Some(before), Some(after)) = (&old.last_run, &mut new.last_run)
+        && before.job_uid.is_none()
+        && after.number == before.number
+    {
+        after.job_uid = None;
+    }
+    new != *old
 }
 
 /// The status with the end of the newest run.

@@ -1,0 +1,176 @@
+"""The API server, as a test talks to it: JSON in, JSON out, and waiting for conditions."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import requests
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+GROUP = "/apis/django.my.domain/v1alpha1"
+KINDS = {
+    "DjangoUser": "djangousers",
+    "DjangoMigrate": "djangomigrates",
+    "DjangoStatic": "djangostatics",
+    "DjangoCelery": "djangoceleries",
+}
+PATHS = {
+    **{kind: (GROUP, plural) for kind, plural in KINDS.items()},
+    "Job": ("/apis/batch/v1", "jobs"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Pod": ("/api/v1", "pods"),
+    "PodTemplate": ("/api/v1", "podtemplates"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Secret": ("/api/v1", "secrets"),
+    "ResourceQuota": ("/api/v1", "resourcequotas"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "Event": ("/apis/events.k8s.io/v1", "events"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+}
+TIMEOUT = 30
+
+
+class Kube:
+    """A client with the rights of the kubeconfig's user."""
+
+    def __init__(self, kubeconfig):
+        self.kubeconfig = str(kubeconfig)
+        config = yaml.safe_load(Path(kubeconfig).read_text())
+        cluster = config["clusters"][0]["cluster"]
+        self.server = cluster["server"]
+        self.ca = cluster["certificate-authority"]
+        self.token = config["users"][0]["user"]["token"]
+        self.http = requests.Session()
+        # The certificate is the cluster's own and names the service, not the address of this machine.
+        self.http.verify, self.http.trust_env = False, False
+        requests.packages.urllib3.disable_warnings()
+        self.http.headers["Authorization"] = "Bearer " + self.token
+
+    def call(self, method, path, body=None, kind="application/json", ok=(200, 201, 202)):
+        data = None if body is None else json.dumps(body)
+        reply = self.http.request(method, self.server + path, data=data, headers={"Content-Type": kind}, timeout=30)
+        if ok and reply.status_code not in ok:
+            raise AssertionError("%s %s: %d %s" % (method, path, reply.status_code, reply.text[:2000]))
+        return reply.json()
+
+    def path(self, kind, ns, name=""):
+        base, plural = PATHS[kind]
+        return "%s/namespaces/%s/%s%s" % (base, ns, plural, "/" + name if name else "")
+
+    def get(self, kind, ns, name):
+        found = self.call("GET", self.path(kind, ns, name), ok=())
+        return None if found.get("code") == 404 else found
+
+    def list(self, kind, ns, selector=""):
+        return self.call("GET", self.path(kind, ns) + "?labelSelector=" + selector)["items"]
+
+    def create(self, ns, body):
+        return self.call("POST", self.path(body["kind"], ns), body)
+
+    def patch(self, kind, ns, name, body, sub=""):
+        return self.call("PATCH", self.path(kind, ns, name) + sub, body, "application/merge-patch+json")
+
+    def delete(self, kind, ns, name):
+        return self.call("DELETE", self.path(kind, ns, name) + "?propagationPolicy=Background", ok=(200, 202, 404))
+
+    def kubectl(self, *args, input=None, check=True):
+        command = ["kubectl", "--kubeconfig", self.kubeconfig, *args]
+        done = subprocess.run(command, input=input, capture_output=True, text=True)
+        if check and done.returncode:
+            raise AssertionError("%s\n%s%s" % (" ".join(command), done.stdout, done.stderr))
+        return done
+
+    def apply(self, text, ns=None, check=True):
+        where = ["-n", ns] if ns else []
+        return self.kubectl("apply", *where, "-f", "-", input=text, check=check)
+
+
+def eventually(probe, what="condition", timeout=TIMEOUT):
+    """The first true answer of `probe`; fails with its last answer."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError("not within %d s: %s (last: %r)" % (timeout, what, answer))
+        time.sleep(0.05)
+
+
+def condition(task, kind):
+    found = [c for c in (task.get("status") or {}).get("conditions", []) if c["type"] == kind]
+    return found[0] if found else {}
+
+
+def reason(task, kind="Ready"):
+    return condition(task, kind).get("reason")
+
+
+def task(kind, name, **spec):
+    return {
+        "apiVersion": "django.my.domain/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def deployment(name="web", label="django-server", containers=None, annotations=None, **pod):
+    labels = {"app": name, "app.kubernetes.io/component": label}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "annotations": annotations or {}},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": containers or [{"name": "django", "image": "localhost/myapp:1"}], **pod},
+            },
+        },
+    }
+
+
+class Audit:
+    """What the API server wrote down of one user's requests."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def entries(self, user=None, since=0):
+        with self.path.open() as log:
+            log.seek(since)
+            for line in log:
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue  # the last line may still be in the writing
+                if entry.get("stage") == "ResponseComplete" or entry.get("verb") == "watch":
+                    if user is None or entry["user"].get("username") == user:
+                        yield entry
+
+    def position(self):
+        return os.path.getsize(self.path)
+
+
+def writes(entries):
+    """Requests that change something, events aside."""
+    return [
+        e
+        for e in entries
+        if e["verb"] in ("create", "update", "patch", "delete") and e["objectRef"].get("resource") != "events"
+    ]
+
+
+def jobs_made(entries):
+    """How often each Job was created."""
+    made = {}
+    for e in entries:
+        ref = e.get("objectRef", {})
+        if e["verb"] == "create" and ref.get("resource") == "jobs" and e["responseStatus"]["code"] == 201:
+            made[ref.get("name")] = made.get(ref.get("name"), 0) + 1
+    return made

@@ -1,0 +1,80 @@
+"""Pods without a node: the test, or a thread of its own, says how they are."""
+
+import json
+import threading
+
+from .kube import GROUP  # noqa: F401  (one module knows the paths)
+
+OK = {"ok": True, "action": "applied", "count": 1, "names": ["myapp.0001_initial"], "settings": "myapp.settings"}
+
+
+def container_status(name, state, restarts=0):
+    ready = "running" in state
+    return {
+        "name": name, "image": "i", "imageID": "i", "ready": ready, "restartCount": restarts, "started": ready,
+        "state": state, "lastState": {},
+    }
+
+
+def now():
+    import datetime
+
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Kubelet:
+    def __init__(self, kube, ns):
+        self.kube, self.ns = kube, ns
+        self.stopping = threading.Event()
+        self.thread = None
+
+    def pods(self, job=None):
+        selector = "app.kubernetes.io/managed-by=django-operator"
+        if job:
+            selector += ",batch.kubernetes.io/job-name=" + job
+        return self.kube.list("Pod", self.ns, selector)
+
+    def set(self, pod, phase, state, **status):
+        name = pod["spec"]["containers"][0]["name"]
+        self.kube.patch(
+            "Pod", self.ns, pod["metadata"]["name"],
+            {"status": {"phase": phase, "startTime": now(), "containerStatuses": [container_status(name, state)], **status}},
+            "/status",
+        )
+
+    def run(self, pod):
+        self.set(pod, "Running", {"running": {"startedAt": now()}})
+
+    def end(self, pod, code=0, line=OK, reason=None):
+        message = line if isinstance(line, str) else json.dumps(line)
+        state = {
+            "terminated": {
+                "exitCode": code, "reason": reason or ("Error" if code else "Completed"), "message": message,
+                "startedAt": now(), "finishedAt": now(),
+            }
+        }
+        self.set(pod, "Failed" if code else "Succeeded", state)
+
+    def wait(self, pod, reason, message):
+        self.set(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
+
+    def work(self):
+        """Lets every pod succeed, until told to stop."""
+        def loop():
+            while not self.stopping.wait(0.05):
+                try:
+                    for pod in self.pods():
+                        if pod["status"].get("phase") == "Pending" and "deletionTimestamp" not in pod["metadata"]:
+                            self.run(pod)
+                            self.end(pod)
+                except Exception:  # a pod may go while it is looked at
+                    continue
+
+        self.thread = threading.Thread(target=loop, daemon=True)
+        self.thread.start()
+        return self
+
+    def stop(self):
+        self.stopping.set()
+        if self.thread:
+            self.thread.join()

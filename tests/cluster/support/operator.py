@@ -1,0 +1,110 @@
+"""The operator as a process of its own, under its own service account with the roles that it ships."""
+
+import os
+import signal
+import socket
+import subprocess
+import urllib.request
+
+import yaml
+
+from .kube import ROOT, eventually
+
+ACCOUNT = "django-operator"
+
+
+def binary():
+    return os.environ.get("OPERATOR_BINARY") or str(ROOT / "target/x86_64-unknown-linux-gnu/release/django-operator")
+
+
+def grant(kube, ns, watched=()):
+    """The shipped roles, in a namespace of the test's."""
+    text = kube.kubectl("kustomize", str(ROOT / "config/rbac")).stdout
+    documents = list(yaml.safe_load_all(text))
+    for target in (ns, *watched):
+        for document in documents:
+            if target != ns and (document["kind"] == "ServiceAccount" or "lease" in document["metadata"]["name"]):
+                continue
+            document["metadata"]["namespace"] = target
+            for subject in document.get("subjects", []):
+                subject["namespace"] = ns
+        kube.apply(yaml.safe_dump_all([d for d in documents if d["metadata"]["namespace"] == target]))
+    return "system:serviceaccount:%s:%s" % (ns, ACCOUNT)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Operator:
+    """Starts, kills and restarts one operator."""
+
+    def __init__(self, kube, ns, directory, server=None, binary_path=None, name="operator", **env):
+        self.kube, self.ns, self.directory = kube, ns, directory
+        self.name, self.binary = name, binary_path or binary()
+        self.port = free_port()
+        self.process = None
+        reply = kube.call(
+            "POST",
+            "/api/v1/namespaces/%s/serviceaccounts/%s/token" % (ns, ACCOUNT),
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
+        )
+        cluster = {"server": server or kube.server}
+        if not server:
+            cluster.update({"certificate-authority": kube.ca, "tls-server-name": "kubernetes.default.svc"})
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": reply["status"]["token"]}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        self.config = directory / ("%s.kubeconfig" % name)
+        self.config.write_text(yaml.safe_dump(config))
+        self.log = directory / ("%s.log" % name)
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "KUBECONFIG": str(self.config),
+            "WATCH_NAMESPACE": ns,
+            "POD_NAMESPACE": ns,
+            "POD_NAME": name,
+            "METRICS_ADDRESS": "127.0.0.1:%d" % self.port,
+            "LOG_LEVEL": "info,django_operator=debug",
+            **env,
+        }
+
+    def start(self, wait=True):
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen([self.binary, "run"], env=self.env, stdout=log, stderr=log)
+        if wait:
+            eventually(self.ready, "operator ready; log: %s" % self.log)
+        return self
+
+    def ready(self):
+        try:
+            return self.http("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def http(self, path):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.port, path), timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self):
+        """SIGTERM; the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=20)
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
