@@ -44,11 +44,8 @@ const NAME_LIMIT: usize = 63;
 /// created later has another UID and so other Jobs.
 pub fn job(task: &str, uid: &str, run: i64) -> String {
     let suffix = hash(&[uid, &run.to_string()], 5);
-    let stem: String = task
-        .chars()
-        .map(|c| if c == '.' { '-' } else { c })
-        .take(NAME_LIMIT - suffix.len() - 1)
-        .collect();
+    let stem: String =
+        task.chars().map(|c| if c == '.' { '-' } else { c }).take(NAME_LIMIT - suffix.len() - 1).collect();
     format!("{}-{suffix}", stem.trim_end_matches('-'))
 }
 

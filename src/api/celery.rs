@@ -27,7 +27,12 @@ task_status!(DjangoCeleryStatus, executed, "When the command was last carried ou
     printcolumn(name = "Target", type_ = "string", json_path = ".status.lastRun.target.name"),
     printcolumn(name = "Last-Run", type_ = "date", json_path = ".status.lastRun.startedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -29,7 +29,12 @@ task_status!(DjangoMigrateStatus, applied, "When a run last succeeded.");
     printcolumn(name = "Seconds", type_ = "integer", json_path = ".status.lastRun.durationSeconds", priority = 1),
     printcolumn(name = "Last-Run", type_ = "date", json_path = ".status.lastRun.startedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

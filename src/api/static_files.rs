@@ -26,7 +26,12 @@ task_status!(DjangoStaticStatus, collected, "When the files were last collected.
     printcolumn(name = "Files", type_ = "integer", json_path = ".status.report.count", priority = 1),
     printcolumn(name = "Last-Run", type_ = "date", json_path = ".status.lastRun.startedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(

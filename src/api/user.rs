@@ -31,7 +31,12 @@ task_status!(DjangoUserStatus, created, "When the user was last created or updat
     printcolumn(name = "Secret", type_ = "string", json_path = ".spec.passwordSecretRef.name", priority = 1),
     printcolumn(name = "Last-Run", type_ = "date", json_path = ".status.lastRun.startedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(

@@ -43,7 +43,9 @@ pub fn render(task: &Value, target: &Value) -> Result<Value, String> {
         Some(DjangoMigrate::KIND) => one::<DjangoMigrate>(task, target),
         Some(DjangoStatic::KIND) => one::<DjangoStatic>(task, target),
         Some(DjangoCelery::KIND) => one::<DjangoCelery>(task, target),
-        other => Err(format!("kind: {other:?} is no task; write DjangoUser, DjangoMigrate, DjangoStatic or DjangoCelery")),
+        other => {
+            Err(format!("kind: {other:?} is no task; write DjangoUser, DjangoMigrate, DjangoStatic or DjangoCelery"))
+        }
     }
 }
 

@@ -114,7 +114,9 @@ mod tests {
     #[test]
     fn a_new_listing_tells_what_went_in_the_gap() {
         let cache = Cache::default();
-        for event in [Event::Init, Event::InitApply((place("a"), 1)), Event::InitApply((place("b"), 2)), Event::InitDone] {
+        for event in
+            [Event::Init, Event::InitApply((place("a"), 1)), Event::InitApply((place("b"), 2)), Event::InitDone]
+        {
             cache.take_in(event);
         }
         assert_eq!(cache.group("g").len(), 2);

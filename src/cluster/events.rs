@@ -52,11 +52,9 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
     }
     let suspended = |status: &TaskStatus| status.conditions.iter().any(|c| c.type_ == "Suspended");
     match (suspended(old), suspended(new)) {
-        (false, true) => notices.push(Notice {
-            warning: false,
-            reason: "Suspended".into(),
-            note: "nothing new starts".into(),
-        }),
+        (false, true) => {
+            notices.push(Notice { warning: false, reason: "Suspended".into(), note: "nothing new starts".into() })
+        }
         (true, false) => {
             notices.push(Notice { warning: false, reason: "Resumed".into(), note: "runs start again".into() });
         }

@@ -165,7 +165,8 @@ pub fn all(
             wake_for_targets(&wakers, &caches.pod_templates.take_in(event));
         })
     };
-    let all: Vec<BoxFuture<'static, ()>> = vec![Box::pin(jobs), Box::pin(pods), Box::pin(deployments), Box::pin(pod_templates)];
+    let all: Vec<BoxFuture<'static, ()>> =
+        vec![Box::pin(jobs), Box::pin(pods), Box::pin(deployments), Box::pin(pod_templates)];
     (all, signs)
 }
 
@@ -268,7 +269,8 @@ fn wake_for_targets(wakers: &Wakers, changes: &[Change<Candidate>]) {
     let print = |candidate: &Option<Arc<Candidate>>| {
         candidate.as_ref().map(|c| {
             let mut hasher = DefaultHasher::new();
-            (&c.template, &c.metadata.uid, &c.metadata.labels, c.metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+            (&c.template, &c.metadata.uid, &c.metadata.labels, c.metadata.deletion_timestamp.is_some())
+                .hash(&mut hasher);
             hasher.finish()
         })
     };

@@ -11,10 +11,10 @@ use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
 use kube::core::DeserializeGuard;
-use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::runtime::controller;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Client, Config, ResourceExt};
 use tokio::sync::watch::{Sender, channel as watch_channel};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,8 @@ use tracing::{info, warn};
 
 use crate::api::common::RunPolicy;
 use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
-use crate::cluster::watch::{self, Caches, Reach, Wake, Wakers};
 use crate::cluster::lease;
+use crate::cluster::watch::{self, Caches, Reach, Wake, Wakers};
 use crate::metrics::Metrics;
 use crate::names;
 use crate::server::{self, Readiness};
@@ -80,7 +80,8 @@ impl Scope {
         let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         if limit > 0 {
             let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            let unseen = fresh.keys().filter(|(namespace, name)| self.caches.jobs.get(namespace, name).is_none()).count();
+            let unseen =
+                fresh.keys().filter(|(namespace, name)| self.caches.jobs.get(namespace, name).is_none()).count();
             if self.caches.jobs.count(|job| job.end().is_none()) + unseen + *starting >= limit {
                 return None;
             }
@@ -152,8 +153,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
         false => namespaces.into_iter().map(Reach::Namespace).collect(),
     };
     let settings = Arc::new(settings);
-    let reporter =
-        Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
+    let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
     let recorder = Recorder::new(client.clone(), reporter);
     let (mut signs, mut controllers) = (Vec::new(), Vec::new());
     for reach in reaches {

@@ -89,7 +89,13 @@ async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Res
         Err(invalid) => undecodable::<T>(scope, &invalid.metadata.clone().into(), &invalid.error).await,
         Ok(task) if task.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
         Ok(task) => {
-            let action = Step { scope, api: Api::namespaced(scope.client.clone(), &task.namespace().unwrap_or_default()), task: task.clone() }.work().await?;
+            let action = Step {
+                scope,
+                api: Api::namespaced(scope.client.clone(), &task.namespace().unwrap_or_default()),
+                task: task.clone(),
+            }
+            .work()
+            .await?;
             retention::prune(context, task).await?;
             Ok(action)
         }
@@ -129,7 +135,7 @@ impl<T: Task> Step<'_, T> {
                 Decision::Start(number) => {
                     let Some(candidate) = candidate else { return Ok(Action::requeue(Duration::from_secs(1))) };
                     match self.start(&facts, &candidate, number).await? {
-                        Started::Job(job) => asked.job = Some(JobSeen::Present(*job)),
+                        Started::Job(job) => asked.job = Some(JobSeen::Present(job)),
                         Started::Held(hold, again) => {
                             self.show(&View::Held(hold), &facts).await?;
                             return Ok(Action::requeue(again));
@@ -173,7 +179,7 @@ impl<T: Task> Step<'_, T> {
         let generation = self.task.meta().generation.unwrap_or_default();
         let job = asked.job.clone().unwrap_or_else(|| {
             let known = status.last_run.as_ref().and_then(|run| self.scope.job(&namespace, &run.job_name));
-            known.map_or(JobSeen::NotYet, JobSeen::Present)
+            known.map_or(JobSeen::NotYet, |job| JobSeen::Present(Box::new(job)))
         });
         if let JobSeen::Present(job) = &job
             && job.owned_by(&self.task.uid().unwrap_or_default())
@@ -259,7 +265,7 @@ impl<T: Task> Step<'_, T> {
         let Some(run) = &facts.status.last_run else { return Ok(JobSeen::Absent) };
         let namespace = self.namespace();
         if let Some(job) = calls::job(&self.scope.client, &namespace, &run.job_name).await? {
-            return Ok(JobSeen::Present(job));
+            return Ok(JobSeen::Present(Box::new(job)));
         }
         let superseded = run.result == Some(Outcome::Superseded);
         let ending = superseded && !calls::pods(&self.scope.client, &namespace, &run.job_name).await?.is_empty();
@@ -322,7 +328,14 @@ impl<T: Task> Step<'_, T> {
                 if job.owned_by(&facts.uid) {
                     self.scope.remember(&namespace, &job);
                 }
-                info!(kind = T::KIND, ns = namespace, name = self.task.name_any(), run = number, job = built.name, "job created");
+                info!(
+                    kind = T::KIND,
+                    ns = namespace,
+                    name = self.task.name_any(),
+                    run = number,
+                    job = built.name,
+                    "job created"
+                );
                 Ok(Started::Job(job))
             }
         }
@@ -353,7 +366,14 @@ impl<T: Task> Step<'_, T> {
         Ok((job::build(&order)?, key))
     }
 
-    async fn intend(&mut self, source: &Source, built: &Built, key: String, number: i64, facts: &Facts) -> Result<(), Error> {
+    async fn intend(
+        &mut self,
+        source: &Source,
+        built: &Built,
+        key: String,
+        number: i64,
+        facts: &Facts,
+    ) -> Result<(), Error> {
         let started_at = match &facts.status.last_run {
             Some(run) if run.number == number => run.started_at.clone(),
             _ => None,

@@ -59,11 +59,7 @@ fn surplus_resources(all: impl Iterator<Item = (ObjectMeta, TaskStatus)>, keep: 
         .map(|(meta, _)| meta)
         .collect();
     done.sort_by(|a, b| (&b.creation_timestamp, &b.name).cmp(&(&a.creation_timestamp, &a.name)));
-    done.into_iter()
-        .skip(keep)
-        .filter(|meta| !tracked(meta))
-        .filter_map(|meta| Some((meta.name?, meta.uid?)))
-        .collect()
+    done.into_iter().skip(keep).filter(|meta| !tracked(meta)).filter_map(|meta| Some((meta.name?, meta.uid?))).collect()
 }
 
 fn finished(meta: &ObjectMeta, status: &TaskStatus) -> bool {
@@ -110,7 +106,12 @@ mod tests {
             resource("helm", &at(7), json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}), "True"),
             resource("argo", &at(6), json!({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}), "True"),
             resource("flux", &at(5), json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}), "True"),
-            resource("owned", &at(4), json!({"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "o"}]}), "True"),
+            resource(
+                "owned",
+                &at(4),
+                json!({"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "o"}]}),
+                "True",
+            ),
             resource("old", &at(3), json!({}), "True"),
             resource("older", &at(2), json!({}), "True"),
         ];

@@ -30,7 +30,7 @@ pub enum JobSeen {
     /// The API server says that it is gone, with pods still ending.
     Ending,
     /// It exists.
-    Present(JobView),
+    Present(Box<JobView>),
 }
 
 /// Everything that the decision depends on.
@@ -116,7 +116,9 @@ pub fn decide(facts: &Facts) -> Decision {
     if let Some(run) = run.filter(|run| run.result == Some(Outcome::Superseded)) {
         match &facts.job {
             JobSeen::NotYet => return Decision::LookUpJob,
-            JobSeen::Present(job) if job.metadata.deletion_timestamp.is_none() && Some(job.uid()) == run.job_uid.as_deref() => {
+            JobSeen::Present(job)
+                if job.metadata.deletion_timestamp.is_none() && Some(job.uid()) == run.job_uid.as_deref() =>
+            {
                 return Decision::Remove(job.uid().to_owned());
             }
             JobSeen::Present(_) | JobSeen::Ending => {
@@ -175,9 +177,7 @@ fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
             }
             match seen.or_else(|| facts.told.clone()) {
                 Some(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
-                None if !waited => {
-                    Decision::Show(under_way(Reason::Starting, STARTING), Some(rest))
-                }
+                None if !waited => Decision::Show(under_way(Reason::Starting, STARTING), Some(rest)),
                 None if !facts.asked_events => Decision::AskEvents,
                 None => Decision::Show(
                     under_way(Reason::Starting, STARTING),

@@ -15,9 +15,9 @@ pub fn repository(image: &str) -> &str {
 pub fn allowed(image: &str, target: &str, prefixes: Option<&str>) -> bool {
     repository(image) == repository(target)
         || prefixes.unwrap_or_default().split(',').map(str::trim).filter(|p| !p.is_empty()).any(|prefix| {
-            image
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || prefix.ends_with(['/', ':', '@']) || rest.starts_with(['/', ':', '@']))
+            image.strip_prefix(prefix).is_some_and(|rest| {
+                rest.is_empty() || prefix.ends_with(['/', ':', '@']) || rest.starts_with(['/', ':', '@'])
+            })
         })
 }
 

@@ -171,13 +171,9 @@ pub fn build(order: &Order) -> Result<Built, Hold> {
 
 /// The operator's own labels, on the Job and on its pods.
 fn labels(kind: &str) -> BTreeMap<String, String> {
-    [
-        (names::MANAGED_BY, names::OPERATOR),
-        ("app.kubernetes.io/name", "django-operator-task"),
-        (names::KIND, kind),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
+    [(names::MANAGED_BY, names::OPERATOR), ("app.kubernetes.io/name", "django-operator-task"), (names::KIND, kind)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// A disruption either does not count, or ends the run.

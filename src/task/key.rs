@@ -25,11 +25,7 @@ pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> St
 /// while the generation is unchanged, so that an upgrade of the operator reruns nothing.
 pub fn differs(stored: &str, stored_generation: i64, present: &str, generation: i64) -> bool {
     let version = |key: &str| key.split(':').next().map(str::to_owned);
-    if version(stored) == version(present) {
-        stored != present
-    } else {
-        stored_generation != generation
-    }
+    if version(stored) == version(present) { stored != present } else { stored_generation != generation }
 }
 
 /// The fields that say something: neither empty nor the default. So a field that a later version adds

@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 /// Programs beside which an interpreter stands, and that a web or worker container starts with.
-const PYTHON_PROGRAMS: &[&str] = &[
-    "gunicorn", "uvicorn", "uwsgi", "daphne", "hypercorn", "granian", "waitress-serve", "celery", "django-admin",
-];
+const PYTHON_PROGRAMS: &[&str] =
+    &["gunicorn", "uvicorn", "uwsgi", "daphne", "hypercorn", "granian", "waitress-serve", "celery", "django-admin"];
 /// How far into the container's own command the interpreter is looked for, past `tini --` and the like.
 const LOOKED_AT: usize = 5;
 
@@ -59,7 +58,11 @@ impl Start {
         let mut rest = rest.iter();
         let entry = loop {
             match rest.next().map(String::as_str) {
-                None => return Err("names an interpreter but nothing to run; write python manage.py or python -m MODULE".into()),
+                None => {
+                    return Err(
+                        "names an interpreter but nothing to run; write python manage.py or python -m MODULE".into()
+                    );
+                }
                 Some("-m") => match rest.next() {
                     Some(module) => break Entry::Module(module.clone()),
                     None => return Err("ends with -m; write python -m MODULE".into()),

@@ -126,19 +126,24 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
     let container = job.annotation(names::CONTAINER).unwrap_or_default();
     let (complete, job_reason, job_message) = job.end().unwrap_or_default();
     let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
-    let ended = newest
-        .and_then(|pod| pod.container(container))
-        .and_then(terminated);
+    let ended = newest.and_then(|pod| pod.container(container)).and_then(terminated);
     let exit_code = ended.map(|t| t.exit_code);
     let line = ended.and_then(|t| Line::find(t.message.as_deref()?));
     let report = line.as_ref().map(Line::report);
 
     if complete {
         let reason = Reason::Succeeded.as_str().to_owned();
-        return End { outcome: Outcome::Succeeded, reason, message: String::new(), exit_code: exit_code.or(Some(0)), report };
+        return End {
+            outcome: Outcome::Succeeded,
+            reason,
+            message: String::new(),
+            exit_code: exit_code.or(Some(0)),
+            report,
+        };
     }
     if job_reason == "DeadlineExceeded" {
-        let message = "the run took longer than spec.timeoutSeconds allows; raise it, or look into what the command waits for";
+        let message =
+            "the run took longer than spec.timeoutSeconds allows; raise it, or look into what the command waits for";
         return End::failed(Reason::DeadlineExceeded.as_str(), message.into(), exit_code);
     }
     let disruption = newest.and_then(disruption);
@@ -175,7 +180,9 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
             Reason::CommandFailed.as_str(),
             match t.signal {
                 Some(signal) => format!("the command was ended by signal {signal}"),
-                None => format!("the command ended with exit code {} and left no report; its log says more", t.exit_code),
+                None => {
+                    format!("the command ended with exit code {} and left no report; its log says more", t.exit_code)
+                }
             },
             exit_code,
         ),
@@ -247,7 +254,12 @@ mod tests {
         let backoff = || failed("BackoffLimitExceeded");
         let evicted = json!({"reason": "Evicted", "message": "low on memory"});
         for (condition, status, reason, text) in [
-            (backoff(), ended(1, "Error", r#"{"ok":false,"reason":"LockTimeout","message":"held"}"#), "LockTimeout", "held"),
+            (
+                backoff(),
+                ended(1, "Error", r#"{"ok":false,"reason":"LockTimeout","message":"held"}"#),
+                "LockTimeout",
+                "held",
+            ),
             (backoff(), ended(1, "Error", r#"{"ok":false,"reason":"Sneaky","message":"m"}"#), "CommandFailed", "m"),
             (backoff(), ended(1, "Error", "noise"), "CommandFailed", "exit code 1"),
             (backoff(), ended(137, "OOMKilled", ""), "OutOfMemory", "memory"),

@@ -157,8 +157,12 @@ fn obstacle(pod: &PodView) -> Option<Obstacle> {
         .filter_map(|c| Some((c, c.state.as_ref()?.waiting.as_ref()?)))
         .find_map(|(c, waiting)| {
             let reason = match waiting.reason.as_deref()? {
-                "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
-                | "ImageInspectError" | "RegistryUnavailable" => Reason::ImagePullFailed,
+                "ErrImagePull"
+                | "ImagePullBackOff"
+                | "InvalidImageName"
+                | "ErrImageNeverPull"
+                | "ImageInspectError"
+                | "RegistryUnavailable" => Reason::ImagePullFailed,
                 "CreateContainerConfigError" => Reason::ConfigMissing,
                 "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => Reason::PodRejected,
                 _ => return None,

@@ -125,7 +125,9 @@ impl Reason {
             Self::ImageNotAllowed => "`spec.image` is neither of the target's repository nor allowed by its owner.",
             Self::TemplateUnusable => "The target's pod template cannot be copied; the message names the field.",
             Self::JobNameTaken => "A Job of somebody else has the name of this run's Job; delete or rename it.",
-            Self::HelperTampered => "The helper's ConfigMap does not hold what the operator would put there; delete it.",
+            Self::HelperTampered => {
+                "The helper's ConfigMap does not hold what the operator would put there; delete it."
+            }
             Self::JobRejected => "The API server refused the Job; the message is its own.",
             Self::ConcurrencyLimit => "As many Jobs run as the operator's settings allow; this one follows.",
             Self::Superseding => "The run before never started; its pods are still being removed.",
@@ -140,7 +142,9 @@ impl Reason {
             Self::CommandFailed => "The command failed; the message says with what.",
             Self::DeadlineExceeded => "The run took longer than `spec.timeoutSeconds`.",
             Self::Disrupted => "The pod was evicted, preempted or drained, and the command must not run twice unasked.",
-            Self::InterpreterNotFound => "The image has no such interpreter; set the annotation `django.my.domain/manage`.",
+            Self::InterpreterNotFound => {
+                "The image has no such interpreter; set the annotation `django.my.domain/manage`."
+            }
             Self::OutOfMemory => "The kernel killed the command for its memory; raise `spec.resources.limits`.",
             Self::Superseded => "The run never started and gave way to a newer spec.",
             Self::Lost => "The Job was deleted before its end was recorded; ask for a new run.",

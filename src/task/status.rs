@@ -8,8 +8,8 @@ use super::outcome::End;
 use super::progress::{JobView, shorten};
 use super::reason::Reason;
 use super::target::Hold;
-use crate::names;
 use crate::api::common::{Outcome, PastRun, Report, Run, TaskStatus};
+use crate::names;
 
 /// How many runs the history keeps.
 const HISTORY: usize = 5;
@@ -88,7 +88,9 @@ fn settled(run: Option<&Run>) -> Line {
     match run.result {
         Some(Outcome::Succeeded) => ("True", reason, message, None, true),
         Some(_) => ("False", reason, message, Some("Stalled"), true),
-        None => ("False", Reason::Starting.as_str().into(), "the run is about to start".into(), Some("Reconciling"), false),
+        None => {
+            ("False", Reason::Starting.as_str().into(), "the run is about to start".into(), Some("Reconciling"), false)
+        }
     }
 }
 
@@ -101,13 +103,27 @@ fn steady(old: &TaskStatus, reason: Reason, message: &str) -> String {
     }
 }
 
-fn target_resolved(old: &TaskStatus, target: Option<&Result<String, Hold>>) -> (&'static str, &'static str, String, String) {
+fn target_resolved(
+    old: &TaskStatus,
+    target: Option<&Result<String, Hold>>,
+) -> (&'static str, &'static str, String, String) {
     const NAME: &str = "TargetResolved";
     match target {
         Some(Err(hold)) => (NAME, "False", hold.reason.as_str().into(), shorten(hold.message.clone())),
         Some(Ok(found)) => (NAME, "True", "Found".into(), found.clone()),
         None => match old.conditions.iter().find(|c| c.type_ == NAME) {
-            Some(c) => (NAME, if c.status == "True" { "True" } else if c.status == "False" { "False" } else { "Unknown" }, c.reason.clone(), c.message.clone()),
+            Some(c) => (
+                NAME,
+                if c.status == "True" {
+                    "True"
+                } else if c.status == "False" {
+                    "False"
+                } else {
+                    "Unknown"
+                },
+                c.reason.clone(),
+                c.message.clone(),
+            ),
             None => (NAME, "Unknown", "NotNeeded".into(), "no run is due".into()),
         },
     }

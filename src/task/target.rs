@@ -182,8 +182,7 @@ pub fn resolve<'a>(
             ));
         }
     };
-    let label_text =
-        || labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" or ");
+    let label_text = || labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" or ");
     let none = BTreeMap::new();
     let mut matching: Vec<&Candidate> = candidates
         .iter()
@@ -255,9 +254,7 @@ mod tests {
 
     fn outcome(candidates: &[Candidate], target: Value) -> Result<String, (Reason, String)> {
         let target: Option<Target> = serde_json::from_value(target).unwrap();
-        resolve(candidates, &labels(), target.as_ref())
-            .map(|c| c.name().to_owned())
-            .map_err(|h| (h.reason, h.message))
+        resolve(candidates, &labels(), target.as_ref()).map(|c| c.name().to_owned()).map_err(|h| (h.reason, h.message))
     }
 
     #[test]

@@ -90,9 +90,10 @@ impl Source {
         let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
         let target = format!("{} {}", self.kind, self.name);
         let chosen = super::target::container(&names, wanted, self.annotation(names::DEFAULT_CONTAINER), &target)?;
-        containers.into_iter().find(|c| c["name"] == chosen.as_str()).ok_or_else(|| {
-            Hold::stop(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}"))
-        })
+        containers
+            .into_iter()
+            .find(|c| c["name"] == chosen.as_str())
+            .ok_or_else(|| Hold::stop(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}")))
     }
 }
 
@@ -194,20 +195,26 @@ impl Plan {
             let names: BTreeSet<String> = words(source.annotation(annotation)).collect();
             match names.iter().find(|name| !all.contains(*name) || *name == name_of(main)) {
                 None => Ok(names),
-                Some(name) => Err(unusable(source, format!(
-                    "annotation {annotation} names {name:?}; write names of containers other than {:?}, of these: {}",
-                    name_of(main),
-                    all.iter().cloned().collect::<Vec<_>>().join(", ")
-                ))),
+                Some(name) => Err(unusable(
+                    source,
+                    format!(
+                        "annotation {annotation} names {name:?}; write names of containers other than {:?}, of these: {}",
+                        name_of(main),
+                        all.iter().cloned().collect::<Vec<_>>().join(", ")
+                    ),
+                )),
             }
         };
         let (keep, drop) = (named(names::KEEP_CONTAINERS)?, named(names::DROP_CONTAINERS)?);
         if let Some(both) = keep.intersection(&drop).next() {
-            return Err(unusable(source, format!(
-                "annotations {} and {} both name {both:?}; name it in one of them",
-                names::KEEP_CONTAINERS,
-                names::DROP_CONTAINERS
-            )));
+            return Err(unusable(
+                source,
+                format!(
+                    "annotations {} and {} both name {both:?}; name it in one of them",
+                    names::KEEP_CONTAINERS,
+                    names::DROP_CONTAINERS
+                ),
+            ));
         }
         Ok(Self { main_image: text(&main["image"]), keep, drop })
     }
@@ -321,10 +328,13 @@ fn labels(
             None => (word.clone(), template.get(&word).cloned()),
         };
         let Some(value) = value else {
-            return Err(unusable(source, format!(
-                "annotation {}: the pod template has no label {key:?}; write one of its labels, or key=value",
-                names::JOB_LABELS
-            )));
+            return Err(unusable(
+                source,
+                format!(
+                    "annotation {}: the pod template has no label {key:?}; write one of its labels, or key=value",
+                    names::JOB_LABELS
+                ),
+            ));
         };
         account.dropped.retain(|d| *d != format!("label {key}"));
         labels.insert(key, value);
@@ -333,12 +343,15 @@ fn labels(
     if let Some(selector) = &source.selector
         && Selector::try_from(selector.clone()).is_ok_and(|s| s.matches(&labels))
     {
-        return Err(unusable(source, format!(
-            "annotation {}: with these labels the {}'s own selector would take the Job's pod; leave out one of: {}",
-            names::JOB_LABELS,
-            source.kind,
-            selecting.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ")
-        )));
+        return Err(unusable(
+            source,
+            format!(
+                "annotation {}: with these labels the {}'s own selector would take the Job's pod; leave out one of: {}",
+                names::JOB_LABELS,
+                source.kind,
+                selecting.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        ));
     }
     account.copied.extend(labels.keys().filter(|k| !own.contains_key(*k)).map(|k| format!("label {k}")));
     Ok(labels)
@@ -381,16 +394,22 @@ fn refuse_dangling(
         let own = list(&v["downwardAPI"]["items"]);
         let projected = list(&v["projected"]["sources"]).into_iter().flat_map(|s| list(&s["downwardAPI"]["items"]));
         let place = format!("volume {}", name_of(v));
-        own.into_iter().chain(projected).map(move |item| (format!("{place} {}", text(&item["path"])), item)).collect::<Vec<_>>()
+        own.into_iter()
+            .chain(projected)
+            .map(move |item| (format!("{place} {}", text(&item["path"])), item))
+            .collect::<Vec<_>>()
     });
     for (place, reference) in env.chain(items) {
         if let Some(name) = reference["resourceFieldRef"]["containerName"].as_str()
             && !containers.contains(name)
         {
-            return Err(unusable(source, format!(
-                "{place}: resourceFieldRef names container {name:?}, which the Job leaves out; keep it by the annotation {}, or remove the reference",
-                names::KEEP_CONTAINERS
-            )));
+            return Err(unusable(
+                source,
+                format!(
+                    "{place}: resourceFieldRef names container {name:?}, which the Job leaves out; keep it by the annotation {}, or remove the reference",
+                    names::KEEP_CONTAINERS
+                ),
+            ));
         }
         let label = reference["fieldRef"]["fieldPath"]
             .as_str()
@@ -399,10 +418,13 @@ fn refuse_dangling(
         if let Some(label) = label
             && !labels.contains_key(label)
         {
-            return Err(unusable(source, format!(
-                "{place}: fieldRef names the label {label:?}, which the Job's pod does not carry; add it by the annotation {}, or remove the reference",
-                names::JOB_LABELS
-            )));
+            return Err(unusable(
+                source,
+                format!(
+                    "{place}: fieldRef names the label {label:?}, which the Job's pod does not carry; add it by the annotation {}, or remove the reference",
+                    names::JOB_LABELS
+                ),
+            ));
         }
     }
     Ok(())
@@ -414,9 +436,7 @@ fn lasting_mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> Vec<String
     list(&main["volumeMounts"])
         .iter()
         .filter(|mount| mount["readOnly"] != json!(true))
-        .filter(|mount| {
-            volumes.get(name_of(mount)).is_some_and(|v| !PASSING.iter().any(|kind| v.get(*kind).is_some()))
-        })
+        .filter(|mount| volumes.get(name_of(mount)).is_some_and(|v| !PASSING.iter().any(|kind| v.get(*kind).is_some())))
         .map(|mount| text(&mount["mountPath"]))
         .collect()
 }

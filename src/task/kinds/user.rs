@@ -28,10 +28,13 @@ impl Task for DjangoUser {
             ("DJANGO_ADMIN_USERNAME", EnvValue::Text(spec.username.clone())),
             ("DJANGO_ADMIN_EMAIL", EnvValue::Text(spec.email.clone().unwrap_or_default())),
             ("DJANGO_ADMIN_PASSWORD", password),
-            ("DJANGO_ADMIN_PASSWORD_POLICY", EnvValue::Text(match spec.password_policy {
-                PasswordPolicy::Always => "always".into(),
-                PasswordPolicy::OnCreate => "on-create".into(),
-            })),
+            (
+                "DJANGO_ADMIN_PASSWORD_POLICY",
+                EnvValue::Text(match spec.password_policy {
+                    PasswordPolicy::Always => "always".into(),
+                    PasswordPolicy::OnCreate => "on-create".into(),
+                }),
+            ),
             ("DJANGO_ADMIN_STAFF", flag(spec.staff)),
         ];
         if let Some(superuser) = spec.superuser {

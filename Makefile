@@ -1,0 +1,57 @@
+# Everything that is done with this project. `make demo` and `make test` are the two that matter.
+
+IMG ?= localhost/django-operator:latest
+NAMESPACE ?= django-operator
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+BINARY := target/$(HOST)/release/django-operator
+# The engine that builds images: whichever is there and works.
+ENGINE ?= $(shell for e in docker podman buildah; do if $$e info >/dev/null 2>&1; then echo $$e; break; fi; done)
+BUILD = $(if $(filter buildah,$(notdir $(ENGINE))),$(ENGINE) bud --isolation chroot,$(ENGINE) build)
+OVERLAY := target/deploy
+
+.PHONY: demo test bench build generate check docker-build docker-push install uninstall deploy undeploy
+
+demo: build ## A local cluster with a real Django project and the operator; leaves it running
+	tests/cluster/demo $(BINARY)
+
+test: ## All tests
+	tests/all
+
+bench: build ## The figures of docs/figures.md, measured on the real control plane
+	tests/bench/run $(BINARY)
+
+build: ## The program, static, so that its image needs nothing else
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)
+
+generate: ## The generated files: CRDs, roles, reference
+	cargo run --locked --quiet -- generate .
+
+check: ## Format and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+docker-build: build ## The image IMG
+	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works; on Debian: apt-get install buildah" >&2; exit 2; }
+	rm -rf target/image && mkdir -p target/image && cp Dockerfile $(BINARY) target/image/
+	$(BUILD) -t $(IMG) target/image
+
+docker-push: ## Pushes IMG
+	$(ENGINE) push $(IMG)
+
+install: ## The CRDs into the cluster of your kubeconfig
+	kubectl apply -k config/crd
+
+uninstall: ## The CRDs, and with them every resource, out of it
+	kubectl delete --ignore-not-found -k config/crd
+
+deploy: overlay ## The operator, as IMG, into NAMESPACE
+	kubectl apply -k $(OVERLAY)
+
+undeploy: overlay ## The operator out of NAMESPACE
+	kubectl delete --ignore-not-found -k $(OVERLAY)
+
+.PHONY: overlay
+overlay:
+	@mkdir -p $(OVERLAY)
+	@printf 'namespace: %s\nresources: [../../config/default]\nimages: [{name: localhost/django-operator, newName: "%s", newTag: "%s"}]\n' \
+	  '$(NAMESPACE)' '$(shell echo $(IMG) | sed 's/:[^:/]*$$//')' '$(shell echo $(IMG) | sed -n 's/.*:\([^:/]*\)$$/\1/p' | grep . || echo latest)' >$(OVERLAY)/kustomization.yaml
