@@ -162,7 +162,7 @@ fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
     }
     let under_way = |reason, message: &str| View::UnderWay(Obstacle { reason, message: message.to_owned() });
     Some(match progress::read(job, &facts.pods) {
-        Progress::Ended => Decision::ReadEnd(Box::new(job.clone())),
+        Progress::Ended => Decision::ReadEnd(job.clone()),
         Progress::Running => Decision::Show(under_way(Reason::Running, "the command runs"), Some(LOOK_AGAIN)),
         Progress::Held(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
         Progress::NotStarted(seen) => {
