@@ -12,6 +12,7 @@ import traceback
 
 PATH = "/dev/termination-log"
 LIMIT = 1500
+SHORTEST_MESSAGE = 100
 NAMES_AT_EACH_END = 5
 RUN_VARIABLE = "DJANGO_OPERATOR_RUN"
 SHORTEST_UNNAMED_SECRET = 6
@@ -79,11 +80,12 @@ class Report:
             data = {"ok": True, "action": self.action, "count": self.count, "names": self.names}
         data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
         data["databases"] = self.databases
-        # Whole fields give way one after the other, as a line that was cut is no line.
-        for shorten in (_halve_message, _drop("names", []), _drop("databases", []), _halve_message, _halve_message):
-            if len(_dump(data)) <= LIMIT:
-                break
-            shorten(data)
+        # What is too long is halved, and then whole fields give way, as a line that was cut is no line.
+        while len(_dump(data)) > LIMIT and len(data.get("message", "")) > SHORTEST_MESSAGE:
+            data["message"] = data["message"][: len(data["message"]) // 2] + "…"
+        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", "")):
+            if field in data and len(_dump(data)) > LIMIT:
+                data[field] = empty
         return _dump(data)
 
     def write(self, path=PATH):
@@ -164,17 +166,3 @@ def _settings():
 
 def _dump(data):
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _halve_message(data):
-    message = data.get("message", "")
-    if len(message) > 100:
-        data["message"] = message[: len(message) // 2] + "…"
-
-
-def _drop(field, empty):
-    def drop(data):
-        if field in data:
-            data[field] = empty
-
-    return drop

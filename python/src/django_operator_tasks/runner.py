@@ -1,5 +1,6 @@
 """Runs one command of a project that need not know of this package, and reports what came of it."""
 
+import importlib.util
 import os
 import runpy
 import shutil
@@ -57,12 +58,9 @@ def run_project(options, command):
     elif options.module:
         join_in(os.getcwd())
         sys.argv = [options.module, *command]
-        try:
-            runpy.run_module(options.module, run_name="__main__", alter_sys=True)
-        except ImportError as error:
-            if error.name == options.module or "__main__" in str(error):
-                missing("there is no module %s to run: %s" % (options.module, error))
-            raise
+        if importlib.util.find_spec(options.module) is None:
+            missing("there is no module %s" % options.module)
+        runpy.run_module(options.module, run_name="__main__", alter_sys=True)
     else:
         script = shutil.which(options.console)
         if script is None:

@@ -4,6 +4,7 @@ makes. Only inside of a Job, where everything of a release is applied at once.""
 import time
 
 from django.db import OperationalError
+from django.db.migrations.executor import MigrationExecutor
 
 from .errors import TaskError
 from .report import run_facts
@@ -38,15 +39,24 @@ def for_database(connection):
     )
 
 
-def for_table(connection, table):
-    """Waits for a table that a migration is about to make."""
+def for_model(connection, model):
+    """Waits for a model's table, and for every migration of its application: half a table is none."""
     _wait(
-        lambda: table in connection.introspection.table_names(),
+        lambda: _migrated(connection, model),
         TABLE_SECONDS,
-        "table %s" % table,
+        "the migrations of %s" % model._meta.app_label,
         "NotMigrated",
-        "the table %s did not exist after %d s; migrate the database first, with a DjangoMigrate" % (table, TABLE_SECONDS),
+        "the database was not migrated for %s within %d s; migrate it first, with a DjangoMigrate"
+        % (model._meta.label, TABLE_SECONDS),
     )
+
+
+def _migrated(connection, model):
+    if model._meta.db_table not in connection.introspection.table_names():
+        return False
+    executor = MigrationExecutor(connection)
+    leaves = [node for node in executor.loader.graph.leaf_nodes() if node[0] == model._meta.app_label]
+    return not executor.migration_plan(leaves)
 
 
 def _connects(connection):

@@ -4,6 +4,7 @@ the order in which they stand; the first does what the seed's page says."""
 import json
 
 import pytest
+import yaml
 from support.kube import ROOT, condition, eventually, reason, task
 
 FOUR = [
@@ -59,6 +60,16 @@ def test_the_samples_apply_and_go(kube, site):
     assert "no migrations to apply" in message(kube.get("DjangoMigrate", site.ns, "migrate-all"))
     kube.kubectl("delete", "-k", str(ROOT / "config/samples"))
     eventually(lambda: not kube.list("Job", site.ns))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
+def test_an_example_does_what_its_first_line_says(kube, site, path):
+    text = path.read_text()
+    assert text.startswith("# ")
+    kube.apply(text, site.ns)
+    made = next(yaml.safe_load_all(text))
+    site.becomes(made["kind"], made["metadata"]["name"], "Succeeded")
+    kube.kubectl("delete", "-n", site.ns, "-f", str(path))
 
 
 def test_all_migrations_stand_in_the_table(kube, site):

@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
 
 from ... import report
 from ...honesty import check_database
-from ...waiting import for_database, for_table
+from ...waiting import for_database, for_model
 
 
 class Command(BaseCommand):
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         model = get_user_model()
         check_database(connection)
         for_database(connection)
-        for_table(connection, model._meta.db_table)
+        for_model(connection, model)
         report.current.used(connection)
         try:
             with transaction.atomic(using=options["database"]):

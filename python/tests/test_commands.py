@@ -1,0 +1,119 @@
+"""The commands, from outside: in an image that has never heard of them."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+from conftest import PROJECT
+
+USER = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1", "DJANGO_ADMIN_EMAIL": "a@example.com"}
+
+
+def rows(tmp_path, query):
+    with sqlite3.connect(tmp_path / "db.sqlite3") as db:
+        return db.execute(query).fetchall()
+
+
+def test_migrations_run_under_the_lock_and_once(manage, tmp_path):
+    results = []
+    workers = [threading.Thread(target=lambda: results.append(manage("lockedmigrate", "--noinput"))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [code for code, _ in results] == [0] * 4, results
+    assert rows(tmp_path, "SELECT count(*) FROM django_migrations WHERE app = 'myapp'") == [(3,)]
+    assert sum("Applying myapp.0001_initial" in output for _, output in results) == 1
+
+
+def test_a_lock_that_is_held_times_out_naming_its_holder(manage, tmp_path):
+    import fcntl
+
+    with open("%s.migrate-7.lock" % (tmp_path / "db.sqlite3"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("somebody")
+        lock.flush()
+        code, output = manage("lockedmigrate", "--lock-id=7", "--lock-timeout=1")
+        assert code == 1 and "held by somebody" in output
+        assert manage("lockedmigrate", "--lock-id=7", "--plan")[0] == 0, "a plan needs no lock"
+        assert manage("lockedmigrate", "--lock-id=7", "--lock-mode=none")[0] == 0
+    assert manage("lockedmigrate", "--lock-id=7", "--lock-timeout=1")[0] == 0, "the kernel gave it back"
+
+
+def test_a_user_is_created_left_alone_and_updated(manage, tmp_path):
+    manage("lockedmigrate")
+    assert "created" in manage("ensureadmin", **USER)[1]
+    assert rows(tmp_path, "SELECT email, is_superuser, is_staff FROM auth_user") == [("a@example.com", 1, 1)]
+    changed = {**USER, "DJANGO_ADMIN_EMAIL": "b@example.com"}
+    assert "unchanged" in manage("ensureadmin", **changed)[1], "without --update nobody is touched"
+    assert "updated" in manage("ensureadmin", "--update", **changed)[1]
+    assert "unchanged" in manage("ensureadmin", "--update", **changed)[1]
+    assert "updated" in manage("ensureadmin", "--update", **changed, DJANGO_ADMIN_SUPERUSER="false")[1]
+    assert rows(tmp_path, "SELECT email, is_superuser FROM auth_user") == [("b@example.com", 0)]
+
+
+def test_bad_users_are_refused_by_name(manage):
+    manage("lockedmigrate")
+    for change, text in (
+        ({"DJANGO_ADMIN_PASSWORD": "short"}, "AUTH_PASSWORD_VALIDATORS"),
+        ({"DJANGO_ADMIN_USERNAME": "x" * 151}, "spec.username"),
+        ({"DJANGO_ADMIN_USERNAME": ""}, "no username"),
+        ({"DJANGO_ADMIN_ATTRIBUTES": '{"nope": "x"}'}, "spec.attributes.nope"),
+        ({"DJANGO_ADMIN_ATTRIBUTES": "[nonsense"}, "no JSON object"),
+    ):
+        code, output = manage("ensureadmin", **{**USER, **change})
+        assert code == 1 and text in output, output
+
+
+def test_a_model_without_username_and_with_required_fields(manage, tmp_path):
+    custom = {"DJANGO_SETTINGS_MODULE": "myapp.settings_custom", **USER, "DJANGO_ADMIN_USERNAME": "ann@example.com", "DJANGO_ADMIN_EMAIL": None}
+    manage("lockedmigrate", **custom)
+    code, output = manage("ensureadmin", **custom)
+    assert code == 1 and "requires team" in output
+    code, output = manage("ensureadmin", **custom, DJANGO_ADMIN_ATTRIBUTES='{"team": "ops"}')
+    assert code == 0, output
+    assert rows(tmp_path, "SELECT email, team FROM people_person") == [("ann@example.com", "ops")]
+
+
+def test_what_would_vanish_is_refused_and_what_lasts_is_not(manage, tmp_path):
+    for facts, code in (({"lastingMounts": []}, 1), ({"lastingMounts": [str(tmp_path)]}, 0)):
+        env = {"DJANGO_OPERATOR_RUN": json.dumps(facts)}
+        for command in (["lockedmigrate"], ["collectstatic", "--noinput"]):
+            found, output = manage(*command, **env)
+            assert found == code, output
+            assert code == 0 or "vanishes with this pod" in output
+
+
+def test_the_other_ways_to_start(run, tmp_path):
+    script = tmp_path / "shopctl"
+    script.write_text("#!%s\nimport sys\nsys.path.insert(0, %r)\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n" % (sys.executable, str(PROJECT)))
+    script.chmod(0o755)
+    path = "%s:%s" % (tmp_path, os.environ["PATH"])
+    for how in (["--console", "shopctl"], ["--console", str(script)], ["--module", "django"]):
+        code, output = run(*how, "--", "lockedmigrate", "--noinput", PATH=path)
+        assert code == 0, output
+    for how in (["--console", "nope"], ["--script", "nope.py"], ["--module", "nope"]):
+        code, output = run(*how, "--", "lockedmigrate")
+        assert code == 1 and "django.my.domain/manage" in output, output
+
+
+def test_the_first_module_parses_on_old_pythons():
+    import ast
+
+    source = PROJECT.parents[1] / "python/src"
+    for name in ("__main__.py", "django_operator_tasks/report.py", "django_operator_tasks/__init__.py"):
+        ast.parse((source / name).read_text(), feature_version=(3, 6))
+
+
+def test_the_helper_works_from_a_place_that_nobody_may_write(pyz, tmp_path):
+    readonly = tmp_path / "ro"
+    readonly.mkdir()
+    copy = readonly / "tasks.pyz"
+    copy.write_bytes(pyz.read_bytes())
+    copy.chmod(0o444)
+    readonly.chmod(0o555)
+    done = subprocess.run([sys.executable, str(copy), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "--script" in done.stdout

@@ -1,0 +1,74 @@
+"""The line in the termination log: bounded, whole, and without secrets."""
+
+import json
+import sys
+
+import pytest
+from conftest import SOURCE
+
+sys.path.insert(0, str(SOURCE))
+
+from django_operator_tasks import report  # noqa: E402
+
+
+@pytest.fixture
+def facts(monkeypatch):
+    def facts(**facts):
+        monkeypatch.setenv(report.RUN_VARIABLE, json.dumps(facts))
+
+    return facts
+
+
+def test_names_keep_both_ends():
+    made = report.Report()
+    made.did("applied", ["a.%04d" % n for n in range(100)])
+    line = json.loads(made.line())
+    assert line["count"] == 100
+    assert line["names"] == ["a.%04d" % n for n in (0, 1, 2, 3, 4, 95, 96, 97, 98, 99)]
+
+
+@pytest.mark.parametrize("piece", ["x", "ü", "\x00\x1b", "\ud800", '"\\'], ids=ascii)
+def test_whatever_the_text_the_line_is_json_and_fits(piece):
+    text = piece * 5_000
+    made = report.Report()
+    made.names = [text] * 10
+    for failed in (False, True):
+        if failed:
+            made.failed(ValueError(text))
+        line = made.line()
+        assert len(line) <= report.LIMIT
+        assert json.loads(line)["ok"] is not failed
+
+
+def test_secrets_are_taken_out_of_free_text(facts, monkeypatch):
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    monkeypatch.setenv("FROM_SECRET", "whole-secret")
+    monkeypatch.setenv("SHORT", "ab")
+    monkeypatch.setenv("KNOWN", "well-known")
+    facts(secretEnv=["PASSWORD"], plainEnv=["KNOWN"], wholeSecrets=True)
+    text = "hunter2 whole-secret ab well-known postgres://u:p@h/db\nDETAIL:  Key (email)=(a@b) exists."
+    assert report.scrub(text) == "*** *** ab well-known postgres://***@h/db\nDETAIL: (left out)"
+    facts(secretEnv=[], plainEnv=[], wholeSecrets=False)
+    assert "whole-secret" in report.scrub(text)
+
+
+def test_the_first_failure_counts_and_names_its_place():
+    made = report.Report()
+    try:
+        raise ValueError("three rows too many")
+    except ValueError as error:
+        made.failed(error)
+    made.failed(RuntimeError("only follows from it"))
+    line = json.loads(made.line())
+    assert line["reason"] == "CommandFailed"
+    assert line["message"].startswith("ValueError: three rows too many (test_report.py:")
+
+
+def test_nothing_is_written_where_there_is_no_termination_log(tmp_path):
+    made = report.Report()
+    made.write(str(tmp_path / "absent"))
+    assert not (tmp_path / "absent").exists()
+    log = tmp_path / "log"
+    log.touch()
+    made.write(str(log))
+    assert json.loads(log.read_text())["ok"] is True
