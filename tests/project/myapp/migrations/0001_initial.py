@@ -4,7 +4,11 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     initial = True
-    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    # The newest of auth, so that migrating this application alone leaves a database that users fit into.
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("auth", "0012_alter_user_first_name_max_length"),
+    ]
     operations = [
         migrations.CreateModel(
             name="Product",
