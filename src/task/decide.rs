@@ -207,3 +207,171 @@ fn age(job: &JobView, now: Timestamp) -> Duration {
 fn hold(hold: Hold, again: Option<Duration>) -> Decision {
     Decision::Show(View::Held(hold), again)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn job(age: i64, end: Option<&str>) -> JobView {
+        let created = (Timestamp::UNIX_EPOCH - k8s_openapi::jiff::SignedDuration::from_secs(age)).to_string();
+        let conditions = end.map(|type_| json!([{ "type": type_, "status": "True" }])).unwrap_or(json!([]));
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "j", "uid": "job", "creationTimestamp": created,
+                "ownerReferences": [{"apiVersion": "g/v", "kind": "K", "name": "t", "uid": "task", "controller": true}],
+            },
+            "status": { "conditions": conditions },
+        }))
+        .unwrap()
+    }
+
+    fn run(job_uid: Option<&str>, result: Option<Outcome>) -> Run {
+        Run {
+            number: 3,
+            key: "v1:k".into(),
+            generation: 1,
+            job_name: "j".into(),
+            job_uid: job_uid.map(str::to_owned),
+            result,
+            ..Run::default()
+        }
+    }
+
+    fn facts(last_run: Option<Run>, job: JobSeen) -> Facts {
+        Facts {
+            uid: "task".into(),
+            generation: 1,
+            suspend: false,
+            requested: None,
+            broken_rule: None,
+            status: TaskStatus { last_run, ..TaskStatus::default() },
+            key: "v1:k".into(),
+            target: Some(Ok("Deployment web".into())),
+            job,
+            pods: Vec::new(),
+            told: None,
+            asked_events: false,
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// The decision in a word.
+    fn word(facts: &Facts) -> String {
+        match decide(facts) {
+            Decision::Show(View::Held(hold), _) => format!("held {}", hold.reason.as_str()),
+            Decision::Show(View::UnderWay(at), _) => format!("under way {}", at.reason.as_str()),
+            Decision::Show(View::Settled, _) => "settled".into(),
+            Decision::Show(View::Suspended, _) => "suspended".into(),
+            Decision::LookUpJob => "look up".into(),
+            Decision::AskEvents => "ask events".into(),
+            Decision::Start(number) => format!("start {number}"),
+            Decision::ReadEnd(_) => "read end".into(),
+            Decision::Record(end) => format!("record {:?}", end.outcome),
+            Decision::Remove(uid) => format!("remove {uid}"),
+        }
+    }
+
+    fn changed(mut facts: Facts, change: impl Fn(&mut Facts)) -> Facts {
+        change(&mut facts);
+        facts
+    }
+
+    #[test]
+    fn each_situation_has_its_step() {
+        let present = |age, end| JobSeen::Present(Box::new(job(age, end)));
+        let running = || facts(Some(run(Some("job"), None)), present(1, None));
+        let done = |result| facts(Some(run(Some("job"), Some(result))), JobSeen::NotYet);
+        let edited = |f: &mut Facts| (f.key, f.generation) = ("v1:other".into(), 2);
+        for (situation, facts, expected) in [
+            ("new", facts(None, JobSeen::NotYet), "start 1"),
+            ("new, suspended", changed(facts(None, JobSeen::NotYet), |f| f.suspend = true), "suspended"),
+            (
+                "new, no target",
+                changed(facts(None, JobSeen::NotYet), |f| f.target = Some(Err(Hold::wait(Reason::TargetNotFound, "")))),
+                "held TargetNotFound",
+            ),
+            (
+                "new, broken",
+                changed(facts(None, JobSeen::NotYet), |f| f.broken_rule = Some("x".into())),
+                "held InvalidSpec",
+            ),
+            ("intent, job unknown", facts(Some(run(None, None)), JobSeen::NotYet), "look up"),
+            ("intent, no job", facts(Some(run(None, None)), JobSeen::Absent), "start 3"),
+            ("started, no job", facts(Some(run(Some("job"), None)), JobSeen::Absent), "record Lost"),
+            ("started, another job", facts(Some(run(Some("other"), None)), present(1, None)), "record Lost"),
+            ("squatted", changed(running(), |f| f.uid = "somebody".into()), "held JobNameTaken"),
+            ("young", running(), "under way Starting"),
+            ("old, no reason known", facts(Some(run(Some("job"), None)), present(9, None)), "ask events"),
+            ("young, edited", changed(running(), edited), "under way Starting"),
+            (
+                "old, edited",
+                changed(facts(Some(run(Some("job"), None)), present(9, None)), edited),
+                "record Superseded",
+            ),
+            (
+                "old, edited, suspended",
+                changed(facts(Some(run(Some("job"), None)), present(9, None)), |f| {
+                    edited(f);
+                    f.suspend = true;
+                    f.asked_events = true;
+                }),
+                "under way Starting",
+            ),
+            ("complete", facts(Some(run(Some("job"), None)), present(9, Some("Complete"))), "read end"),
+            (
+                "about to fail",
+                facts(Some(run(Some("job"), None)), present(1, Some("FailureTarget"))),
+                "under way Starting",
+            ),
+            ("done", done(Outcome::Succeeded), "settled"),
+            ("failed", done(Outcome::Failed), "settled"),
+            ("lost", done(Outcome::Lost), "settled"),
+            ("done, edited", changed(done(Outcome::Succeeded), edited), "start 4"),
+            ("done, asked", changed(done(Outcome::Succeeded), |f| f.requested = Some("now".into())), "start 4"),
+            (
+                "done, asked before",
+                changed(done(Outcome::Succeeded), |f| {
+                    f.requested = Some("now".into());
+                    f.status.last_handled_request = Some("now".into());
+                }),
+                "settled",
+            ),
+            ("superseded, job unknown", done(Outcome::Superseded), "look up"),
+            ("superseded, job there", changed(done(Outcome::Superseded), |f| f.job = present(9, None)), "remove job"),
+            (
+                "superseded, pods there",
+                changed(done(Outcome::Superseded), |f| f.job = JobSeen::Ending),
+                "held Superseding",
+            ),
+            ("superseded, gone", changed(done(Outcome::Superseded), |f| f.job = JobSeen::Absent), "start 4"),
+        ] {
+            assert_eq!(word(&facts), expected, "{situation}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_starts_while_suspended_broken_or_without_a_target(
+            number in 0..3i64, uid in any::<bool>(), result in 0..5usize, seen in 0..4usize, edited in any::<bool>(),
+            why in 0..3usize, age in 0..20i64, now in -100_000_000_000i64..100_000_000_000,
+        ) {
+            let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
+            let last = (number > 0).then(|| run(uid.then_some("job"), result));
+            let seen = [JobSeen::NotYet, JobSeen::Absent, JobSeen::Ending, JobSeen::Present(Box::new(job(age, None)))][seen].clone();
+            let mut facts = facts(last, seen);
+            facts.now = Timestamp::from_second(now).unwrap();
+            if edited {
+                facts.key = "v1:other".into();
+                facts.generation = 2;
+            }
+            match why {
+                0 => facts.suspend = true,
+                1 => facts.broken_rule = Some("broken".into()),
+                _ => facts.target = Some(Err(Hold::wait(Reason::TargetNotFound, "none"))),
+            }
+            prop_assert!(!matches!(decide(&facts), Decision::Start(_)), "{:?}", decide(&facts));
+        }
+    }
+}

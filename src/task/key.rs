@@ -54,3 +54,60 @@ fn is_empty(value: &Value) -> bool {
         Value::Number(_) | Value::Bool(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(spec: Value) -> String {
+        let defaults = json!({ "fake": false, "database": "default", "lock": { "id": 1000, "mode": "Auto" } });
+        of("DjangoMigrate", &spec, &defaults, None)
+    }
+
+    #[test]
+    fn what_says_nothing_and_what_only_steers_leaves_the_key_as_it_is() {
+        let plain = key(json!({}));
+        for same in [
+            json!({ "fake": false, "database": "default", "app": "", "migration": null, "ignore": [], "target": {} }),
+            json!({ "lock": { "id": 1000, "mode": "Auto" } }),
+            json!({ "suspend": true, "timeoutSeconds": 9, "retries": 1, "historyLimit": 0, "runPolicy": "OnImageChange" }),
+            json!({ "resources": { "limits": { "memory": "1Gi" } } }),
+        ] {
+            assert_eq!(key(same.clone()), plain, "{same}");
+        }
+    }
+
+    #[test]
+    fn whatever_says_something_makes_another_key() {
+        let mut keys: Vec<String> = [
+            json!({}),
+            json!({ "fake": true }),
+            json!({ "superuser": false }),
+            json!({ "superuser": true }),
+            json!({ "app": "a" }),
+            json!({ "migration": "a" }),
+            json!({ "trigger": "a" }),
+            json!({ "image": "a" }),
+            json!({ "target": { "deployment": "a" } }),
+            json!({ "target": { "container": "a" } }),
+            json!({ "lock": { "timeoutSeconds": 300 } }),
+        ]
+        .into_iter()
+        .map(key)
+        .collect();
+        keys.push(of("DjangoStatic", &json!({}), &json!({}), None));
+        keys.push(of("DjangoMigrate", &json!({}), &json!({}), Some("a")));
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn a_key_of_another_version_asks_for_a_run_only_with_a_new_generation() {
+        assert!(!differs("v1:a", 1, "v1:a", 2));
+        assert!(differs("v1:a", 1, "v1:b", 1));
+        assert!(!differs("v0:a", 1, "v1:b", 1));
+        assert!(differs("v0:a", 1, "v1:b", 2));
+    }
+}

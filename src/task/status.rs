@@ -200,3 +200,45 @@ pub fn conclude(old: &TaskStatus, end: &End, sentence: Option<String>, now: Time
     }
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn views() -> impl Strategy<Value = View> {
+        prop_oneof![
+            Just(View::Settled),
+            Just(View::Suspended),
+            any::<bool>().prop_map(|stalled| View::Held(Hold {
+                reason: Reason::TargetNotFound,
+                message: "m".into(),
+                stalled
+            })),
+            Just(View::UnderWay(crate::task::progress::Obstacle { reason: Reason::Running, message: "m".into() })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_conditions_never_contradict_each_other_and_settle(
+            before in views(), view in views(), result in 0..5usize, suspend in any::<bool>(),
+        ) {
+            let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
+            let run = Run { number: 1, result, ..Run::default() };
+            let stamp = |second| Stamp { generation: 7, suspend, now: Timestamp::from_second(second).unwrap() };
+            let old = TaskStatus { last_run: Some(run), ..TaskStatus::default() };
+            let old = show(&old, &before, Some(&Ok("Deployment web".into())), &stamp(1));
+            let new = show(&old, &view, None, &stamp(2));
+            let value = |type_: &str| new.conditions.iter().find(|c| c.type_ == type_).map(|c| c.status.as_str());
+            prop_assert!(!(value("Stalled").is_some() && value("Reconciling").is_some()));
+            prop_assert_eq!(value("Ready") == Some("True"), view == View::Settled && result == Some(Outcome::Succeeded));
+            prop_assert!(value("Ready") != Some("True") || value("Finished") == Some("True"));
+            prop_assert!(value("Stalled").is_none() || value("Finished") == Some("True"));
+            prop_assert!(value("Reconciling").is_none() || value("Finished") == Some("False"));
+            prop_assert_eq!(value("Suspended").is_some(), suspend);
+            prop_assert!(new.conditions.iter().all(|c| c.observed_generation == Some(7) && !c.reason.is_empty()));
+            prop_assert_eq!(show(&new, &view, None, &stamp(3)), new, "the same look again changes nothing");
+        }
+    }
+}
