@@ -176,7 +176,7 @@ def test_an_evicted_purge_is_not_run_twice_unasked(kube, site):
     path = "/api/v1/namespaces/%s/pods/%s/eviction" % (site.ns, pod)
     kube.call("POST", path, {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}})
     found = site.becomes("DjangoCelery", "evicted", "Disrupted")
-    assert found["status"]["lastRun"]["number"] == 1 and "Eviction" in message(found)
+    assert found["status"]["lastRun"]["number"] == 1 and "DisruptionTarget" in message(found)
 
 
 def test_a_secret_that_is_not_there_is_waited_for_and_named(kube, site):
