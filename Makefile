@@ -50,6 +50,10 @@ deploy: overlay ## The operator, as IMG, into NAMESPACE
 undeploy: overlay ## The operator out of NAMESPACE
 	kubectl delete --ignore-not-found -k $(OVERLAY)
 
+.PHONY: watch
+watch: ## The operator of NAMESPACE may work in the namespace WATCHED as well
+	kubectl kustomize config/watched-namespace | sed 's/^  namespace: .*/  namespace: $(NAMESPACE)/' | kubectl apply -n $(WATCHED) -f -
+
 .PHONY: overlay
 overlay:
 	@mkdir -p $(OVERLAY)

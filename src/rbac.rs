@@ -40,6 +40,11 @@ pub fn role() -> Value {
     object("Role", names::OPERATOR, RIGHTS)
 }
 
+/// The Role for a further namespace, under a name that no operator of that namespace's own uses.
+pub fn watched_role() -> Value {
+    object("Role", "django-operator-watched", RIGHTS)
+}
+
 /// The same rights for all namespaces.
 pub fn cluster_role() -> Value {
     object("ClusterRole", names::OPERATOR, RIGHTS)

@@ -79,7 +79,8 @@ def test_a_model_without_username_and_with_required_fields(manage, tmp_path):
 
 
 def test_what_would_vanish_is_refused_and_what_lasts_is_not(manage, tmp_path):
-    for facts, code in (({"lastingMounts": []}, 1), ({"lastingMounts": [str(tmp_path)]}, 0)):
+    below = {str(tmp_path): True, str(tmp_path / "static"): False, str(tmp_path / "db.sqlite3"): False}
+    for facts, code in (({"mounts": {}}, 1), ({"mounts": below}, 1), ({"mounts": {"/": False, str(tmp_path): True}}, 0)):
         env = {"DJANGO_OPERATOR_RUN": json.dumps(facts)}
         for command in (["lockedmigrate"], ["collectstatic", "--noinput"]):
             found, output = manage(*command, **env)
@@ -117,3 +118,30 @@ def test_the_helper_works_from_a_place_that_nobody_may_write(pyz, tmp_path):
     readonly.chmod(0o555)
     done = subprocess.run([sys.executable, str(copy), "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "--script" in done.stdout
+
+
+def test_an_address_as_user_name_is_the_same_user_the_second_time(manage, tmp_path):
+    custom = {
+        "DJANGO_SETTINGS_MODULE": "myapp.settings_custom", **USER, "DJANGO_ADMIN_USERNAME": "Ann@Example.COM",
+        "DJANGO_ADMIN_EMAIL": "alerts@example.com", "DJANGO_ADMIN_ATTRIBUTES": '{"team": "ops"}',
+    }
+    manage("lockedmigrate", **custom)
+    for expected in ("created", "unchanged", "unchanged"):
+        code, output = manage("ensureadmin", "--update", **custom)
+        assert code == 0 and expected in output, output
+    assert rows(tmp_path, "SELECT email FROM people_person") == [("Ann@example.com",)]
+
+
+def test_a_command_within_a_command_may_fail_if_its_caller_takes_it(run, tmp_path):
+    script = tmp_path / "manage.py"
+    script.write_text(
+        "import sys\nsys.path.insert(0, %r)\nimport django; django.setup()\n"
+        "from django.core.management import BaseCommand, CommandError, call_command\n"
+        "class Outer(BaseCommand):\n"
+        "    def handle(self, **options):\n"
+        "        try: call_command('loaddata', 'nothing')\n"
+        "        except CommandError: print('taken')\n"
+        "Outer().run_from_argv(['manage.py', 'outer'])\n" % str(PROJECT)
+    )
+    code, output = run("--script", str(script), "--", "outer")
+    assert code == 0 and "taken" in output, output

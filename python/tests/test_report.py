@@ -72,3 +72,19 @@ def test_nothing_is_written_where_there_is_no_termination_log(tmp_path):
     log.touch()
     made.write(str(log))
     assert json.loads(log.read_text())["ok"] is True
+
+
+def test_settings_that_refuse_to_be_read_do_not_hide_what_failed(monkeypatch):
+    class Settings:
+        DATABASES = {"default": {"PASSWORD": "pw-1"}}
+
+        @property
+        def SECRET_KEY(self):
+            raise RuntimeError("must not be empty")
+
+    monkeypatch.setattr(report, "_settings", Settings)
+    made = report.Report()
+    made.failed(ValueError("pw-1 is wrong"))
+    assert json.loads(made.line())["message"] == "ValueError: *** is wrong"
+    monkeypatch.setattr(report, "_settings", lambda: type("S", (), {"SECRET_KEY": b"key-1", "DATABASES": None}))
+    assert report.scrubbed("key-1") == "***"

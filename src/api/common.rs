@@ -117,13 +117,22 @@ pub struct Target {
 pub struct Resources {
     /// The most that the container may use. Default: none. Example: `{memory: 512Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = quantity()))]
     pub limits: BTreeMap<String, IntOrString>,
 
     /// What the scheduler reserves. Default: the limits. Example: `{cpu: 100m, memory: 256Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = quantity()))]
     pub requests: BTreeMap<String, IntOrString>,
+}
+
+/// A quantity, as Kubernetes writes it: a whole number, or a number with a unit.
+fn quantity() -> serde_json::Value {
+    serde_json::json!({
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
+        "x-kubernetes-int-or-string": true,
+        "pattern": r"^(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$",
+    })
 }
 
 /// Where a run's pod template came from.

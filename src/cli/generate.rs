@@ -43,7 +43,7 @@ pub fn files() -> Result<Vec<(String, String)>, String> {
         files.push((format!("config/crd/{plural}.yaml"), yaml(crd)?));
     }
     files.push(("config/rbac/role.yaml".into(), yaml(&rbac::role())?));
-    files.push(("config/watched-namespace/role.yaml".into(), yaml(&rbac::role())?));
+    files.push(("config/watched-namespace/role.yaml".into(), yaml(&rbac::watched_role())?));
     files.push(("config/rbac/lease_role.yaml".into(), yaml(&rbac::lease_role())?));
     files.push(("config/all-namespaces/cluster_role.yaml".into(), yaml(&rbac::cluster_role())?));
     files.push(("docs/reference.md".into(), reference::page(&crds)));

@@ -46,6 +46,10 @@ pub async fn helper(client: &Client, namespace: &str) -> kube::Result<Result<(),
         None => match api.create(&PostParams::default(), wanted).await {
             Ok(made) => made,
             Err(error) if already_exists(&error) => api.get(helper::name()).await?,
+            Err(kube::Error::Api(status)) if [400, 403, 422].contains(&status.code) => {
+                let message = format!("ConfigMap {}: {}", helper::name(), status.message);
+                return Ok(Err(Hold::wait(Reason::JobRejected, message)));
+            }
             Err(error) => return Err(error),
         },
     };
@@ -99,15 +103,15 @@ pub async fn pods(client: &Client, namespace: &str, job: &str) -> kube::Result<V
 
 /// Deletes a Job with its pods, if it still is the one of this UID.
 pub async fn delete_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<()> {
-    delete(&Api::<JobView>::namespaced(client.clone(), namespace), name, uid).await
+    delete(&Api::<JobView>::namespaced(client.clone(), namespace), name, uid, None).await
 }
 
-/// Deletes an object with what it owns, if it still is the one of this UID.
-pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> kube::Result<()>
+/// Deletes an object with what it owns, if it still is the one of this UID, and, if given, of this version.
+pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str, resource_version: Option<String>) -> kube::Result<()>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version };
     match api.delete(name, &DeleteParams::background().preconditions(preconditions)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
@@ -115,18 +119,13 @@ where
     }
 }
 
-/// What events say about objects of these UIDs that keeps a pod from starting.
-pub async fn obstacle_in_events(client: &Client, namespace: &str, uids: &[&str]) -> kube::Result<Option<Obstacle>> {
+/// What events say about the object of this UID that keeps a pod from starting.
+pub async fn obstacle_in_events(client: &Client, namespace: &str, uid: &str) -> kube::Result<Option<Obstacle>> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
-    for uid in uids {
-        let params = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_READ);
-        let events = api.list(&params).await?.items;
-        let told = events.iter().rev().filter_map(|e| Some((e.reason.as_deref()?, e.note.as_deref()?)));
-        if let Some(obstacle) = from_events(told) {
-            return Ok(Some(obstacle));
-        }
-    }
-    Ok(None)
+    let params = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_READ);
+    let events = api.list(&params).await?.items;
+    let told = events.iter().rev().filter_map(|e| Some((e.reason.as_deref()?, e.note.as_deref()?)));
+    Ok(from_events(told))
 }
 
 fn already_exists(error: &kube::Error) -> bool {

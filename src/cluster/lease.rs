@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use kube::Client;
-use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::names;
 
-/// Waits until this process holds the lease. The receiver then tells when it is lost; dropping it gives
-/// the lease back.
-pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Receiver<bool>, LeaseManagerError> {
+/// Tells when the lease is lost; dropping the receiver gives the lease back, and the task ends when that is done.
+pub type Held = (Receiver<bool>, JoinHandle<Result<LeaseManager, LeaseManagerError>>);
+
+/// Waits until this process holds the lease.
+pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Held, LeaseManagerError> {
     let manager = LeaseManagerBuilder::new(client, names::OPERATOR)
         .with_namespace(namespace)
         .with_identity(identity)
@@ -22,12 +25,11 @@ pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<
         .await?;
     info!(namespace, identity, "waiting for the lease");
     let (mut leading, task) = manager.watch().await;
-    drop(task); // runs on until the receiver is dropped
     while !*leading.borrow_and_update() {
         if leading.changed().await.is_err() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
     info!(namespace, identity, "leading");
-    Ok(leading)
+    Ok((leading, task))
 }

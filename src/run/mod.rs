@@ -33,8 +33,41 @@ use crate::task::progress::JobView;
 
 /// How many tasks of one kind are worked on at once.
 const CONCURRENCY: u16 = 64;
+/// How long giving back the lease may take.
+const GIVING_BACK: Duration = Duration::from_secs(3);
 /// How long a Job that was just created counts as existing though no watch has brought it.
 const FRESH: Duration = Duration::from_secs(30);
+
+/// Jobs of all scopes, as far as their number and their novelty matter.
+struct Jobs {
+    limit: usize,
+    caches: Vec<Arc<Caches>>,
+    /// Jobs that this process just created: the watch may be behind.
+    fresh: Mutex<HashMap<(String, String), (Instant, JobView)>>,
+    /// How many Jobs are being created just now.
+    starting: Mutex<usize>,
+}
+
+impl Jobs {
+    fn seen(&self, namespace: &str, name: &str) -> bool {
+        self.caches.iter().any(|caches| caches.jobs.get(namespace, name).is_some())
+    }
+
+    /// Leave to start one Job, unless as many run as the settings allow. Kept until the Job is known.
+    fn slot(&self) -> Option<Slot<'_>> {
+        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.limit > 0 {
+            let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            let unseen = fresh.keys().filter(|(namespace, name)| !self.seen(namespace, name)).count();
+            let running: usize = self.caches.iter().map(|c| c.jobs.count(|job| job.end().is_none())).sum();
+            if running + unseen + *starting >= self.limit {
+                return None;
+            }
+        }
+        *starting += 1;
+        Some(Slot(&self.starting))
+    }
+}
 
 /// What the tasks of one scope share.
 pub struct Scope {
@@ -43,10 +76,7 @@ pub struct Scope {
     caches: Arc<Caches>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
-    /// Jobs that this process just created: the watch may be behind.
-    fresh: Mutex<HashMap<(String, String), (Instant, JobView)>>,
-    /// How many Jobs are being created just now.
-    starting: Mutex<usize>,
+    jobs: Arc<Jobs>,
     /// Failures in a row, by object.
     failures: Mutex<HashMap<String, usize>>,
 }
@@ -55,7 +85,7 @@ impl Scope {
     /// The Job, if a watch or this process knows it.
     fn job(&self, namespace: &str, name: &str) -> Option<JobView> {
         let key = (namespace.to_owned(), name.to_owned());
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = self.jobs.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(job) = self.caches.jobs.get(namespace, name) {
             fresh.remove(&key);
             return Some((*job).clone());
@@ -65,29 +95,13 @@ impl Scope {
     }
 
     fn remember(&self, namespace: &str, job: &JobView) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = self.jobs.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.insert((namespace.to_owned(), job.name().to_owned()), (Instant::now(), job.clone()));
     }
 
     fn forget(&self, namespace: &str, name: &str) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = self.jobs.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.remove(&(namespace.to_owned(), name.to_owned()));
-    }
-
-    /// Leave to start one Job, unless as many run as the settings allow. Kept until the Job is known.
-    fn slot(&self) -> Option<Slot<'_>> {
-        let limit = self.settings.max_concurrent_jobs;
-        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        if limit > 0 {
-            let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            let unseen =
-                fresh.keys().filter(|(namespace, name)| self.caches.jobs.get(namespace, name).is_none()).count();
-            if self.caches.jobs.count(|job| job.end().is_none()) + unseen + *starting >= limit {
-                return None;
-            }
-        }
-        *starting += 1;
-        Some(Slot(&self.starting))
     }
 
     /// Counts a failure and says how long to wait before the next attempt.
@@ -156,16 +170,22 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
     let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
     let recorder = Recorder::new(client.clone(), reporter);
     let (mut signs, mut controllers) = (Vec::new(), Vec::new());
-    for reach in reaches {
+    let caches: Vec<Arc<Caches>> = reaches.iter().map(|_| Arc::default()).collect();
+    let jobs = Arc::new(Jobs {
+        limit: settings.max_concurrent_jobs,
+        caches: caches.clone(),
+        fresh: Mutex::default(),
+        starting: Mutex::default(),
+    });
+    for (reach, caches) in reaches.into_iter().zip(caches) {
         info!(?reach, "working in");
         let scope = Arc::new(Scope {
             client: client.clone(),
             settings: settings.clone(),
-            caches: Arc::default(),
+            caches,
             recorder: recorder.clone(),
             metrics: metrics.clone(),
-            fresh: Mutex::default(),
-            starting: Mutex::default(),
+            jobs: jobs.clone(),
             failures: Mutex::default(),
         });
         let mut wakers = Wakers::new();
@@ -213,15 +233,18 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
     }
     info!("stopping");
     let _ = controllers.await;
-    drop(leading);
+    if let Some((leading, lease)) = leading {
+        drop(leading); // gives the lease back, so that a stand-by need not wait for its end
+        let _ = tokio::time::timeout(GIVING_BACK, lease).await;
+    }
     Ok(())
 }
 
 /// Ends when another process has the lease.
-async fn lost(leading: &mut Option<tokio::sync::watch::Receiver<bool>>) {
+async fn lost(leading: &mut Option<lease::Held>) {
     match leading {
         None => std::future::pending().await,
-        Some(leading) => {
+        Some((leading, _)) => {
             let _ = leading.wait_for(|leads| !leads).await;
         }
     }

@@ -61,7 +61,8 @@ pub async fn reconcile<T: Task>(object: Arc<DeserializeGuard<T>>, context: Arc<C
             debug!(kind = T::KIND, name = object.name_any(), "overtaken by a newer version");
             Ok(Action::requeue(Duration::from_millis(100)))
         }
-        Ok(Ok(Err(Error::Call(error)))) if calls::gone(&error) => Ok(Action::await_change()),
+        // The task itself, then nobody looks again; or something that the next look finds otherwise.
+        Ok(Ok(Err(Error::Call(error)))) if calls::gone(&error) => Ok(Action::requeue(Duration::from_secs(1))),
         Ok(Ok(result)) => result,
     };
     let word = if result.is_ok() { "ok" } else { "error" };
@@ -137,10 +138,12 @@ impl<T: Task> Step<'_, T> {
                     match self.start(&facts, &candidate, number).await? {
                         Started::Job(job) => asked.job = Some(JobSeen::Present(job)),
                         Started::Held(hold, again) => {
+                            // Upon what was written since: an intent must not be taken back.
+                            let facts = Facts { status: self.task.status(), ..facts };
                             self.show(&View::Held(hold), &facts).await?;
                             return Ok(Action::requeue(again));
                         }
-                        Started::Stale => return Ok(Action::requeue(Duration::from_millis(200))),
+                        Started::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
                     }
                 }
                 Decision::ReadEnd(job) => {
@@ -275,8 +278,9 @@ impl<T: Task> Step<'_, T> {
     async fn ask_events(&self, facts: &Facts) -> Result<Option<Obstacle>, Error> {
         let JobSeen::Present(job) = &facts.job else { return Ok(None) };
         let pod = facts.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
-        let uids: Vec<&str> = pod.into_iter().chain([job.uid()]).collect();
-        Ok(calls::obstacle_in_events(&self.scope.client, &self.namespace(), &uids).await?)
+        // A Job's events tell of pods that could not be made; once there is one, they are of the past.
+        let uid = pod.unwrap_or_else(|| job.uid());
+        Ok(calls::obstacle_in_events(&self.scope.client, &self.namespace(), uid).await?)
     }
 
     /// The last look before a run is given up for a newer one: at the pods themselves.
@@ -290,7 +294,7 @@ impl<T: Task> Step<'_, T> {
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
     /// operators, or of two lives of one, only one goes on from it.
     async fn start(&mut self, facts: &Facts, candidate: &Candidate, number: i64) -> Result<Started, Error> {
-        let Some(_slot) = self.scope.slot() else {
+        let Some(_slot) = self.scope.jobs.slot() else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
             return Ok(Started::Held(Hold::wait(Reason::ConcurrencyLimit, message), Duration::from_secs(5)));
         };
@@ -436,13 +440,17 @@ impl<T: Task> Step<'_, T> {
 
     async fn show(&mut self, view: &View, facts: &Facts) -> Result<(), Error> {
         let status = status::show(&facts.status, view, facts.target.as_ref(), &self.stamp(facts));
-        self.write(status).await
+        let late = matches!(&facts.job, JobSeen::Present(job) if decide::age(job, facts.now) >= decide::PATIENCE);
+        if late || status::worth_writing(&self.task.status(), &status) {
+            self.write(status).await?;
+        }
+        Ok(())
     }
 
     /// Writes the status if it differs, and tells people what changed.
     async fn write(&mut self, status: TaskStatus) -> Result<(), Error> {
         let old = self.task.status();
-        if !status::worth_writing(&old, &status) {
+        if status == old {
             return Ok(());
         }
         let success = self.task.success(status.report.as_ref()).0;

@@ -45,21 +45,23 @@ pub async fn prune<T: Task>(context: &Context<T>, task: &T) -> Result<(), Error>
             .filter(|other| other.namespace().as_deref() == Some(&namespace))
             .map(|other| (other.meta().clone(), other.status()));
         let api: Api<DeserializeGuard<T>> = Api::namespaced(scope.client.clone(), &namespace);
-        for (name, uid) in surplus_resources(candidates, scope.settings.num_old_crs) {
-            calls::delete(&api, &name, &uid).await?;
+        for surplus in surplus_resources(candidates, scope.settings.num_old_crs) {
+            // Not one that was edited since: it has a run pending.
+            let (name, uid) = (surplus.name.unwrap_or_default(), surplus.uid.unwrap_or_default());
+            calls::delete(&api, &name, &uid, surplus.resource_version).await?;
         }
     }
     Ok(())
 }
 
 /// Finished resources beyond the newest `keep`, of those that nobody else would make again.
-fn surplus_resources(all: impl Iterator<Item = (ObjectMeta, TaskStatus)>, keep: usize) -> Vec<(String, String)> {
+fn surplus_resources(all: impl Iterator<Item = (ObjectMeta, TaskStatus)>, keep: usize) -> Vec<ObjectMeta> {
     let mut done: Vec<ObjectMeta> = all
         .filter(|(meta, status)| meta.deletion_timestamp.is_none() && finished(meta, status))
         .map(|(meta, _)| meta)
         .collect();
     done.sort_by(|a, b| (&b.creation_timestamp, &b.name).cmp(&(&a.creation_timestamp, &a.name)));
-    done.into_iter().skip(keep).filter(|meta| !tracked(meta)).filter_map(|meta| Some((meta.name?, meta.uid?))).collect()
+    done.into_iter().skip(keep).filter(|meta| !tracked(meta)).collect()
 }
 
 fn finished(meta: &ObjectMeta, status: &TaskStatus) -> bool {
@@ -116,7 +118,7 @@ mod tests {
             resource("older", &at(2), json!({}), "True"),
         ];
         let names = |keep| -> Vec<String> {
-            surplus_resources(all.iter().cloned(), keep).into_iter().map(|(name, _)| name).collect()
+            surplus_resources(all.iter().cloned(), keep).into_iter().filter_map(|meta| meta.name).collect()
         };
         assert_eq!(names(1), ["old", "older"]);
         assert_eq!(names(6), ["older"]);

@@ -199,7 +199,8 @@ pub fn due(facts: &Facts) -> bool {
         || key::differs(&run.key, run.generation, &facts.key, facts.generation)
 }
 
-fn age(job: &JobView, now: Timestamp) -> Duration {
+/// How long ago a Job was created.
+pub fn age(job: &JobView, now: Timestamp) -> Duration {
     let created = job.metadata.creation_timestamp.as_ref().map_or(now, |t| t.0);
     Duration::try_from(now.duration_since(created)).unwrap_or_default()
 }

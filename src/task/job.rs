@@ -116,7 +116,7 @@ pub fn build(order: &Order) -> Result<Built, Hold> {
         main["args"] = json!(inert_all(args));
     }
     let about_env = about_env(&main);
-    main["env"] = env(&main, &order.command, &about_env, &copied.lasting_mounts);
+    main["env"] = env(&main, &order.command, &about_env, &copied.mounts);
     if let Some(resources) = &policy.resources {
         let claims = main["resources"].get("claims").cloned();
         main["resources"] = json!(resources);
@@ -217,9 +217,9 @@ fn about_env(main: &Value) -> Value {
 
 /// The copied variables, untouched, then the command's own; a namesake gives way, as the command needs
 /// the value that it asked for.
-fn env(main: &Value, command: &Command, about: &Value, lasting_mounts: &[String]) -> Value {
+fn env(main: &Value, command: &Command, about: &Value, mounts: &BTreeMap<String, bool>) -> Value {
     let mut about = about.clone();
-    about["lastingMounts"] = json!(lasting_mounts);
+    about["mounts"] = json!(mounts);
     for (name, value) in &command.env {
         let kind = if matches!(value, EnvValue::Secret { .. }) { "secretEnv" } else { "plainEnv" };
         if let Some(names) = about[kind].as_array_mut() {

@@ -10,6 +10,9 @@ const VERSION: &str = "v1";
 /// Fields of the spec that steer runs and never cause one.
 const STEERING: &[&str] = &["suspend", "timeoutSeconds", "retries", "resources", "historyLimit", "runPolicy"];
 
+/// Maps whose keys are the user's: there an empty text says something.
+const OF_THE_USER: &[&str] = &["attributes", "matchLabels"];
+
 /// The key of a spec, given the spec that a user gets who writes only what is required. `image` is the
 /// image that would run, where a change of it alone asks for a run.
 pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
@@ -37,7 +40,7 @@ fn normalise(spec: &Value, defaults: &Value) -> Map<String, Value> {
         .filter_map(|(name, value)| {
             let default = &defaults[name];
             let value = match value {
-                Value::Object(_) => Value::Object(normalise(value, default)),
+                Value::Object(_) if !OF_THE_USER.contains(&name.as_str()) => Value::Object(normalise(value, default)),
                 other => other.clone(),
             };
             (!is_empty(&value) && &value != default).then(|| (name.clone(), value))
@@ -87,6 +90,8 @@ mod tests {
             json!({ "app": "a" }),
             json!({ "migration": "a" }),
             json!({ "trigger": "a" }),
+            json!({ "attributes": { "team": "" } }),
+            json!({ "target": { "selector": { "matchLabels": { "tier": "" } } } }),
             json!({ "image": "a" }),
             json!({ "target": { "deployment": "a" } }),
             json!({ "target": { "container": "a" } }),

@@ -87,7 +87,7 @@ fn interpreter(container: &Value) -> Option<String> {
     let words = |field: &str| container[field].as_array().cloned().unwrap_or_default();
     let own: Vec<Value> = words("command").into_iter().chain(words("args")).collect();
     let words = own.iter().filter_map(Value::as_str).take(LOOKED_AT);
-    words.filter(|word| !word.contains(char::is_whitespace)).find_map(|word| {
+    words.filter(|word| !word.contains(char::is_whitespace) && !word.contains("$(")).find_map(|word| {
         let (dir, base) = word.rsplit_once('/').map_or((None, word), |(dir, base)| (Some(dir), base));
         if is_python(base) {
             Some(word.to_owned())

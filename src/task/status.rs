@@ -165,8 +165,8 @@ pub fn adopt(status: &mut TaskStatus, job: &JobView) {
     }
 }
 
-/// Whether a status has to be written. A Job's UID alone can wait for the next write: until then the
-/// Job's name says as much.
+/// Whether a status has to be written at once. The UID alone of a Job that was just created can wait a few
+/// seconds, in which most runs have more to say.
 pub fn worth_writing(old: &TaskStatus, new: &TaskStatus) -> bool {
     let mut new = new.clone();
     if let (Some(before), Some(after)) = (&old.last_run, &mut new.last_run)

@@ -28,13 +28,42 @@ const POD_FIELDS_DROPPED: &[&str] = &[
     "activeDeadlineSeconds",
 ];
 /// Fields of the Django container that belong to serving requests.
-const SERVING_FIELDS: &[&str] =
-    &["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "restartPolicy", "restartPolicyRules"];
+const SERVING_FIELDS: &[&str] = &[
+    "ports",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "restartPolicy",
+    "restartPolicyRules",
+    "resizePolicy",
+];
 /// Injectors whose sidecar ends with a Job only if they are told: what shows them, and what tells them.
 const INJECTORS: &[(&str, &str, &str)] = &[
     ("vault.hashicorp.com/agent-inject", "vault.hashicorp.com/agent-pre-populate-only", "true"),
     ("linkerd.io/inject", "config.beta.linkerd.io/proxy-enable-native-sidecar", "true"),
     ("sidecar.istio.io/inject", "sidecar.istio.io/nativeSidecar", "true"),
+    ("istio.io/rev", "sidecar.istio.io/nativeSidecar", "true"),
+];
+
+/// Volumes that outlive a pod; all others, known or not, are taken to end with it.
+const LASTING_VOLUMES: &[&str] = &[
+    "persistentVolumeClaim",
+    "hostPath",
+    "nfs",
+    "iscsi",
+    "fc",
+    "rbd",
+    "cephfs",
+    "glusterfs",
+    "cinder",
+    "azureDisk",
+    "azureFile",
+    "awsElasticBlockStore",
+    "gcePersistentDisk",
+    "vsphereVolume",
+    "portworxVolume",
+    "flexVolume",
 ];
 
 /// The object that a pod template was read from.
@@ -89,7 +118,8 @@ impl Source {
         let containers = list(&self.template["spec"]["containers"]);
         let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
         let target = format!("{} {}", self.kind, self.name);
-        let chosen = super::target::container(&names, wanted, self.annotation(names::DEFAULT_CONTAINER), &target)?;
+        let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER].as_str();
+        let chosen = super::target::container(&names, wanted, default, &target)?;
         containers
             .into_iter()
             .find(|c| c["name"] == chosen.as_str())
@@ -115,8 +145,8 @@ pub struct Copied {
     pub template: Value,
     /// What became of the parts.
     pub account: Account,
-    /// Where the Django container sees storage that outlives the pod.
-    pub lasting_mounts: Vec<String>,
+    /// Where the Django container sees volumes, and which of them outlive the pod.
+    pub mounts: BTreeMap<String, bool>,
 }
 
 /// Copies the template for a Job whose Django container is `main`.
@@ -169,11 +199,7 @@ pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>
     let labels = labels(source, own_labels, &mut account)?;
     refuse_dangling(&kept, &volumes, source, &labels)?;
     let metadata = json!({ "labels": labels, "annotations": annotations(source, main_name, &mut account) });
-    Ok(Copied {
-        lasting_mounts: lasting_mounts(main, &volumes),
-        template: json!({ "metadata": metadata, "spec": spec }),
-        account,
-    })
+    Ok(Copied { mounts: mounts(main, &volumes), template: json!({ "metadata": metadata, "spec": spec }), account })
 }
 
 /// Which of the other containers go along.
@@ -244,8 +270,10 @@ fn native_sidecar(mut container: Value) -> Value {
     container
 }
 
+/// Host ports belong to the target's pods, and a pod that never restarts may not ask for restarts on resizing.
 fn without_host_ports(mut container: Value, account: &mut Account) -> Value {
     let name = name_of(&container).to_owned();
+    drop_fields(&mut container, &["resizePolicy"], &format!("container {name}"), account);
     if let Some(ports) = container.get_mut("ports").and_then(Value::as_array_mut) {
         for port in ports.iter_mut().filter_map(Value::as_object_mut) {
             if port.remove("hostPort").is_some() | port.remove("hostIP").is_some() {
@@ -369,8 +397,9 @@ fn annotations(source: &Source, main: &str, account: &mut Account) -> BTreeMap<S
     let labels = source.labels();
     for (shown_by, tell, value) in INJECTORS {
         let injected = annotations.get(*shown_by).or_else(|| labels.get(*shown_by));
-        if injected.is_some_and(|v| v != "false" && v != "disabled") && !annotations.contains_key(*tell) {
-            annotations.insert((*tell).to_owned(), (*value).to_owned());
+        if injected.is_some_and(|v| v != "false" && v != "disabled")
+            && annotations.insert((*tell).to_owned(), (*value).to_owned()).as_deref() != Some(*value)
+        {
             account.converted.push(format!("annotation {tell} for {shown_by}"));
         }
     }
@@ -430,15 +459,13 @@ fn refuse_dangling(
     Ok(())
 }
 
-/// Mounts of the Django container that outlive the pod.
-fn lasting_mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> Vec<String> {
-    const PASSING: &[&str] = &["emptyDir", "configMap", "secret", "projected", "downwardAPI", "image"];
-    list(&main["volumeMounts"])
-        .iter()
-        .filter(|mount| mount["readOnly"] != json!(true))
-        .filter(|mount| volumes.get(name_of(mount)).is_some_and(|v| !PASSING.iter().any(|kind| v.get(*kind).is_some())))
-        .map(|mount| text(&mount["mountPath"]))
-        .collect()
+/// Where the Django container sees volumes, and which of them outlive the pod.
+fn mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> BTreeMap<String, bool> {
+    let lasts = |mount: &Value| {
+        mount["readOnly"] != json!(true)
+            && volumes.get(name_of(mount)).is_some_and(|v| LASTING_VOLUMES.iter().any(|kind| v.get(*kind).is_some()))
+    };
+    list(&main["volumeMounts"]).iter().map(|mount| (text(&mount["mountPath"]), lasts(mount))).collect()
 }
 
 fn drop_fields(container: &mut Value, fields: &[&str], place: &str, account: &mut Account) {

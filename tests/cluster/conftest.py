@@ -20,7 +20,7 @@ def kube():
     kubeconfig = os.environ.get("KUBECONFIG")
     assert kubeconfig and Path(kubeconfig).exists(), "no cluster: start the tests by `make test`"
     kube = Kube(kubeconfig)
-    kube.kubectl("apply", "-k", str(ROOT / "config/crd"))
+    kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config/crd"))
     kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     return kube
 

@@ -7,6 +7,7 @@ from . import report
 
 REPLY_SECONDS = 2.0
 ATTEMPTS = 3
+NOT_FOUND = 404
 
 
 class CeleryError(Exception):
@@ -60,7 +61,9 @@ def purge(app, queues):
             channel = connection.channel()
             try:
                 counts[name] = channel.queue_purge(name) or 0
-            except connection.channel_errors:
+            except connection.channel_errors as error:
+                if not says_not_found(error):
+                    raise
                 counts[name] = 0  # configured, but not declared yet
             finally:
                 channel.close()
@@ -79,8 +82,10 @@ def knows(app, connection, queue):
     try:
         channel.queue_declare(queue, passive=True)
         return True
-    except connection.channel_errors:
-        pass  # some brokers know a queue only while it holds something
+    except connection.channel_errors as error:
+        if not says_not_found(error):
+            raise
+        # Some brokers know a queue only while it holds something; a worker may know more.
     finally:
         try:
             channel.close()
@@ -88,6 +93,12 @@ def knows(app, connection, queue):
             pass
     consumed = app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
     return any(q.get("name") == queue for queues in consumed.values() for q in queues)
+
+
+def says_not_found(error):
+    """Whether a broker says that there is no such queue, rather than that nobody may touch it."""
+    codes = [getattr(error, name, None) for name in ("reply_code", "code")]
+    return NOT_FOUND in codes or not any(isinstance(code, int) and code for code in codes)
 
 
 def control(app, method, arguments, done):
@@ -106,5 +117,7 @@ def control(app, method, arguments, done):
     errors = ["%s: %s" % (worker, answer["error"]) for worker, answer in answers.items() if "error" in answer]
     if errors:
         raise CeleryError("CommandFailed", "; ".join(errors))
+    if method == "terminate" and all("unknown" in str(answer.get("ok", "")) for answer in answers.values()):
+        done = "revoked"  # it ran nowhere; no worker will start it any more
     report.current.did(done, sorted(answers))
     print("%s by %s" % (done, ", ".join(sorted(answers))))

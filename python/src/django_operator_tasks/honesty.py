@@ -11,14 +11,13 @@ from .report import run_facts
 
 def lasting(path):
     """Whether a file here outlives the pod; true outside of Jobs, where nobody knows."""
-    facts = run_facts()
-    if "lastingMounts" not in facts:
+    mounts = run_facts().get("mounts")
+    if mounts is None:
         return True
     path = os.path.realpath(path)
-    return any(
-        os.path.commonpath([path, os.path.realpath(mount)]) == os.path.realpath(mount)
-        for mount in facts["lastingMounts"]
-    )
+    around = {os.path.realpath(mount): lasts for mount, lasts in mounts.items()}
+    holding = [mount for mount in around if os.path.commonpath([path, mount]) == mount]
+    return bool(holding) and around[max(holding, key=len)]
 
 
 def check_database(connection):
@@ -27,7 +26,7 @@ def check_database(connection):
         return
     name = str(connection.settings_dict.get("NAME") or ":memory:")
     in_memory = name == ":memory:" or "mode=memory" in name
-    if "lastingMounts" in run_facts() and (in_memory or not lasting(name)):
+    if "mounts" in run_facts() and (in_memory or not lasting(name)):
         raise TaskError(
             "EphemeralDatabase",
             "database %r is the SQLite file %s, which vanishes with this pod. Does the Job use the settings"

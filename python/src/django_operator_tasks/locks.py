@@ -8,6 +8,8 @@ import os
 import time
 from contextlib import contextmanager
 
+from django.db import Error
+
 from .errors import TaskError
 
 PAUSE = 0.5
@@ -22,9 +24,10 @@ def migration_lock(connection, lock_id, timeout, say):
         _acquire(lock, timeout, say)
         try:
             yield
-        finally:
-            released = lock.release()
-        if not released:
+        except BaseException:
+            _released(lock)  # what went wrong first is what counts
+            raise
+        if not _released(lock):
             raise TaskError(
                 "LockLost",
                 "the migrations ran, but lock %d was gone at their end: the connection that held it was cut, or a"
@@ -32,6 +35,13 @@ def migration_lock(connection, lock_id, timeout, say):
             )
     finally:
         lock.close()
+
+
+def _released(lock):
+    try:
+        return lock.release()
+    except Error:
+        return False
 
 
 def _acquire(lock, timeout, say):

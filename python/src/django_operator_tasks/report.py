@@ -75,7 +75,7 @@ class Report:
         """The JSON line, within the limit."""
         if self.failure is not None:
             reason, message = self.failure
-            data = {"ok": False, "reason": reason, "message": scrub(message)}
+            data = {"ok": False, "reason": reason, "message": scrubbed(message)}
         else:
             data = {"ok": True, "action": self.action, "count": self.count, "names": self.names}
         data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
@@ -130,6 +130,14 @@ def describe(error):
     return "%s: %s%s" % (name, error, where)
 
 
+def scrubbed(text):
+    """The text without secrets; if they cannot be told, no text."""
+    try:
+        return scrub(text)
+    except Exception as error:
+        return "(left out, as its secrets could not be taken out: %s)" % type(error).__name__
+
+
 def scrub(text):
     """The text without secrets."""
     text = DATABASE_DETAIL.sub("DETAIL: (left out)", str(text))
@@ -151,7 +159,11 @@ def secrets():
         }
     settings = _settings()
     if settings is not None:
-        found.add(getattr(settings, "SECRET_KEY", "") or "")
+        try:
+            key = settings.SECRET_KEY  # Django refuses to hand out an empty one
+        except Exception:
+            key = ""
+        found.add(key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key or ""))
         for database in (getattr(settings, "DATABASES", None) or {}).values():
             found.add(str(database.get("PASSWORD") or ""))
     return {value for value in found if value}

@@ -104,7 +104,12 @@ def join_in(directory):
     management.get_commands = get_commands
     execute = BaseCommand.execute
 
+    depth = [0]
+
     def execute_and_listen(self, *args, **options):
+        if depth[0]:  # a command within a command: what becomes of it is its caller's affair
+            return execute(self, *args, **options)
+        depth[0] += 1
         try:
             before(self)
             output = execute(self, *args, **options)
@@ -114,6 +119,8 @@ def join_in(directory):
             if not (isinstance(error, SystemExit) and not error.code):
                 report.current.failed(error)
             raise
+        finally:
+            depth[0] -= 1
 
     BaseCommand.execute = execute_and_listen
 

@@ -37,11 +37,13 @@ impl Task for DjangoCelery {
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
-        let task = self.spec.task.as_deref().unwrap_or_default();
-        match report.map_or("", |r| r.action.as_str()) {
-            "revoked" => ("TaskRevoked", format!("task {task} revoked")),
-            "terminated" => ("TaskTerminated", format!("task {task} terminated")),
-            _ => ("QueuePurged", format!("{} purged", counted(report, "message"))),
+        match filled(&self.spec.task) {
+            Some(task) if self.spec.terminate && report.is_some_and(|r| r.action == "revoked") => {
+                ("TaskRevoked", format!("task {task} ran nowhere, and is revoked"))
+            }
+            Some(task) if self.spec.terminate => ("TaskTerminated", format!("task {task} terminated")),
+            Some(task) => ("TaskRevoked", format!("task {task} revoked")),
+            None => ("QueuePurged", format!("{} purged", counted(report, "message"))),
         }
     }
 }

@@ -53,6 +53,8 @@ impl Task for DjangoMigrate {
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
         match report.map(|r| (r.action.as_str(), r.count)) {
+            None => ("MigrationsApplied", "migrations applied".into()),
+            Some(("pruned", _)) => ("MigrationsPruned", format!("{} pruned", counted(report, "migration record"))),
             Some((_, Some(0))) => ("NoMigrationsToApply", "no migrations to apply".into()),
             Some(("unapplied", _)) => ("MigrationsUnapplied", format!("{} taken back", counted(report, "migration"))),
             _ => ("MigrationsApplied", format!("{} applied", counted(report, "migration"))),

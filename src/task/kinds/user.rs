@@ -57,6 +57,7 @@ impl Task for DjangoUser {
         match action {
             "created" => ("UserCreated", format!("user {} created", self.spec.username)),
             "updated" => ("UserUpdated", format!("user {} updated", self.spec.username)),
+            "" => ("UserEnsured", format!("user {} is as specified", self.spec.username)),
             _ => ("UserUnchanged", format!("user {} was already as specified", self.spec.username)),
         }
     }

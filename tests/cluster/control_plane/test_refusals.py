@@ -1,9 +1,10 @@
 """Bad input gets a message that names the field, and nothing runs; what can mend itself waits."""
 
 import json
+import time
 
 import pytest
-from support.kube import ROOT, condition, deployment, eventually, reason, task
+from support.kube import ROOT, condition, deployment, eventually, reason, task, writes
 
 USER = {"username": "admin", "passwordSecretRef": {"name": "pw", "key": "password"}}
 
@@ -26,6 +27,7 @@ REJECTED = [
     ("DjangoMigrate", {"retries": -1}, "spec.retries"),
     ("DjangoMigrate", {"lock": {"timeoutSeconds": 0}}, "spec.lock.timeoutSeconds"),
     ("DjangoMigrate", {"lock": {"mode": "Maybe"}}, "spec.lock.mode"),
+    ("DjangoMigrate", {"resources": {"limits": {"memory": "1 Gb"}}}, "spec.resources.limits.memory"),
     ("DjangoUser", {**USER, "username": ""}, "spec.username"),
     ("DjangoUser", {**USER, "username": "x" * 255}, "spec.username"),
     ("DjangoUser", {**USER, "username": "a\nb"}, "spec.username"),
@@ -181,6 +183,34 @@ def test_a_forged_helper_is_found_before_anything_runs(kube, ns, operators, kube
     kube.patch("DjangoMigrate", ns, "m", {"metadata": {"annotations": {"look": "again"}}})
     eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Succeeded")
     assert operator.alive()
+
+
+@pytest.mark.parametrize("cause", ["quota", "invalid"])
+def test_a_job_that_the_api_server_refuses_is_told_once_and_proceeds(kube, ns, operator, kubelet, audit, cause):
+    kubelet.work()
+    if cause == "quota":
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
+        kube.create(ns, quota)
+        eventually(lambda: "hard" in kube.get("ResourceQuota", ns, "q")["status"])
+    else:
+        labels = {"metadata": {"annotations": {"django.my.domain/job-labels": "a=not a label"}}}
+        kube.patch("Deployment", ns, "web", labels)
+    kube.create(ns, task("DjangoMigrate", "m"))
+    found = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "JobRejected" and t)
+    assert ("exceeded quota" if cause == "quota" else "not a label") in condition(found, "Ready")["message"]
+    assert bool(condition(found, "Stalled")) is (cause == "invalid")
+    assert found["status"]["lastRun"]["number"] == 1
+    begin = audit.position()
+    time.sleep(5)  # a window in which nothing may be written
+    user = "system:serviceaccount:%s:django-operator" % ns
+    assert [e["requestURI"] for e in writes(audit.entries(user, begin)) if e["objectRef"]["resource"] != "jobs"] == []
+    if cause == "quota":
+        kube.delete("ResourceQuota", ns, "q")
+    else:
+        kube.patch("Deployment", ns, "web", {"metadata": {"annotations": {"django.my.domain/job-labels": None}}})
+    kube.patch("DjangoMigrate", ns, "m", {"metadata": {"annotations": {"look": "again"}}})
+    done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "Succeeded" and t)
+    assert done["status"]["lastRun"]["number"] == 1
 
 
 @pytest.mark.parametrize("cause", ["quota", "pod-security"])

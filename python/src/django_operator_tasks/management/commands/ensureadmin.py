@@ -57,7 +57,9 @@ class Command(BaseCommand):
     def ensure(self, model, wanted, options):
         users = model._default_manager.db_manager(options["database"])
         username = model.normalize_username(wanted.username)
-        user = users.filter(**{model.USERNAME_FIELD: username}).first()
+        # Managers store an address with its domain in lower case, and may have done so for this one.
+        stored = {username, getattr(users, "normalize_email", str)(username)}
+        user = users.filter(**{model.USERNAME_FIELD + "__in": stored}).first()
         if user is None:
             return create(model, users, username, wanted), "created"
         if not options["update"]:
@@ -129,7 +131,7 @@ def update(user, wanted):
     model = type(user)
     fields = dict(checked(model, wanted.attributes))
     email = email_field(model)
-    if email and wanted.email is not None:
+    if email and email != model.USERNAME_FIELD and wanted.email is not None:
         fields[email] = wanted.email
     flags = {"is_superuser": wanted.superuser, "is_staff": wanted.staff}
     fields.update(known(model, {name: value for name, value in flags.items() if value is not None}))

@@ -55,7 +55,9 @@ class Command(ProjectMigrate):
             after = applied(connection)
             came = [name for name in after if name not in before]
             went = [name for name in before if name not in after]
-            if went and not came:
+            if options.get("prune"):
+                report.current.did("pruned", went)
+            elif went and not came:
                 report.current.did("unapplied", went)
             else:
                 report.current.did("applied", came)
