@@ -7,7 +7,6 @@ use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 
 use super::Context;
-use super::reconcile::Error;
 use crate::api::common::TaskStatus;
 use crate::cluster::calls;
 use crate::names;
@@ -26,7 +25,7 @@ const TRACKED_BY: &[&str] = &[
 ];
 
 /// Deletes what is left over, asking the API server for nothing when nothing is.
-pub async fn prune<T: Task>(context: &Context<T>, task: &T) -> Result<(), Error> {
+pub async fn prune<T: Task>(context: &Context<T>, task: &T) -> kube::Result<()> {
     let scope = &context.scope;
     let namespace = task.namespace().unwrap_or_default();
     let (uid, name) = (task.uid().unwrap_or_default(), task.name_any());
