@@ -54,8 +54,18 @@ undeploy: overlay ## The operator out of NAMESPACE
 watch: ## The operator of NAMESPACE may work in the namespace WATCHED as well
 	kubectl kustomize config/watched-namespace | sed 's/^  namespace: .*/  namespace: $(NAMESPACE)/' | kubectl apply -n $(WATCHED) -f -
 
+TAG = $(shell echo $(IMG) | sed -n 's/.*:\([^:/]*\)$$/\1/p')
+define KUSTOMIZATION
+namespace: $(NAMESPACE)
+resources: [../../config/default]
+images: [{name: localhost/django-operator, newName: "$(patsubst %:$(TAG),%,$(IMG))", newTag: "$(or $(TAG),latest)"}]
+patches:
+  - target: {kind: RoleBinding}
+    patch: '[{"op": "replace", "path": "/subjects/0/namespace", "value": "$(NAMESPACE)"}]'
+endef
+export KUSTOMIZATION
+
 .PHONY: overlay
 overlay:
 	@mkdir -p $(OVERLAY)
-	@printf 'namespace: %s\nresources: [../../config/default]\nimages: [{name: localhost/django-operator, newName: "%s", newTag: "%s"}]\n' \
-	  '$(NAMESPACE)' '$(shell echo $(IMG) | sed 's/:[^:/]*$$//')' '$(shell echo $(IMG) | sed -n 's/.*:\([^:/]*\)$$/\1/p' | grep . || echo latest)' >$(OVERLAY)/kustomization.yaml
+	@echo "$$KUSTOMIZATION" >$(OVERLAY)/kustomization.yaml

@@ -1,8 +1,9 @@
 """Last: what all operators of this session did, by the API server's own log, against the role they ship with."""
 
-from support.kube import ROOT
+import subprocess
 
 import yaml
+from support.kube import ROOT
 
 
 def test_the_operators_did_nothing_that_their_role_does_not_name_and_met_no_refusal(audit):
@@ -32,3 +33,15 @@ def test_the_role_holds_nothing_that_people_fear():
             for rule in document.get("rules", []):
                 words = {*rule["resources"], *rule["verbs"], *rule["apiGroups"]}
                 assert not words & {"secrets", "pods/exec", "pods/log", "pods/attach", "*", "impersonate", "escalate"}
+
+
+def test_a_deployment_into_another_namespace_binds_the_account_that_is_there(kube):
+    image = "registry.example.com:5000/team/django-operator:0.1.0"
+    make = ["make", "-s", "-C", str(ROOT), "overlay", "NAMESPACE=elsewhere", "IMG=" + image]
+    subprocess.run(make, check=True, capture_output=True)
+    documents = list(yaml.safe_load_all(kube.kubectl("kustomize", str(ROOT / "target/deploy")).stdout))
+    assert {d["metadata"]["namespace"] for d in documents} == {"elsewhere"}
+    subjects = [s for d in documents for s in d.get("subjects", [])]
+    assert len(subjects) == 2 and all(s["namespace"] == "elsewhere" for s in subjects)
+    manager = [d for d in documents if d["kind"] == "Deployment"][0]
+    assert manager["spec"]["template"]["spec"]["containers"][0]["image"] == image
