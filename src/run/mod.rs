@@ -137,6 +137,41 @@ impl Drop for Slot<'_> {
 struct Context<T: Task> {
     scope: Arc<Scope>,
     tasks: Store<DeserializeGuard<T>>,
+    written: Mutex<HashMap<String, Written<T>>>,
+}
+
+/// What this process last wrote of a task, and the versions that it replaced.
+struct Written<T> {
+    replaced: Vec<String>,
+    task: T,
+    since: Instant,
+}
+
+impl<T: Task> Context<T> {
+    /// The task as this process knows it: as it wrote it, where the watch still brings what it replaced.
+    fn newest(&self, seen: &T) -> T {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = seen.uid().unwrap_or_default();
+        match (written.get(&uid), seen.resource_version()) {
+            (Some(own), Some(version)) if own.replaced.contains(&version) => own.task.clone(),
+            _ => {
+                written.remove(&uid);
+                seen.clone()
+            }
+        }
+    }
+
+    fn wrote(&self, replaced: Option<String>, task: &T) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.retain(|_, own| own.since.elapsed() < FRESH);
+        let own = written.entry(task.uid().unwrap_or_default()).or_insert_with(|| Written {
+            replaced: Vec::new(),
+            task: task.clone(),
+            since: Instant::now(),
+        });
+        own.replaced.extend(replaced);
+        own.task = task.clone();
+    }
 }
 
 /// Works until `stop`.
@@ -285,7 +320,7 @@ async fn control<T: Task>(
         woken.flat_map(move |wake| futures::stream::iter(meant(&wake, &tasks)))
     };
     let metrics = scope.metrics.clone();
-    let context = Arc::new(Context { scope, tasks });
+    let context = Arc::new(Context { scope, tasks, written: Mutex::default() });
     controller
         .reconcile_on(wake)
         .graceful_shutdown_on(stop.cancelled_owned())

@@ -90,14 +90,10 @@ async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Res
         Err(invalid) => undecodable::<T>(scope, &invalid.metadata.clone().into(), &invalid.error).await,
         Ok(task) if task.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
         Ok(task) => {
-            let action = Step {
-                scope,
-                api: Api::namespaced(scope.client.clone(), &task.namespace().unwrap_or_default()),
-                task: task.clone(),
-            }
-            .work()
-            .await?;
-            retention::prune(context, task).await?;
+            let task = context.newest(task);
+            let api = Api::namespaced(scope.client.clone(), &task.namespace().unwrap_or_default());
+            let action = Step { context, scope, api, task: task.clone() }.work().await?;
+            retention::prune(context, &task).await?;
             Ok(action)
         }
     }
@@ -105,6 +101,7 @@ async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Res
 
 /// One task on its way through a reconcile.
 struct Step<'a, T: Task> {
+    context: &'a Context<T>,
     scope: &'a Scope,
     api: Api<T>,
     task: T,
@@ -465,8 +462,10 @@ impl<T: Task> Step<'_, T> {
                 ..Default::default()
             })
         });
+        let replaced = self.task.resource_version();
         self.task.set_status(status);
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
+        self.context.wrote(replaced, &self.task);
         if !notices.is_empty() {
             let (recorder, about) = (self.scope.recorder.clone(), self.task.object_ref(&()));
             tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
