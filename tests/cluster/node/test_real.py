@@ -2,6 +2,7 @@
 the order in which they stand; the first does what the seed's page says."""
 
 import json
+import subprocess
 
 import pytest
 import yaml
@@ -76,6 +77,24 @@ def test_all_migrations_stand_in_the_table(kube, site):
     kube.create(site.ns, task("DjangoMigrate", "everything", target={"deployment": "web"}))
     site.becomes("DjangoMigrate", "everything", "Succeeded")
     assert site.python("from django.core.management import call_command; call_command('migrate', check_unapplied=True); print('none')").endswith("none")
+
+
+def test_the_migration_lock_is_postgresqls_own_and_names_who_holds_it(kube, site):
+    hold = ["exec", "-n", site.ns, "deploy/postgres", "--", "psql", "-h", "/tmp", "-U", "postgres", "-d", "myapp", "-c"]
+    holder = subprocess.Popen(
+        ["kubectl", "--kubeconfig", kube.kubeconfig, *hold, "SELECT pg_advisory_lock(4242), pg_sleep(600)"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 4242 AND granted"
+    pid = eventually(lambda: site.sql(held), "the lock is held")
+    kube.create(site.ns, task("DjangoMigrate", "locked", target={"deployment": "web"}, lock={"id": 4242, "timeoutSeconds": 2}))
+    assert "server process %s" % pid in message(site.becomes("DjangoMigrate", "locked", "LockTimeout"))
+    kube.patch("DjangoMigrate", site.ns, "locked", {"spec": {"lock": {"timeoutSeconds": 120}}})
+    site.becomes("DjangoMigrate", "locked", "Running")
+    site.sql("SELECT pg_terminate_backend(%s)" % pid)
+    assert site.becomes("DjangoMigrate", "locked", "Succeeded")["status"]["lastRun"]["number"] == 2
+    assert site.sql(held) == "", "given back"
+    holder.wait(timeout=30)
 
 
 def test_a_user_is_updated_and_never_demoted_unasked(kube, site):
