@@ -3,7 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::common::{TaskPolicy, task_status};
+use super::common::{IMAGE_MESSAGE, IMAGE_RULE, TaskPolicy, task_status};
 
 task_status!(DjangoCeleryStatus, executed, "When the command was last carried out.");
 
@@ -36,9 +36,7 @@ task_status!(DjangoCeleryStatus, executed, "When the command was last carried ou
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(
-        "!(has(self.image) && size(self.image) > 0 && has(self.runPolicy) && self.runPolicy == 'OnImageChange')"
-    ).message("image: cannot be set together with runPolicy OnImageChange; use trigger, or leave the image to the target"),
+    validation = Rule::new(IMAGE_RULE).message(IMAGE_MESSAGE),
     validation = Rule::new(
         "!(has(self.worker) && size(self.worker) > 0 && has(self.task) && size(self.task) > 0)"
     ).message("worker: cannot be set together with task; set worker to empty that queue, or task to revoke that task"),

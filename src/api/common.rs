@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 /// Longest text that goes into a message of the status.
 pub const MESSAGE_LIMIT: usize = 1024;
 
+/// The rule across the shared fields. It stands on each kind's spec, as a flattened struct carries none.
+pub const IMAGE_RULE: &str =
+    "!(has(self.image) && size(self.image) > 0 && has(self.runPolicy) && self.runPolicy == 'OnImageChange')";
+/// What the rule says to who breaks it.
+pub const IMAGE_MESSAGE: &str =
+    "image: cannot be set together with runPolicy OnImageChange; use trigger, or leave the image to the target";
+
 /// The fields that every task kind shares.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{TaskPolicy, task_status};
+use super::common::{IMAGE_MESSAGE, IMAGE_RULE, TaskPolicy, task_status};
 
 task_status!(DjangoMigrateStatus, applied, "When a run last succeeded.");
 
@@ -38,9 +38,7 @@ task_status!(DjangoMigrateStatus, applied, "When a run last succeeded.");
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(
-        "!(has(self.image) && size(self.image) > 0 && has(self.runPolicy) && self.runPolicy == 'OnImageChange')"
-    ).message("image: cannot be set together with runPolicy OnImageChange; use trigger, or leave the image to the target"),
+    validation = Rule::new(IMAGE_RULE).message(IMAGE_MESSAGE),
     validation = Rule::new(
         "!(has(self.migration) && size(self.migration) > 0) || (has(self.app) && size(self.app) > 0)"
     ).message("migration: needs app as well; set app to the label of the application that the migration belongs to"),

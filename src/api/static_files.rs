@@ -3,7 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::common::{TaskPolicy, task_status};
+use super::common::{IMAGE_MESSAGE, IMAGE_RULE, TaskPolicy, task_status};
 
 task_status!(DjangoStaticStatus, collected, "When the files were last collected.");
 
@@ -34,9 +34,7 @@ task_status!(DjangoStaticStatus, collected, "When the files were last collected.
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(
-    "!(has(self.image) && size(self.image) > 0 && has(self.runPolicy) && self.runPolicy == 'OnImageChange')"
-).message("image: cannot be set together with runPolicy OnImageChange; use trigger, or leave the image to the target"))]
+#[x_kube(validation = Rule::new(IMAGE_RULE).message(IMAGE_MESSAGE))]
 pub struct DjangoStaticSpec {
     /// Delete the files that are there before collecting. Old pods may still serve them. Default: false.
     #[serde(default)]

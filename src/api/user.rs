@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{TaskPolicy, task_status};
+use super::common::{IMAGE_MESSAGE, IMAGE_RULE, TaskPolicy, task_status};
 
 task_status!(DjangoUserStatus, created, "When the user was last created or updated.");
 
@@ -39,9 +39,7 @@ task_status!(DjangoUserStatus, created, "When the user was last created or updat
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(
-    "!(has(self.image) && size(self.image) > 0 && has(self.runPolicy) && self.runPolicy == 'OnImageChange')"
-).message("image: cannot be set together with runPolicy OnImageChange; use trigger, or leave the image to the target"))]
+#[x_kube(validation = Rule::new(IMAGE_RULE).message(IMAGE_MESSAGE))]
 pub struct DjangoUserSpec {
     /// The user's name, in whatever field the project's user model calls its username. 1 to 254
     /// characters, none of them a control character; the model's own limit is judged in the Job.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, DeserializeGuard};
@@ -23,7 +23,7 @@ use crate::names;
 use crate::task::decide::{self, Decision, Facts, JobSeen, View};
 use crate::task::job::{self, Built, Order};
 use crate::task::outcome::{self, End};
-use crate::task::progress::{JobView, Obstacle, PodView};
+use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
 use crate::task::reason::Reason;
 use crate::task::status::{self, Stamp};
 use crate::task::target::{self, Candidate, Hold};
@@ -87,7 +87,7 @@ fn place<K: Resource<DynamicType = ()>>(object: &K) -> String {
 async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Result<Action, Error> {
     let scope = &context.scope;
     match &object.0 {
-        Err(invalid) => undecodable::<T>(scope, &invalid.metadata.clone().into(), &invalid.error).await,
+        Err(invalid) => undecodable::<T>(scope, &invalid.metadata, &invalid.error).await,
         Ok(task) if task.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
         Ok(task) => {
             let task = context.newest(task);
@@ -144,8 +144,7 @@ impl<T: Task> Step<'_, T> {
                     }
                 }
                 Decision::ReadEnd(job) => {
-                    let pods = calls::pods(&self.scope.client, &self.namespace(), job.name()).await?;
-                    let pods: Vec<PodView> = pods.into_iter().filter(|p| p.belongs_to(job.uid())).collect();
+                    let pods = self.live_pods(&job).await?;
                     self.conclude(&outcome::read(&job, &pods), &facts).await?;
                 }
                 Decision::Record(end) => {
@@ -283,9 +282,14 @@ impl<T: Task> Step<'_, T> {
     /// The last look before a run is given up for a newer one: at the pods themselves.
     async fn started_after_all(&self, facts: &Facts) -> Result<bool, Error> {
         let JobSeen::Present(job) = &facts.job else { return Ok(false) };
+        let pods = self.live_pods(job).await?;
+        Ok(!matches!(progress::read(job, &pods), Progress::NotStarted(_)))
+    }
+
+    /// The Job's pods as the API server has them, without those of a namesake.
+    async fn live_pods(&self, job: &JobView) -> Result<Vec<PodView>, Error> {
         let pods = calls::pods(&self.scope.client, &self.namespace(), job.name()).await?;
-        let pods: Vec<PodView> = pods.into_iter().filter(|p| p.belongs_to(job.uid())).collect();
-        Ok(!matches!(crate::task::progress::read(job, &pods), crate::task::progress::Progress::NotStarted(_)))
+        Ok(pods.into_iter().filter(|pod| pod.belongs_to(job.uid())).collect())
     }
 
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
@@ -306,8 +310,7 @@ impl<T: Task> Step<'_, T> {
             let hold = Hold::wait(Reason::TargetGone, format!("{} is gone; choosing again", candidate.name()));
             return Ok(Started::Held(hold, soon));
         };
-        let labels = source.labels();
-        if !self.scope.settings.labels(T::LABEL).iter().any(|(k, v)| labels.get(k) == Some(v)) {
+        if !target::carries(&source.labels(), self.scope.settings.labels(T::LABEL)) {
             let hold = Hold::wait(Reason::TargetGone, format!("{} lost its label; choosing again", candidate.name()));
             return Ok(Started::Held(hold, soon));
         }
@@ -485,12 +488,15 @@ fn starting(message: &str) -> View {
 }
 
 /// An object that this version cannot read gets a condition of its own, and stops nobody else.
-async fn undecodable<T: Task>(scope: &Scope, meta: &Meta, error: &str) -> Result<Action, Error> {
+async fn undecodable<T: Task>(scope: &Scope, meta: &ObjectMeta, error: &str) -> Result<Action, Error> {
     let resource = ApiResource::erase::<T>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(scope.client.clone(), &meta.namespace, &resource);
-    let Some(mut object) = api.get_opt(&meta.name).await? else { return Ok(Action::await_change()) };
-    let view = View::Held(Hold::stop(Reason::Undecodable, crate::task::progress::clean(error)));
-    let stamp = Stamp { generation: meta.generation, suspend: false, now: Timestamp::now() };
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let name = meta.name.as_deref().unwrap_or_default();
+    let generation = meta.generation.unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(scope.client.clone(), namespace, &resource);
+    let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
+    let view = View::Held(Hold::stop(Reason::Undecodable, progress::clean(error)));
+    let stamp = Stamp { generation, suspend: false, now: Timestamp::now() };
     let shown = status::show(&TaskStatus::default(), &view, None, &stamp);
     let same = object.data["status"]["conditions"].as_array().is_some_and(|conditions| {
         let ready = shown.conditions.iter().find(|c| c.type_ == "Ready");
@@ -498,25 +504,8 @@ async fn undecodable<T: Task>(scope: &Scope, meta: &Meta, error: &str) -> Result
     });
     if !same {
         object.data["status"]["conditions"] = json!(shown.conditions);
-        object.data["status"]["observedGeneration"] = json!(meta.generation);
-        api.replace_status(&meta.name, &PostParams::default(), &object).await?;
+        object.data["status"]["observedGeneration"] = json!(generation);
+        api.replace_status(name, &PostParams::default(), &object).await?;
     }
     Ok(Action::await_change())
-}
-
-/// What is known of an object that cannot be read.
-struct Meta {
-    namespace: String,
-    name: String,
-    generation: i64,
-}
-
-impl From<kube::api::ObjectMeta> for Meta {
-    fn from(meta: kube::api::ObjectMeta) -> Self {
-        Self {
-            namespace: meta.namespace.unwrap_or_default(),
-            name: meta.name.unwrap_or_default(),
-            generation: meta.generation.unwrap_or_default(),
-        }
-    }
 }

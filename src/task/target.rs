@@ -122,7 +122,7 @@ impl Candidate {
     /// Whether the template carries one of the labels.
     pub fn labelled(&self, labels: &[(String, String)]) -> bool {
         let own = self.template.metadata.labels.as_ref();
-        own.is_some_and(|own| labels.iter().any(|(key, value)| own.get(key) == Some(value)))
+        own.is_some_and(|own| carries(own, labels))
     }
 
     /// The image of the Django container.
@@ -132,6 +132,11 @@ impl Candidate {
         let chosen = container(&names, wanted, default.map(String::as_str), self.name())?;
         Ok(self.template.spec.containers.iter().find(|c| c.name == chosen).map_or("", |c| c.image.as_str()))
     }
+}
+
+/// Whether one of the configured labels is among an object's own.
+pub fn carries(own: &BTreeMap<String, String>, labels: &[(String, String)]) -> bool {
+    labels.iter().any(|(key, value)| own.get(key) == Some(value))
 }
 
 /// The Django container among `names`.
