@@ -1,16 +1,21 @@
-"""The test project of this repository, on SQLite, with the package from its sources."""
+"""The projects of the tests, each command in a process of its own, and the servers that they use."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["servers"]
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "python/src"
 PROJECT = ROOT / "tests/project"
+PROJECTS = Path(__file__).resolve().parent / "projects"
+SHOP = PROJECTS / "shop"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +30,7 @@ def pyz(tmp_path_factory):
 
 @pytest.fixture
 def run(pyz, tmp_path):
-    """Runs the helper on the project in a process of its own; (exit code, output)."""
+    """Runs the helper on a project that has never heard of it; (exit code, output)."""
 
     def run(*argv, cwd=PROJECT, **env):
         environment = {
@@ -46,3 +51,127 @@ def run(pyz, tmp_path):
 @pytest.fixture
 def manage(run):
     return lambda *argv, **env: run("--script", "manage.py", "--", *argv, **env)
+
+
+class Site:
+    """A project that has the package in INSTALLED_APPS."""
+
+    def __init__(self, path, tmp_path):
+        self.path, self.tmp_path = path, tmp_path
+        self.settings = {}
+        self.env = {}
+
+    def environment(self, **env):
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
+        data = {"DATABASE_FILE": str(self.tmp_path / "db.sqlite3"), "SETTINGS": json.dumps(self.settings)}
+        return {**path, **data, **self.env, **env}
+
+    def start(self, *argv, **env):
+        return subprocess.Popen(
+            [sys.executable, *argv], cwd=self.path, env=self.environment(**env), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+
+    def python(self, *argv, timeout=120, **env):
+        """Exit code and output."""
+        process = self.start(*argv, **env)
+        try:
+            return finish(process, timeout)
+        finally:
+            process.kill()
+
+    def manage(self, *argv, **env):
+        return self.python("manage.py", *argv, **env)
+
+    def script(self, code, **env):
+        """What a script said, with Django set up."""
+        setup = "import os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings'); import django; django.setup()\n"
+        code, output = self.python("-c", setup + code, **env)
+        assert code == 0, output
+        return output
+
+
+def finish(process, timeout=120):
+    output, _ = process.communicate(timeout=timeout)
+    return process.returncode, output
+
+
+def eventually(look, what, timeout=60):
+    """Waits for a condition; the limit only ends tests that would hang."""
+    deadline = time.monotonic() + timeout
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "not seen: " + what
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Site(SHOP, tmp_path)
+
+
+@pytest.fixture
+def databases(request):
+    """New, empty databases by kind and name, as Django's settings."""
+    return lambda kind, name: DATABASES[kind](request, name)
+
+
+def sqlite(request, name):
+    path = request.getfixturevalue("tmp_path") / (name + ".sqlite3")
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 60}}
+
+
+def on_server(engine, port, name):
+    from servers import PASSWORD
+
+    return {"ENGINE": engine, "HOST": "127.0.0.1", "PORT": str(port), "NAME": name, "USER": "tests", "PASSWORD": PASSWORD}
+
+
+def postgresql(request, name):
+    server = request.getfixturevalue("postgres")
+    found = on_server("django.db.backends.postgresql", server.port, name)
+    sql(found, "DROP DATABASE IF EXISTS %s WITH (FORCE)" % name, "CREATE DATABASE %s" % name, database="postgres")
+    return found
+
+
+def mysql(request, name):
+    server = request.getfixturevalue("mariadb")
+    found = on_server("django.db.backends.mysql", server.port, name)
+    sql(found, "DROP DATABASE IF EXISTS %s" % name, "CREATE DATABASE %s CHARACTER SET utf8mb4" % name, database="mysql")
+    return found
+
+
+DATABASES = {"sqlite": sqlite, "postgresql": postgresql, "mysql": mysql}
+
+
+def connect(settings, database=None):
+    """A plain connection, without Django."""
+    name = database or settings["NAME"]
+    if settings["ENGINE"].endswith("sqlite3"):
+        import sqlite3
+
+        return sqlite3.connect(name, timeout=60)
+    where = {"host": settings["HOST"], "port": int(settings["PORT"]), "user": settings["USER"], "password": settings["PASSWORD"]}
+    if settings["ENGINE"].endswith("mysql"):
+        import MySQLdb
+
+        return MySQLdb.connect(database=name, **where)
+    import psycopg
+
+    return psycopg.connect(dbname=name, autocommit=True, **where)
+
+
+def sql(settings, *statements, database=None):
+    """The rows of the last statement."""
+    connection = connect(settings, database)
+    try:
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        rows = cursor.fetchall() if cursor.description else []
+        connection.commit()
+        return [tuple(row) for row in rows]
+    finally:
+        connection.close()

@@ -1,1 +1,3 @@
-"""Management commands for Django projects that run in Kubernetes."""
+"""Management commands, probes and checks for Django projects that run in Kubernetes."""
+
+__version__ = "0.1.0"

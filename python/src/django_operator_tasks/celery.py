@@ -1,7 +1,11 @@
 """Carries out a command line of Celery's, and says what it did where Celery itself is silent: which queue
 held how many messages, which queue nobody knows, which workers replied."""
 
+from __future__ import annotations
+
 from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
 
 from . import report
 
@@ -13,12 +17,12 @@ NOT_FOUND = 404
 class CeleryError(Exception):
     """A failure with a reason."""
 
-    def __init__(self, reason, message):
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-def run(argv):
+def run(argv: Sequence[str]) -> None:
     """Understands what the operator writes: `-A APP purge -f [-Q QUEUE]`, `-A APP control revoke ID` and
     `-A APP control terminate SIGNAL ID`."""
     parser = ArgumentParser(prog="celery")
@@ -45,7 +49,7 @@ def run(argv):
         control(app, "terminate", {"signal": signal, "task_id": task}, "terminated")
 
 
-def purge(app, queues):
+def purge(app: Any, queues: Sequence[str] | None) -> None:
     """Empties the queues, by default all that the application's configuration names."""
     names = sorted(queues if queues else app.amqp.queues)
     counts = {}
@@ -72,7 +76,7 @@ def purge(app, queues):
     print("Purged " + ", ".join(described))
 
 
-def knows(app, connection, queue):
+def knows(app: Any, connection: Any, queue: str) -> bool:
     """Whether the queue exists: for the broker, in the configuration, or for a worker."""
     if app.conf.task_queues and queue in {q.name for q in app.conf.task_queues}:
         return True
@@ -95,13 +99,13 @@ def knows(app, connection, queue):
     return any(q.get("name") == queue for queues in consumed.values() for q in queues)
 
 
-def says_not_found(error):
+def says_not_found(error: BaseException) -> bool:
     """Whether a broker says that there is no such queue, rather than that nobody may touch it."""
     codes = [getattr(error, name, None) for name in ("reply_code", "code")]
     return NOT_FOUND in codes or not any(isinstance(code, int) and code for code in codes)
 
 
-def control(app, method, arguments, done):
+def control(app: Any, method: str, arguments: dict[str, str], done: str) -> None:
     """Sends a command to all workers, and again if none replies: they may be busy, and it does no harm."""
     for _ in range(ATTEMPTS):
         replies = app.control.broadcast(method, arguments=arguments, reply=True, timeout=REPLY_SECONDS) or []

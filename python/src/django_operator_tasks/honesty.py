@@ -3,13 +3,18 @@
 Only inside of a Job, where the operator says which mounts outlive the pod.
 """
 
+from __future__ import annotations
+
 import os
+from urllib.parse import unquote, urlsplit
+
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .errors import TaskError
 from .report import run_facts
 
 
-def lasting(path):
+def lasting(path: str) -> bool:
     """Whether a file here outlives the pod; true outside of Jobs, where nobody knows."""
     mounts = run_facts().get("mounts")
     if mounts is None:
@@ -20,13 +25,13 @@ def lasting(path):
     return bool(holding) and around[max(holding, key=len)]
 
 
-def check_database(connection):
+def check_database(connection: BaseDatabaseWrapper) -> None:
     """Refuses a SQLite file in the pod's own file system."""
     if connection.vendor != "sqlite":
         return
+    file = sqlite_file(connection)
     name = str(connection.settings_dict.get("NAME") or ":memory:")
-    in_memory = name == ":memory:" or "mode=memory" in name
-    if "mounts" in run_facts() and (in_memory or not lasting(name)):
+    if "mounts" in run_facts() and (file is None or not lasting(file)):
         raise TaskError(
             "EphemeralDatabase",
             "database %r is the SQLite file %s, which vanishes with this pod. Does the Job use the settings"
@@ -35,17 +40,31 @@ def check_database(connection):
         )
 
 
-def check_static_root():
-    """Refuses static files in the pod's own file system; storages that are not files are never in question."""
+def sqlite_file(connection: BaseDatabaseWrapper) -> str | None:
+    """The file of a SQLite database, which may be given as a URI; None if it is in memory."""
+    name = str(connection.settings_dict.get("NAME") or ":memory:")
+    if name.startswith("file:"):
+        parts = urlsplit(name)
+        name = ":memory:" if "mode=memory" in parts.query else unquote(parts.path)
+    return None if name == ":memory:" else name
+
+
+def static_location() -> str | None:
+    """The directory that collectstatic writes to; None for storages that are not files."""
     from django.contrib.staticfiles.storage import staticfiles_storage
     from django.core.exceptions import ImproperlyConfigured
 
     try:
         staticfiles_storage.path("")
-        location = staticfiles_storage.location
+        return str(getattr(staticfiles_storage, "location", "")) or None
     except (AttributeError, NotImplementedError, ImproperlyConfigured):
-        return
-    if not lasting(location):
+        return None
+
+
+def check_static_root() -> None:
+    """Refuses static files in the pod's own file system; storages that are not files are never in question."""
+    location = static_location()
+    if location is not None and not lasting(location):
         raise TaskError(
             "StaticRootNotPersistent",
             "STATIC_ROOT is %s, which vanishes with this pod: no volume of the target lies there. Mount one,"

@@ -4,23 +4,45 @@ It is taken on a connection of its own, by asking again and again: a session tha
 `pg_advisory_lock` holds a snapshot, for which CREATE INDEX CONCURRENTLY would wait in its turn.
 """
 
+from __future__ import annotations
+
+import hashlib
 import os
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO, Any
 
 from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .errors import TaskError
+from .honesty import sqlite_file
 
 PAUSE = 0.5
+POOLER_ROUNDS = 5
+MYSQL_NAME_LIMIT = 64
+# A session that holds the lock is silent for as long as the migrations run; nothing on the way may take it
+# for dead, and the server has to notice when it is.
+KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
+A_YEAR = 31_536_000
+# PostgreSQL 14 has the setting.
+IDLE_SESSION_TIMEOUT_SINCE = 140_000
 
 
 @contextmanager
-def migration_lock(connection, lock_id, timeout, say):
-    """Holds the lock while the block runs. `timeout` None: waits without end."""
+def migration_lock(
+    connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
+) -> Iterator[None]:
+    """Holds the lock while the block runs.
+
+    :param timeout: seconds to wait for it; None: without end.
+    :raises TaskError: LockTimeout, LockUnsupported, LockLost.
+    """
     lock = _kind(connection)(connection, lock_id)
-    lock.open()
     try:
+        lock.open()
         _acquire(lock, timeout, say)
         try:
             yield
@@ -30,74 +52,168 @@ def migration_lock(connection, lock_id, timeout, say):
         if not _released(lock):
             raise TaskError(
                 "LockLost",
-                "the migrations ran, but lock %d was gone at their end: the connection that held it was cut, or a"
-                " pooler gave it to somebody else. Another migrator may have run at the same time" % lock_id,
+                f"the migrations ran, but lock {lock_id} was gone at their end: the connection that held it was cut,"
+                " or a pooler gave it to somebody else. Another migrator may have run at the same time",
             )
     finally:
         lock.close()
 
 
-def _released(lock):
+def _released(lock: Lock) -> bool:
     try:
         return lock.release()
     except Error:
         return False
 
 
-def _acquire(lock, timeout, say):
+def _acquire(lock: Lock, timeout: float | None, say: Callable[[str], object]) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     told = False
     while not lock.try_acquire():
-        if deadline is not None and time.monotonic() >= deadline:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
             raise TaskError(
-                "LockTimeout",
-                "waited %d s for migration lock %d; it is held by %s" % (timeout, lock.id, lock.holder()),
+                "LockTimeout", f"waited {timeout:g} s for migration lock {lock.id}; it is held by {lock.holder()}"
             )
         if not told:
-            say("waiting for migration lock %d, held by %s" % (lock.id, lock.holder()))
+            say(f"waiting for migration lock {lock.id}, held by {lock.holder()}")
             told = True
-        time.sleep(PAUSE)
+        time.sleep(PAUSE if left is None else min(PAUSE, left))
 
 
-def _kind(connection):
-    kinds = {"postgresql": PostgresLock, "sqlite": FileLock}
+def _kind(connection: BaseDatabaseWrapper) -> type[Lock]:
+    kinds: dict[str, type[Lock]] = {"postgresql": PostgresLock, "mysql": MySQLLock, "sqlite": FileLock}
     try:
         return kinds[connection.vendor]
     except KeyError:
         raise TaskError(
             "LockUnsupported",
-            "there is no migration lock for databases of the kind %r yet; use --lock-mode none (spec.lock.mode:"
-            " None), and see to it yourself that only one migrates" % connection.vendor,
+            f"there is no migration lock for databases of the kind {connection.vendor!r}. Take it in another database,"
+            " by --lock-database or the setting DJK8S_MIGRATE_LOCK_DATABASE, or take none, by --lock-mode none"
+            " (spec.lock.mode: None), and see to it yourself that only one migrates",
         ) from None
 
 
-class PostgresLock:
+class Lock(ABC):
+    """A lock that one session holds, and that ends with it."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, lock_id: int) -> None:
+        self.id = lock_id
+        self.original = connection
+
+    @abstractmethod
+    def open(self) -> None:
+        """Makes the session."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends it, and with it the lock."""
+
+    @abstractmethod
+    def try_acquire(self) -> bool:
+        """Whether the lock is ours now; does not wait."""
+
+    @abstractmethod
+    def release(self) -> bool:
+        """Gives the lock back; whether it still was ours."""
+
+    @abstractmethod
+    def holder(self) -> str:
+        """Who holds it, in words."""
+
+
+class SessionLock(Lock):
+    """A lock that a session of a database server holds."""
+
+    options: dict[str, Any] = {}
+
+    def open(self) -> None:
+        self.connection = self.session()
+
+    def session(self) -> BaseDatabaseWrapper:
+        """Another connection to the same database, outside of any pool of Django's."""
+        copy: BaseDatabaseWrapper = self.original.copy()  # type: ignore[no-untyped-call, unused-ignore]
+        options = copy.settings_dict.setdefault("OPTIONS", {})
+        options.pop("pool", None)
+        for name, value in self.options.items():
+            options.setdefault(name, value)
+        copy.ensure_connection()
+        copy.set_autocommit(True)
+        return copy
+
+    def close(self) -> None:
+        if hasattr(self, "connection"):
+            self.connection.close()
+
+    def ask(self, query: str, *values: object) -> Any:
+        """The first row."""
+        return first_row(self.connection, query, *values)
+
+
+def first_row(connection: BaseDatabaseWrapper, query: str, *values: object) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchone()
+
+
+class PostgresLock(SessionLock):
     """A session's advisory lock."""
 
-    def __init__(self, connection, lock_id):
-        self.id = lock_id
-        self.connection = connection.copy()
+    options = KEEPALIVES
 
-    def open(self):
-        self.connection.ensure_connection()
-        self.connection.set_autocommit(True)
+    def open(self) -> None:
+        super().open()
+        self.refuse_pooler()
+        version: int = getattr(self.connection, "pg_version", 0)
+        if version >= IDLE_SESSION_TIMEOUT_SINCE:
+            with self.connection.cursor() as cursor:
+                cursor.execute("SET idle_session_timeout = 0")
 
-    def close(self):
-        self.connection.close()
+    def refuse_pooler(self) -> None:
+        """Refuses a pooler that gives the server's session to somebody else between two statements: a lock
+        would stay behind there, held by nobody, and nobody else could get it."""
+        own: Any = self.connection.connection
+        if own.info.backend_pid == self.pid() or not self.shares_sessions():
+            return
+        raise TaskError(
+            "LockUnsupported",
+            f"database {self.original.alias!r} is reached through a pooler in transaction mode (PgBouncer or its"
+            " like), which cannot hold a session's lock. Add a database to DATABASES that goes to the server"
+            " directly, and name it by --lock-database or the setting DJK8S_MIGRATE_LOCK_DATABASE; or take no lock,"
+            " by --lock-mode none (spec.lock.mode: None), and see to it yourself that only one migrates",
+        )
 
-    def _ask(self, query, *values):
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, values)
-            return cursor.fetchone()
+    def shares_sessions(self) -> bool:
+        """Whether the server process behind our connection is another one, or somebody else's, a moment later."""
+        for _ in range(POOLER_ROUNDS):
+            mine = self.pid()
+            other = self.session()
+            try:
+                with other.cursor() as cursor:
+                    cursor.execute("BEGIN")
+                    cursor.execute("SELECT pg_backend_pid()")
+                    theirs = cursor.fetchone()[0]
+                    if theirs == mine or self.pid() != mine:
+                        return True
+                    cursor.execute("ROLLBACK")
+            except Error:
+                return True  # not even a transaction: statement mode
+            finally:
+                other.close()
+        return False
 
-    def try_acquire(self):
-        return self._ask("SELECT pg_try_advisory_lock(%s)", self.id)[0]
+    def pid(self) -> int:
+        """The server process that answers now."""
+        return int(self.ask("SELECT pg_backend_pid()")[0])
 
-    def release(self):
-        return self._ask("SELECT pg_advisory_unlock(%s)", self.id)[0]
+    def try_acquire(self) -> bool:
+        return bool(self.ask("SELECT pg_try_advisory_lock(%s)", self.id)[0])
 
-    def holder(self):
-        row = self._ask(
+    def release(self) -> bool:
+        return bool(self.ask("SELECT pg_advisory_unlock(%s)", self.id)[0])
+
+    def holder(self) -> str:
+        row = self.ask(
             "SELECT a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start"
             " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
             " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
@@ -107,30 +223,53 @@ class PostgresLock:
         )
         if row is None:
             return "nobody any more"
-        return "server process %s (client %s, application %r, connected %s)" % tuple(row)
+        return "server process {} (client {}, application {!r}, connected {})".format(*row)
 
 
-class FileLock:
+class MySQLLock(SessionLock):
+    """A named lock, of MySQL and MariaDB. The name is the server's, so the database's name is part of it."""
+
+    def open(self) -> None:
+        super().open()
+        name = f"migrate-{self.id}-{self.connection.settings_dict['NAME']}"
+        if len(name) > MYSQL_NAME_LIMIT:
+            name = f"migrate-{self.id}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        self.name = name
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET SESSION wait_timeout = %s", [A_YEAR])
+
+    def try_acquire(self) -> bool:
+        return bool(self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1)
+
+    def release(self) -> bool:
+        return bool(self.ask("SELECT RELEASE_LOCK(%s)", self.name)[0] == 1)
+
+    def holder(self) -> str:
+        (number,) = self.ask("SELECT IS_USED_LOCK(%s)", self.name)
+        if number is None:
+            return "nobody any more"
+        # Sessions of other accounts are seen by those with the right PROCESS only.
+        row = self.ask("SELECT user, host FROM information_schema.processlist WHERE id = %s", number)
+        return f"connection {number}" + (f" (user {row[0]}, client {row[1]})" if row else "")
+
+
+class FileLock(Lock):
     """A file beside a SQLite database; the kernel gives it back when its holder dies."""
 
-    def __init__(self, connection, lock_id):
-        self.id = lock_id
-        name = str(connection.settings_dict.get("NAME") or "")
-        in_memory = not name or name == ":memory:" or "mode=memory" in name
-        self.path = None if in_memory else "%s.migrate-%d.lock" % (name, lock_id)
-        self.file = None
+    file: IO[str] | None = None
 
-    def open(self):
-        if self.path:
-            self.file = open(self.path, "a+")
+    def open(self) -> None:
+        database = sqlite_file(self.original)
+        if database is not None:
+            self.file = open(f"{database}.migrate-{self.id}.lock", "a+", encoding="utf-8")
 
-    def close(self):
+    def close(self) -> None:
         if self.file:
             self.file.close()
 
-    def try_acquire(self):
+    def try_acquire(self) -> bool:
         if not self.file:
-            return True
+            return True  # a database in memory has nobody else
         import fcntl
 
         try:
@@ -139,17 +278,19 @@ class FileLock:
             return False
         self.file.seek(0)
         self.file.truncate()
-        self.file.write("process %d on %s" % (os.getpid(), os.uname().nodename))
+        self.file.write(f"process {os.getpid()} on {os.uname().nodename}")
         self.file.flush()
         return True
 
-    def release(self):
+    def release(self) -> bool:
         if self.file:
             import fcntl
 
             fcntl.flock(self.file, fcntl.LOCK_UN)
         return True
 
-    def holder(self):
+    def holder(self) -> str:
+        if not self.file:
+            return "nobody"
         self.file.seek(0)
         return self.file.read() or "somebody who left no name"

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 PATH = "/dev/termination-log"
 LIMIT = 1500
@@ -16,6 +17,7 @@ SHORTEST_MESSAGE = 100
 NAMES_AT_EACH_END = 5
 RUN_VARIABLE = "DJANGO_OPERATOR_RUN"
 SHORTEST_UNNAMED_SECRET = 6
+PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"
 # Variables that images and Kubernetes set themselves and that are no secrets, for pods that take whole
 # Secrets into their environment.
 PLAIN = re.compile(
@@ -26,7 +28,7 @@ CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 DATABASE_DETAIL = re.compile(r"^\s*DETAIL:.*$", re.MULTILINE)
 
 
-def run_facts():
+def run_facts() -> Dict[str, Any]:
     """What the operator knows of this pod; empty outside of a Job."""
     try:
         facts = json.loads(os.environ.get(RUN_VARIABLE) or "{}")
@@ -38,23 +40,28 @@ def run_facts():
 class Report:
     """The result of one command, filled in while it runs."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.action = ""
-        self.count = None
-        self.names = []
-        self.databases = []
-        self.failure = None
+        self.count = None  # type: Optional[int]
+        self.names = []  # type: List[str]
+        self.databases = []  # type: List[Dict[str, str]]
+        self.failure = None  # type: Optional[Tuple[str, str]]
+        self.hidden = set()  # type: Set[str]
 
-    def did(self, action, names=(), count=None):
+    def did(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
         """Says what was done to what."""
-        names = [str(name) for name in names]
+        listed = [str(name) for name in names]
         self.action = action
-        self.count = len(names) if count is None else count
-        if len(names) > 2 * NAMES_AT_EACH_END:
-            names = names[:NAMES_AT_EACH_END] + names[-NAMES_AT_EACH_END:]
-        self.names = names
+        self.count = len(listed) if count is None else count
+        if len(listed) > 2 * NAMES_AT_EACH_END:
+            listed = listed[:NAMES_AT_EACH_END] + listed[-NAMES_AT_EACH_END:]
+        self.names = listed
 
-    def used(self, connection):
+    def hide(self, secret: str) -> None:
+        """Keeps a value out of whatever text follows."""
+        self.hidden.add(secret)
+
+    def used(self, connection: Any) -> None:
         """Says which database was used."""
         settings = connection.settings_dict
         self.databases.append(
@@ -66,13 +73,19 @@ class Report:
             }
         )
 
-    def failed(self, error, reason=None):
+    def failed(self, error: BaseException, reason: Optional[str] = None) -> None:
         """Says what went wrong; the first word counts, as others only follow from it."""
         if self.failure is None:
             self.failure = (reason or getattr(error, "reason", None) or "CommandFailed", describe(error))
 
-    def line(self):
+    def ended(self, code: object) -> None:
+        """Says with what exit code the command ended, where it said nothing itself."""
+        if self.failure is None:
+            self.failure = ("CommandFailed", "the command ended with exit code %s" % code)
+
+    def line(self) -> bytes:
         """The JSON line, within the limit."""
+        data = {}  # type: Dict[str, Any]
         if self.failure is not None:
             reason, message = self.failure
             data = {"ok": False, "reason": reason, "message": scrubbed(message)}
@@ -83,12 +96,12 @@ class Report:
         # What is too long is halved, and then whole fields give way, as a line that was cut is no line.
         while len(_dump(data)) > LIMIT and len(data.get("message", "")) > SHORTEST_MESSAGE:
             data["message"] = data["message"][: len(data["message"]) // 2] + "…"
-        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", "")):
+        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", "")):  # type: Tuple[str, Any]
             if field in data and len(_dump(data)) > LIMIT:
                 data[field] = empty
         return _dump(data)
 
-    def write(self, path=PATH):
+    def write(self, path: str = PATH) -> None:
         """Writes the line where the kubelet reads it, if this is a container that has such a place."""
         if not os.path.exists(path):
             return
@@ -102,7 +115,13 @@ class Report:
 current = Report()
 
 
-def fail_early(reason, message):
+def start_anew() -> None:
+    """Forgets what an earlier command of this process said."""
+    global current
+    current = Report()
+
+
+def fail_early(reason: str, message: str) -> None:
     """Ends the process before there is anything that could fail by itself."""
     current.failure = (reason, message)
     current.write()
@@ -110,13 +129,10 @@ def fail_early(reason, message):
     sys.exit(1)
 
 
-def describe(error):
+def describe(error: BaseException) -> str:
     """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
-    try:
-        from django.core.management.base import CommandError
-    except ImportError:
-        CommandError = ()
-    if isinstance(error, CommandError):
+    base = sys.modules.get("django.core.management.base")
+    if base is not None and isinstance(error, base.CommandError):
         return str(error)
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)
@@ -130,7 +146,7 @@ def describe(error):
     return "%s: %s%s" % (name, error, where)
 
 
-def scrubbed(text):
+def scrubbed(text: str) -> str:
     """The text without secrets; if they cannot be told, no text."""
     try:
         return scrub(text)
@@ -138,18 +154,19 @@ def scrubbed(text):
         return "(left out, as its secrets could not be taken out: %s)" % type(error).__name__
 
 
-def scrub(text):
+def scrub(text: object) -> str:
     """The text without secrets."""
-    text = DATABASE_DETAIL.sub("DETAIL: (left out)", str(text))
+    clean = DATABASE_DETAIL.sub("DETAIL: (left out)", str(text))
     for secret in sorted(secrets(), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return CREDENTIALS_IN_URL.sub("***@", text)
+        clean = clean.replace(secret, "***")
+    return CREDENTIALS_IN_URL.sub("***@", clean)
 
 
-def secrets():
+def secrets() -> Set[str]:
     """Every value that must not be seen."""
     facts = run_facts()
-    found = {os.environ.get(name, "") for name in facts.get("secretEnv", [])}
+    found = {os.environ.get(name, "") for name in facts.get("secretEnv", [])} | current.hidden
+    found.add(os.environ.get(PASSWORD_VARIABLE, ""))
     if facts.get("wholeSecrets"):
         known = set(facts.get("plainEnv", [])) | {RUN_VARIABLE}
         found |= {
@@ -169,12 +186,12 @@ def secrets():
     return {value for value in found if value}
 
 
-def _settings():
+def _settings() -> Any:
     """The project's settings, if they were loaded; asking must not load them."""
     module = sys.modules.get("django.conf")
     settings = getattr(module, "settings", None)
     return settings if settings is not None and settings.configured else None
 
 
-def _dump(data):
+def _dump(data: Dict[str, Any]) -> bytes:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,21 +1,26 @@
 """Runs one command of a project that need not know of this package, and reports what came of it."""
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import runpy
 import shutil
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from . import report
 
-OWN_COMMANDS = ("ensureadmin", "lockedmigrate")
+OWN_COMMANDS = ("ensureadmin", "lockedmigrate", "probe", "wait4db")
 MANAGE = "django.my.domain/manage"
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Runs the command; the exit code is the command's own, or 1."""
-    own, command = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    end = argv.index("--") if "--" in argv else len(argv)
+    own, command = argv[:end], argv[end + 1 :]
     parser = ArgumentParser(prog="tasks", description="Runs a management command of a Django project.")
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--script", metavar="FILE", help="run FILE, such as manage.py")
@@ -33,10 +38,10 @@ def main(argv):
         else:
             run_project(options, command)
         code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if code and report.current.failure is None:
-            report.current.failure = ("CommandFailed", "the command ended with exit code %d" % code)
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        if code:
+            report.current.ended(code)
     except BaseException as error:  # whatever it is, the operator has to hear of it
         report.current.failed(error)
         sys.excepthook(type(error), error, error.__traceback__)
@@ -47,7 +52,7 @@ def main(argv):
     return code
 
 
-def run_project(options, command):
+def run_project(options: Namespace, command: Sequence[str]) -> None:
     """Starts the project as its owner starts it, with the commands of this package among its own."""
     if options.script:
         if not os.path.isfile(options.script):
@@ -71,20 +76,20 @@ def run_project(options, command):
         runpy.run_path(script, run_name="__main__")
 
 
-def missing(problem):
+def missing(problem: str) -> NoReturn:
     report.fail_early(
         "ManageNotFound", "%s; say how commands start there by the annotation %s on the target" % (problem, MANAGE)
     )
 
 
-def import_from_here(directory=None):
+def import_from_here(directory: str | None = None) -> None:
     """Imports as the project's own program does; this package comes last."""
     home = sys.path.pop(0)
     sys.path.insert(0, directory or os.getcwd())
     sys.path.append(home)
 
 
-def join_in(directory):
+def join_in(directory: str) -> None:
     """Adds the commands of this package to those that Django finds, and listens to what becomes of them."""
     import_from_here(directory)
     try:
@@ -95,18 +100,17 @@ def join_in(directory):
 
     find = management.get_commands
 
-    def get_commands():
-        commands = dict(find())
-        commands.update({name: "django_operator_tasks" for name in OWN_COMMANDS})
-        return commands
+    def get_commands() -> dict[str, str]:
+        return {**find(), **dict.fromkeys(OWN_COMMANDS, "django_operator_tasks")}
 
-    get_commands.cache_clear = getattr(find, "cache_clear", lambda: None)
-    management.get_commands = get_commands
+    replacement: Any = get_commands
+    replacement.cache_clear = getattr(find, "cache_clear", lambda: None)
+    management.get_commands = replacement
     execute = BaseCommand.execute
 
     depth = [0]
 
-    def execute_and_listen(self, *args, **options):
+    def execute_and_listen(self: BaseCommand, *args: Any, **options: Any) -> str | None:
         if depth[0]:  # a command within a command: what becomes of it is its caller's affair
             return execute(self, *args, **options)
         depth[0] += 1
@@ -122,14 +126,15 @@ def join_in(directory):
         finally:
             depth[0] -= 1
 
-    BaseCommand.execute = execute_and_listen
+    command: Any = BaseCommand
+    command.execute = execute_and_listen
 
 
-def name_of(command):
+def name_of(command: object) -> str:
     return type(command).__module__.rsplit(".", 1)[-1]
 
 
-def before(command):
+def before(command: object) -> None:
     """Checks that have to come before a command of Django's own."""
     if name_of(command) == "collectstatic":
         from .honesty import check_static_root
@@ -137,14 +142,14 @@ def before(command):
         check_static_root()
 
 
-def after(command):
+def after(command: object) -> None:
     """Reads what a command of Django's own did."""
     if name_of(command) == "collectstatic":
-        lists = [getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")]
+        lists: list[Any] = [getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")]
         report.current.did("collected", count=sum(map(len, lists)))
 
 
-def own_interpreter(script):
+def own_interpreter(script: str) -> None:
     """Goes over to the interpreter that the script's first line names, if it is another."""
     with open(script, "rb") as file:
         first, second = file.readline().decode("utf-8", "replace"), file.readline().decode("utf-8", "replace")

@@ -1,10 +1,16 @@
-"""Waits for what another resource is about to bring: a database that still starts, tables that a migration
-makes. Only inside of a Job, where everything of a release is applied at once."""
+"""Waits for what somebody else is about to bring: a database that still starts, tables that a migration
+makes."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Model
 
 from .errors import TaskError
 from .report import run_facts
@@ -27,8 +33,8 @@ NOT_THERE_YET = (
 )
 
 
-def for_database(connection):
-    """Waits for a server that is about to come up."""
+def for_database(connection: BaseDatabaseWrapper) -> None:
+    """Waits for a server that is about to come up; only inside of a Job."""
     _wait(
         lambda: _connects(connection),
         DATABASE_SECONDS,
@@ -39,10 +45,11 @@ def for_database(connection):
     )
 
 
-def for_model(connection, model):
-    """Waits for a model's table, and for every migration of its application: half a table is none."""
+def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
+    """Waits for a model's table, and for every migration of its application: half a table is none. Only
+    inside of a Job, where everything of a release is applied at once."""
     _wait(
-        lambda: _migrated(connection, model),
+        lambda: _has(connection, model),
         TABLE_SECONDS,
         "the migrations of %s" % model._meta.app_label,
         "NotMigrated",
@@ -51,15 +58,21 @@ def for_model(connection, model):
     )
 
 
-def _migrated(connection, model):
-    if model._meta.db_table not in connection.introspection.table_names():
-        return False
+def unapplied(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
+    """The migrations that the code knows and the database has not seen; of one application, or of all."""
     executor = MigrationExecutor(connection)
-    leaves = [node for node in executor.loader.graph.leaf_nodes() if node[0] == model._meta.app_label]
-    return not executor.migration_plan(leaves)
+    leaves = [node for node in executor.loader.graph.leaf_nodes() if app in (None, node[0])]
+    plan: list[Any] = executor.migration_plan(leaves)
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
-def _connects(connection):
+def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    return model._meta.db_table in connection.introspection.table_names() and not unapplied(
+        connection, model._meta.app_label
+    )
+
+
+def _connects(connection: BaseDatabaseWrapper) -> bool:
     try:
         connection.ensure_connection()
         return True
@@ -70,7 +83,7 @@ def _connects(connection):
         return False
 
 
-def _wait(there, seconds, what, reason, message):
+def _wait(there: Callable[[], bool], seconds: float, what: str, reason: str, message: str) -> None:
     deadline = time.monotonic() + (seconds if run_facts() else 0)
     told = False
     while not there():

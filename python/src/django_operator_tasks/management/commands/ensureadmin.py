@@ -1,76 +1,105 @@
 """Creates a user of the project's own model, or brings an existing one to what was asked for."""
 
+from __future__ import annotations
+
 import json
 import os
+from argparse import BooleanOptionalAction
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
 
 from ... import report
+from ...commands import Reporting
 from ...honesty import check_database
 from ...waiting import for_database, for_model
 
+ALWAYS, ON_CREATE = "always", "on-create"
+# Variables with a meaning of their own, whatever the model's fields are called.
+TAKEN = {
+    f"DJANGO_ADMIN_{name}"
+    for name in ("USERNAME", "PASSWORD", "EMAIL", "UPDATE", "STAFF", "SUPERUSER", "PASSWORD_POLICY", "ATTRIBUTES")
+}
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
-class Command(BaseCommand):
+
+class Command(Reporting):
+    """Says created, updated or unchanged."""
+
     help = "Ensures that a Django superuser exists with credentials from environment variables."
-    requires_migrations_checks = False
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("-u", "--username", help="The username for the Django admin, $DJANGO_ADMIN_USERNAME")
+        parser.add_argument("-p", "--password", help="The password for the Django admin, $DJANGO_ADMIN_PASSWORD")
+        parser.add_argument("-e", "--email", help="The email for the Django admin, $DJANGO_ADMIN_EMAIL")
         parser.add_argument(
-            "-u", "--username", default=None, help="The username for the Django admin, $DJANGO_ADMIN_USERNAME"
-        )
-        parser.add_argument(
-            "-p", "--password", default=None, help="The password for the Django admin, $DJANGO_ADMIN_PASSWORD"
-        )
-        parser.add_argument(
-            "-e", "--email", default=None, help="The email for the Django admin, $DJANGO_ADMIN_EMAIL"
-        )
-        parser.add_argument(
-            "-d", "--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections),
+            "-d",
+            "--database",
+            default=DEFAULT_DB_ALIAS,
+            choices=tuple(connections),
             help="Specifies the database to use. Default is 'default'.",
         )
         parser.add_argument(
-            "--update", action="store_true", help="Bring an existing user to what is asked for as well."
+            "--update",
+            action=BooleanOptionalAction,
+            help="Bring an existing user to what is asked for as well, $DJANGO_ADMIN_UPDATE."
+            " Default: an existing user is left alone.",
+        )
+        parser.add_argument(
+            "--password-policy",
+            choices=(ALWAYS, ON_CREATE),
+            help="With --update: set the password of an existing user always, or never, $DJANGO_ADMIN_PASSWORD_POLICY."
+            f" Default: {ALWAYS}.",
+        )
+        parser.add_argument(
+            "--superuser",
+            action=BooleanOptionalAction,
+            help="Whether the user has all rights, $DJANGO_ADMIN_SUPERUSER. Default: a new user has them, unless"
+            " --staff says something; an existing one keeps what he has.",
+        )
+        parser.add_argument(
+            "--staff",
+            action=BooleanOptionalAction,
+            help="Whether the user may enter the admin, $DJANGO_ADMIN_STAFF. Default: what the model gives a new user;"
+            " an existing one keeps what he has.",
+        )
+        parser.add_argument(
+            "-a",
+            "--attribute",
+            action="append",
+            metavar="FIELD=VALUE",
+            help="Another field of the user model; may be given several times. Also a JSON object in"
+            " $DJANGO_ADMIN_ATTRIBUTES, and for fields that the model requires $DJANGO_ADMIN_<FIELD>.",
         )
 
-    def handle(self, *args, **options):
-        wanted = Wanted(options)
-        connection = connections[options["database"]]
+    def handle(self, *args: Any, **options: Any) -> None:
         model = get_user_model()
+        wanted = Wanted(options, model)
+        connection = connections[options["database"]]
         check_database(connection)
         for_database(connection)
         for_model(connection, model)
         report.current.used(connection)
         try:
             with transaction.atomic(using=options["database"]):
-                user, action = self.ensure(model, wanted, options)
+                user, action = ensure(model, wanted, options["database"])
         except IntegrityError:
             # Somebody else made the same user just now, or another field is taken; the second look tells.
             with transaction.atomic(using=options["database"]):
-                user, action = self.ensure(model, wanted, options)
+                user, action = ensure(model, wanted, options["database"])
         report.current.did(action, [user.get_username()])
-        self.stdout.write("user %s %s" % (user.get_username(), action))
-
-    def ensure(self, model, wanted, options):
-        users = model._default_manager.db_manager(options["database"])
-        username = model.normalize_username(wanted.username)
-        # Managers store an address with its domain in lower case, and may have done so for this one.
-        stored = {username, getattr(users, "normalize_email", str)(username)}
-        user = users.filter(**{model.USERNAME_FIELD + "__in": stored}).first()
-        if user is None:
-            return create(model, users, username, wanted), "created"
-        if not options["update"]:
-            return user, "unchanged"
-        return user, "updated" if update(user, wanted) else "unchanged"
+        self.stdout.write(f"user {user.get_username()} {action}")
 
 
 class Wanted:
     """What was asked for, by option or by environment, read when the command runs."""
 
-    def __init__(self, options):
+    def __init__(self, options: Mapping[str, Any], model: Any) -> None:
         env = os.environ.get
         self.username = options["username"] or env("DJANGO_ADMIN_USERNAME")
         self.password = options["password"] or env("DJANGO_ADMIN_PASSWORD")
@@ -79,33 +108,81 @@ class Wanted:
             raise CommandError("no username: use --username or set $DJANGO_ADMIN_USERNAME")
         if not self.password:
             raise CommandError("no password: use --password or set $DJANGO_ADMIN_PASSWORD")
-        self.sets_password = env("DJANGO_ADMIN_PASSWORD_POLICY", "always") != "on-create"
-        self.staff = flag("DJANGO_ADMIN_STAFF")
+        report.current.hide(self.password)
+        self.updates = chosen(options, "update") or False
+        policy = options["password_policy"] or env("DJANGO_ADMIN_PASSWORD_POLICY") or ALWAYS
+        if policy not in (ALWAYS, ON_CREATE):
+            raise CommandError(f"$DJANGO_ADMIN_PASSWORD_POLICY is {policy!r}; write {ALWAYS} or {ON_CREATE}")
+        self.sets_password = policy == ALWAYS
+        self.staff = chosen(options, "staff")
         # Without a word on it, a new user is what the command's name says and an old one stays as he is.
-        self.superuser = flag("DJANGO_ADMIN_SUPERUSER")
+        self.superuser = chosen(options, "superuser")
         self.new_superuser = self.superuser if self.superuser is not None else self.staff is None
-        try:
-            self.attributes = json.loads(env("DJANGO_ADMIN_ATTRIBUTES") or "{}")
-        except ValueError as error:
-            raise CommandError("$DJANGO_ADMIN_ATTRIBUTES is no JSON object: %s" % error) from error
+        self.attributes = attributes(options["attribute"] or (), model)
 
 
-def flag(variable):
-    value = os.environ.get(variable)
-    return None if not value else value.lower() in ("1", "true", "yes")
+def chosen(options: Mapping[str, Any], name: str) -> bool | None:
+    """A yes or no by option or environment; None if neither says anything."""
+    variable = f"DJANGO_ADMIN_{name.upper()}"
+    if options[name] is not None:
+        return bool(options[name])
+    value = os.environ.get(variable, "")
+    if value.lower() in TRUE:
+        return True
+    if value and value.lower() not in FALSE:
+        raise CommandError(f"${variable} is {value!r}; write true or false")
+    return False if value else None
 
 
-def create(model, users, username, wanted):
-    fields = dict(checked(model, wanted.attributes))
-    fields[model.USERNAME_FIELD] = checked(model, {model.USERNAME_FIELD: username})[model.USERNAME_FIELD]
+def attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
+    """The other fields, by name: from the environment, then from the options, which win."""
+    # Fields that the model requires may stand in variables of their own, as for `createsuperuser`.
+    own = {name: f"DJANGO_ADMIN_{name.upper()}" for name in model.REQUIRED_FIELDS}
+    found: dict[str, Any] = {
+        name: os.environ[variable] for name, variable in own.items() if variable not in TAKEN and os.environ.get(variable)
+    }
+    try:
+        listed = json.loads(os.environ.get("DJANGO_ADMIN_ATTRIBUTES") or "{}")
+    except ValueError as error:
+        raise CommandError(f"$DJANGO_ADMIN_ATTRIBUTES is no JSON object: {error}") from error
+    if not isinstance(listed, dict):
+        raise CommandError('$DJANGO_ADMIN_ATTRIBUTES is no JSON object; write {"field": "value"}')
+    found.update(listed)
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise CommandError(f"--attribute {item}: write FIELD=VALUE")
+        found[name] = value
+    return found
+
+
+def ensure(model: Any, wanted: Wanted, database: str) -> tuple[Any, str]:
+    """The user, and what was done."""
+    users = model._default_manager.db_manager(database)
+    username = model.normalize_username(wanted.username)
+    # Managers store an address with its domain in lower case, and may have done so for this one.
+    stored = {username, getattr(users, "normalize_email", str)(username)}
+    user = users.filter(**{model.USERNAME_FIELD + "__in": stored}).first()
+    if user is None:
+        return create(model, users, username, wanted), "created"
+    if not wanted.updates:
+        return user, "unchanged"
+    return user, "updated" if update(user, wanted) else "unchanged"
+
+
+def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
+    """A new user, made by the model's own manager."""
+    fields = dict(checked(model, wanted.attributes, users.db))
+    fields[model.USERNAME_FIELD] = checked(model, {model.USERNAME_FIELD: username}, users.db)[model.USERNAME_FIELD]
     email = email_field(model)
     if email and email not in fields and (wanted.email or email in model.REQUIRED_FIELDS):
         fields[email] = wanted.email or ""
     missing = [name for name in model.REQUIRED_FIELDS if name not in fields]
     if missing:
+        variables = ", ".join(f"$DJANGO_ADMIN_{name.upper()}" for name in missing)
         raise CommandError(
-            "the user model %s requires %s as well; set spec.attributes (or $DJANGO_ADMIN_ATTRIBUTES)"
-            % (model._meta.label, ", ".join(missing))
+            f"the user model {model._meta.label} requires {', '.join(missing)} as well; set spec.attributes"
+            f" (by hand: --attribute, $DJANGO_ADMIN_ATTRIBUTES or {variables})"
         )
     check_password(wanted.password, model(**plain(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
@@ -121,20 +198,23 @@ def create(model, users, username, wanted):
     flags = {"is_superuser": wanted.new_superuser}
     if wanted.staff is not None:
         flags["is_staff"] = wanted.staff
+    several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     set_fields(user, {**fields, **known(model, flags)})
     user.save(using=users.db)
+    set_several(user, several)
     return user
 
 
-def update(user, wanted):
+def update(user: Any, wanted: Wanted) -> bool:
     """Whether anything had to be changed."""
     model = type(user)
-    fields = dict(checked(model, wanted.attributes))
+    fields = dict(checked(model, wanted.attributes, user._state.db))
     email = email_field(model)
     if email and email != model.USERNAME_FIELD and wanted.email is not None:
         fields[email] = wanted.email
     flags = {"is_superuser": wanted.superuser, "is_staff": wanted.staff}
     fields.update(known(model, {name: value for name, value in flags.items() if value is not None}))
+    several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     changed = set_fields(user, fields)
     if wanted.sets_password and not user.check_password(wanted.password):
         check_password(wanted.password, user)
@@ -142,10 +222,11 @@ def update(user, wanted):
         changed = True
     if changed:
         user.save()
-    return changed
+    return set_several(user, several) or changed
 
 
-def set_fields(user, fields):
+def set_fields(user: Any, fields: Mapping[str, Any]) -> bool:
+    """Whether a field had another value."""
     changed = False
     for name, value in fields.items():
         attribute = type(user)._meta.get_field(name).attname
@@ -155,40 +236,71 @@ def set_fields(user, fields):
     return changed
 
 
-def plain(model, fields):
+def set_several(user: Any, fields: Mapping[str, list[Any]]) -> bool:
+    """The same for fields that hold several other objects, such as groups."""
+    changed = False
+    for name, keys in fields.items():
+        related = getattr(user, name)
+        if set(related.values_list("pk", flat=True)) != set(keys):
+            related.set(keys)
+            changed = True
+    return changed
+
+
+def plain(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields by the names that the model's constructor takes for raw values."""
-    return {model._meta.get_field(name).attname: value for name, value in fields.items()}
+    found = {model._meta.get_field(name): value for name, value in fields.items()}
+    return {field.attname: value for field, value in found.items() if not field.many_to_many}
 
 
-def known(model, flags):
+def known(model: Any, flags: Mapping[str, bool]) -> dict[str, bool]:
     """The flags that the model stores; a model without them has rules of its own."""
     names = {field.name for field in model._meta.concrete_fields}
     return {name: value for name, value in flags.items() if name in names}
 
 
-def checked(model, values):
-    """The values as the model's fields take them."""
+def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, Any]:
+    """The values as the model's fields take them; for fields that hold several objects, their keys."""
     result = {}
     for name, value in values.items():
-        place = "spec.username" if name == model.USERNAME_FIELD else "spec.attributes.%s" % name
+        place = "spec.username" if name == model.USERNAME_FIELD else f"spec.attributes.{name}"
         try:
             field = model._meta.get_field(name)
         except FieldDoesNotExist as error:
-            raise CommandError("%s: %s" % (place, error)) from error
+            raise CommandError(f"{place}: {error}") from error
         try:
-            result[name] = field.clean(value, None)
-        except ValidationError as error:
-            raise CommandError("%s: %s" % (place, " ".join(error.messages))) from error
+            if field.many_to_many:
+                result[name] = keys_of(field, value, database)
+            else:
+                result[name] = field.clean(value, None)
+        except (ValidationError, ValueError, TypeError) as error:
+            said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+            raise CommandError(f"{place}: {said}") from error
     return result
 
 
-def check_password(password, user):
+def keys_of(field: Any, value: Any, database: str) -> list[Any]:
+    """The keys of objects that are named by key, in a list or with commas between them."""
+    listed = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    others = field.related_model
+    wanted = [others._meta.pk.to_python(each) for each in listed if each != ""]
+    found = set(others._base_manager.using(database).filter(pk__in=wanted).values_list("pk", flat=True))
+    missing = [str(key) for key in wanted if key not in found]
+    if missing:
+        raise ValidationError(f"there is no {others._meta.label} with the key {', '.join(missing)}")
+    return wanted
+
+
+def check_password(password: str, user: Any) -> None:
+    """:raises CommandError: if the project's validators refuse the password."""
     try:
         validate_password(password, user)
     except ValidationError as error:
-        raise CommandError("the password is refused by AUTH_PASSWORD_VALIDATORS: %s" % " ".join(error.messages)) from error
+        said = " ".join(error.messages)
+        raise CommandError(f"the password is refused by AUTH_PASSWORD_VALIDATORS: {said}") from error
 
 
-def email_field(model):
-    name = model.get_email_field_name() if hasattr(model, "get_email_field_name") else ""
+def email_field(model: Any) -> str:
+    """The name of the model's field for the address, if it has one."""
+    name: str = model.get_email_field_name() if hasattr(model, "get_email_field_name") else ""
     return name if name in {field.name for field in model._meta.concrete_fields} else ""

@@ -1,73 +1,159 @@
 """`migrate`, as the project itself has it, under a lock that the database holds."""
 
-from django.conf import settings
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
 from django.core.management import get_commands, load_command_class
-from django.db import connections
-from django.db.migrations.recorder import MigrationRecorder
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.commands.migrate import Command as DjangoMigrate
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from ... import report
+from ...applied import applied
+from ...commands import Reporting, several
+from ...conf import lock_alias, settings
 from ...honesty import check_database
 from ...locks import migration_lock
 from ...waiting import for_database
 
-DEFAULT_LOCK_ID = 1000
-# Projects may bring a `migrate` of their own (django-tenants does); that is the one to lock.
-ProjectMigrate = type(load_command_class(get_commands()["migrate"], "migrate"))
+AUTO, NONE = "auto", "none"
 
 
-class Command(ProjectMigrate):
+def project_migrate() -> type[DjangoMigrate]:
+    """The class of the project's own `migrate`; django-tenants and others bring one."""
+    try:
+        found: type[DjangoMigrate] = type(load_command_class(get_commands()["migrate"], "migrate"))
+        return found
+    except AttributeError:  # it is being imported just now: the project's `migrate` is made of this command
+        return DjangoMigrate
+
+
+if TYPE_CHECKING:
+    ProjectMigrate = DjangoMigrate
+else:
+    ProjectMigrate = project_migrate()
+
+
+class Command(Reporting, ProjectMigrate):
+    """The project's `migrate` with a lock around it."""
+
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
+    default_database = DEFAULT_DB_ALIAS
 
-    def add_arguments(self, parser):
-        default = getattr(settings, "DJK8S_MIGRATE_LOCK_ID", DEFAULT_LOCK_ID)
-        parser.add_argument("-L", "--lock-id", type=int, default=default, help="The lock ID to use for migrations.")
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--lock-timeout", type=float, default=None, metavar="SEC",
+            "-L",
+            "--lock-id",
+            type=int,
+            default=settings.DJK8S_MIGRATE_LOCK_ID,
+            help="The advisory lock ID to use for migrations.",
+        )
+        parser.add_argument(
+            "--lock-timeout",
+            type=float,
+            default=None,
+            metavar="SEC",
             help="Seconds to wait for the lock before failing. Default: wait without end.",
         )
         parser.add_argument(
-            "--lock-mode", choices=["auto", "none"], default="auto",
+            "--lock-mode",
+            choices=[AUTO, NONE],
+            default=AUTO,
             help="auto: the lock that the database's engine has; none: no lock. Default: auto.",
         )
-        super().add_arguments(parser)
+        parser.add_argument(
+            "--lock-database",
+            choices=tuple(connections),
+            default=None,
+            help="Takes the lock in this database instead, such as one that goes past a pooler."
+            " Default: the setting DJK8S_MIGRATE_LOCK_DATABASE, else the database that is migrated.",
+        )
+        with_several: Any = SeveralDatabases(parser)
+        super().add_arguments(with_several)
+        self.default_database = with_several.default
 
-    def handle(self, *args, **options):
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        databases = several(options.get("database"), self.default_database)
+        return super().execute(*args, **{**options, "database": databases[0], "databases": databases})
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What Django's system checks look at before."""
+        return {**super().get_check_kwargs(options), "databases": options["databases"]}
+
+    def handle(self, *args: Any, **options: Any) -> None:
         lock_id, timeout = options.pop("lock_id"), options.pop("lock_timeout")
-        mode = options.pop("lock_mode")
-        if options.get("plan") or options.get("check_unapplied"):
-            return super().handle(*args, **options)
-        connection = connections[options["database"]]
-        check_database(connection)
-        for_database(connection)
-        report.current.used(connection)
-        if mode == "none":
-            return self.migrate(connection, *args, **options)
-        say = self.stdout.write if options.get("verbosity", 1) else lambda text: None
-        with migration_lock(connection, lock_id, timeout, say):
-            return self.migrate(connection, *args, **options)
+        mode, direct = options.pop("lock_mode"), options.pop("lock_database")
+        if timeout is not None and not timeout >= 0:
+            raise CommandError("--lock-timeout must be 0 or more seconds")
+        databases = options.pop("databases")
+        changes = Changes(options, with_alias=len(databases) > 1)
+        for database in databases:
+            options["database"] = database
+            if options.get("plan") or options.get("check_unapplied"):
+                super().handle(*args, **options)
+                continue
+            connection = connections[database]
+            check_database(connection)
+            for_database(connection)
+            report.current.used(connection)
+            if mode == NONE:
+                with changes.of(connection):
+                    super().handle(*args, **options)
+                continue
+            holder = connections[direct or lock_alias(database) or database]
+            say = self.stdout.write if options.get("verbosity", 1) else lambda text: None
+            with migration_lock(holder, lock_id, timeout, say), changes.of(connection):
+                super().handle(*args, **options)
 
-    def migrate(self, connection, *args, **options):
-        """Migrates, and tells what that changed; also when it breaks off half-way."""
+
+class SeveralDatabases:
+    """A parser whose --database, as the project's own `migrate` has it, may be given several times."""
+
+    def __init__(self, parser: CommandParser) -> None:
+        self.parser = parser
+        self.default = DEFAULT_DB_ALIAS
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parser, name)
+
+    def add_argument(self, *flags: str, **kwargs: Any) -> Any:
+        if "--database" in flags:
+            self.default = kwargs.pop("default", None) or self.default
+            kwargs["action"] = "append"
+            kwargs["help"] = "{} May be given several times: they are migrated in that order, each under a lock.".format(
+                kwargs.get("help", "")
+            ).strip()
+        return self.parser.add_argument(*flags, **kwargs)
+
+
+class Changes:
+    """What the migrations changed, told also when they break off half-way."""
+
+    def __init__(self, options: dict[str, Any], *, with_alias: bool) -> None:
+        self.prune = bool(options.get("prune"))
+        self.with_alias = with_alias
+        self.came: list[str] = []
+        self.went: list[str] = []
+
+    @contextmanager
+    def of(self, connection: Any) -> Iterator[None]:
+        """Reads `django_migrations` before and after the block."""
         before = applied(connection)
         try:
-            return super().handle(*args, **options)
+            yield
         finally:
             after = applied(connection)
-            came = [name for name in after if name not in before]
-            went = [name for name in before if name not in after]
-            if options.get("prune"):
-                report.current.did("pruned", went)
-            elif went and not came:
-                report.current.did("unapplied", went)
+            self.came += self.named(connection, (name for name in after if name not in before))
+            self.went += self.named(connection, (name for name in before if name not in after))
+            if self.prune:
+                report.current.did("pruned", self.went)
+            elif self.went and not self.came:
+                report.current.did("unapplied", self.went)
             else:
-                report.current.did("applied", came)
+                report.current.did("applied", self.came)
 
-
-def applied(connection):
-    """What `django_migrations` says, oldest first."""
-    try:
-        found = MigrationRecorder(connection).applied_migrations()
-    except Exception:  # the connection broke, which the command itself reports better
-        return {}
-    records = sorted(found.items(), key=lambda item: getattr(item[1], "pk", 0) or 0)
-    return {"%s.%s" % key: True for key, _ in records}
+    def named(self, connection: Any, names: Iterator[str]) -> list[str]:
+        return [f"{connection.alias}: {name}" if self.with_alias else name for name in names]

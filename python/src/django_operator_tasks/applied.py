@@ -1,0 +1,40 @@
+"""Which migrations a database has seen, by its own table `django_migrations`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import Error
+from django.db.migrations.recorder import MigrationRecorder
+
+TABLE = "django_migrations"
+
+
+def applied(connection: Any) -> dict[str, bool]:
+    """The migrations, oldest first; none if the connection is broken, which others report better."""
+    try:
+        if hasattr(connection, "set_schema"):  # a schema for each tenant, and in each a table of its own
+            return {f"{schema}: {name}": True for schema in schemas(connection) for name in within(connection, schema)}
+        found = MigrationRecorder(connection).applied_migrations()
+    except Error:
+        return {}
+    records = sorted(found.items(), key=lambda item: item[1].pk or 0)
+    return {f"{app}.{name}": True for (app, name), _ in records}
+
+
+def schemas(connection: Any) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT schemaname FROM pg_tables WHERE tablename = %s"
+            " AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')"
+            " ORDER BY schemaname",
+            [TABLE],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def within(connection: Any, schema: str) -> list[str]:
+    table = ".".join(map(connection.ops.quote_name, (schema, TABLE)))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT app, name FROM {table} ORDER BY id")
+        return [f"{app}.{name}" for app, name in cursor.fetchall()]

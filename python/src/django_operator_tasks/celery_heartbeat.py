@@ -1,0 +1,69 @@
+"""Lets Celery's worker and beat write the heartbeat that `heartbeat` reads. Nothing to configure: the
+application is in INSTALLED_APPS, and Celery starts Django."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from . import heartbeat
+
+logger = logging.getLogger("django_operator_tasks.heartbeat")
+EVERY = 5.0
+# A worker that lost its broker tries again by itself for a long time; to restart it would not help.
+RECONNECT = 600.0
+
+
+def connect() -> None:
+    """Listens to Celery, in its own processes only: elsewhere it is not loaded when Django starts."""
+    if "celery" not in sys.modules:
+        return
+    from celery.signals import beat_init, celeryd_init
+
+    celeryd_init.connect(on_worker, dispatch_uid="django_operator_tasks.worker")
+    beat_init.connect(on_beat, dispatch_uid="django_operator_tasks.beat")
+
+
+def on_worker(instance: Any = None, **_: Any) -> None:
+    """Adds the heartbeat to what a worker does while it consumes."""
+    from celery import bootsteps
+
+    class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc, unused-ignore]
+        """Ticks in the timer of the worker's main loop, so that a loop that hangs is seen."""
+
+        requires = ("celery.worker.consumer.connection:Connection",)
+        entry: Any = None
+
+        def start(self, parent: Any) -> None:
+            write("worker", EVERY)
+            self.entry = parent.timer.call_repeatedly(EVERY, write, ("worker", EVERY))
+
+        def stop(self, parent: Any) -> None:
+            if self.entry is not None:
+                self.entry.cancel()
+            write("worker", RECONNECT)
+
+    instance.app.steps["consumer"].add(Heartbeat)
+
+
+def on_beat(sender: Any = None, **_: Any) -> None:
+    """Writes a heartbeat after each tick of the schedule, good until the next is due."""
+    scheduler = sender.scheduler
+    tick = scheduler.tick
+
+    def tick_and_tell(*args: Any, **kwargs: Any) -> Any:
+        interval = tick(*args, **kwargs)
+        write("beat", float(interval or 0))
+        return interval
+
+    scheduler.tick = tick_and_tell
+    write("beat", EVERY)
+
+
+def write(role: str, within: float) -> None:
+    """Never stops the process over a file."""
+    try:
+        heartbeat.write(role, within)
+    except OSError as error:
+        logger.warning("no heartbeat: %s; set %s to a directory that can be written", error, heartbeat.DIRECTORY)

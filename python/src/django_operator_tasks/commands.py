@@ -1,0 +1,49 @@
+"""What the commands of this package have in common: each says what it did where a termination log exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from . import report
+
+
+class Reporting(BaseCommand):
+    """Writes the report at the end of a command line of its own; `call_command` writes nothing."""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        report.start_anew()
+        try:
+            super().run_from_argv(argv)
+        except SystemExit as end:
+            if end.code:
+                report.current.ended(end.code)
+            raise
+        finally:
+            report.current.write()
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except Exception as error:
+            report.current.failed(error)
+            raise
+
+
+def seconds(parser: CommandParser, short: str, long: str, default: float, help: str) -> None:
+    """An option that is a number of seconds."""
+    parser.add_argument(short, long, type=number, default=default, metavar="SEC", help=f"{help}, default: {default}")
+
+
+def number(text: str) -> float:
+    """A number; whole ones stay whole in messages."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def several(value: str | Sequence[str] | None, default: Any) -> list[str]:
+    """The values of an option that may be given several times, without repetitions."""
+    values = [value] if isinstance(value, str) else value or ([default] if isinstance(default, str) else default)
+    return list(dict.fromkeys(values))

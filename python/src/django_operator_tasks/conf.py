@@ -1,0 +1,76 @@
+"""The settings of this application, all of which have a default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+PREFIX = "DJK8S_"
+DEFAULTS: dict[str, Any] = {
+    # Paths at which ProbeMiddleware answers whether the process is alive, ready, started.
+    "DJK8S_HEALTH_PATHS": ("/healthz", "/livez"),
+    "DJK8S_READY_PATHS": ("/readyz",),
+    "DJK8S_STARTUP_PATHS": ("/startupz",),
+    # Classes that are asked whether the process is ready, or has started.
+    "DJK8S_READINESS_PROBES": (
+        "django_operator_tasks.probes.DatabaseProbe",
+        "django_operator_tasks.probes.MemcachedProbe",
+    ),
+    "DJK8S_STARTUP_PROBES": (
+        "django_operator_tasks.probes.DatabaseProbe",
+        "django_operator_tasks.probes.MigrationsProbe",
+    ),
+    # The lock that migrators take. Other projects' migrators use the same number, and so exclude ours.
+    "DJK8S_MIGRATE_LOCK_ID": 1000,
+    # The alias of a database, or a dict of aliases by alias: where the lock for a database is taken
+    # instead, such as past a pooler. Default: in the database itself.
+    "DJK8S_MIGRATE_LOCK_DATABASE": None,
+    # How many replicas the Deployment has, for the system checks. Default: unknown.
+    "DJK8S_REPLICAS": None,
+}
+IMPORT_STRINGS = ("DJK8S_READINESS_PROBES", "DJK8S_STARTUP_PROBES")
+
+
+class AppSettings:
+    """The project's settings, with the defaults above; read anew each time."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(f"there is no setting {name}")
+        value = getattr(django_settings, name, DEFAULTS[name])
+        return perform_import(value, name) if name in IMPORT_STRINGS else value
+
+
+def perform_import(value: Any, name: str) -> list[Any]:
+    """The classes that a setting names."""
+    if value is None:
+        return []
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        value = [value]
+    return [import_from_string(each, name) if isinstance(each, str) else each for each in value]
+
+
+def import_from_string(value: str, name: str) -> Any:
+    """The class that a string names."""
+    try:
+        return import_string(value)
+    except ImportError as error:
+        raise ImportError(f"cannot import {value!r}, which the setting {name} names: {error}") from error
+
+
+def lock_alias(database: str) -> str | None:
+    """The alias of the database that holds the lock for another one, if the settings name one."""
+    aliases = settings.DJK8S_MIGRATE_LOCK_DATABASE
+    if isinstance(aliases, dict):
+        aliases = aliases.get(database)
+    if aliases is not None and aliases not in django_settings.DATABASES:
+        raise ImproperlyConfigured(
+            f"the setting DJK8S_MIGRATE_LOCK_DATABASE names {aliases!r}, which is not in DATABASES"
+        )
+    return aliases
+
+
+settings = AppSettings()

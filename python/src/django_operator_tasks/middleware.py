@@ -1,0 +1,80 @@
+"""Answers Kubernetes' probes before any other middleware or view can touch a database, or refuse a host."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from . import responses
+from .conf import settings
+from .probes import load
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class ProbeMiddleware:
+    """Answers GET requests for the paths of the settings; all others go on. Belongs first in MIDDLEWARE.
+
+    :raises ImproperlyConfigured: if the settings leave nothing to answer, or name what is no probe.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.probes = load("DJK8S_READINESS_PROBES")
+        self.startup_probes = load("DJK8S_STARTUP_PROBES")
+        self.started = False
+        self.handlers: dict[str, Handler] = {
+            **dict.fromkeys(settings.DJK8S_STARTUP_PATHS, self.startup),
+            **dict.fromkeys(settings.DJK8S_READY_PATHS, self.ready),
+            **dict.fromkeys(settings.DJK8S_HEALTH_PATHS, self.health),
+        }
+        if not self.handlers:
+            raise ImproperlyConfigured("DJK8S_HEALTH_PATHS, DJK8S_READY_PATHS and DJK8S_STARTUP_PATHS are all empty")
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self.answer(request)
+        handler = self.handler(request)
+        return handler(request) if handler else cast(HttpResponseBase, self.get_response(request))
+
+    async def answer(self, request: HttpRequest) -> HttpResponseBase:
+        """As above, for ASGI: what may block runs in the thread that Django's other synchronous code uses."""
+        handler = self.handler(request)
+        if handler is None:
+            return cast(HttpResponseBase, await self.get_response(request))
+        if handler == self.health:
+            return handler(request)
+        return await sync_to_async(handler, thread_sensitive=True)(request)
+
+    def handler(self, request: HttpRequest) -> Handler | None:
+        """Who answers the request, if it is a probe's; also where the project runs below a prefix."""
+        if request.method != "GET":
+            return None
+        return self.handlers.get(request.path) or self.handlers.get(request.path_info)
+
+    def health(self, request: HttpRequest) -> HttpResponse:
+        """A process that answers is alive."""
+        return responses.alive(request)
+
+    def ready(self, request: HttpRequest) -> HttpResponse:
+        """Whether what the process needs is there."""
+        return responses.ready(self.probes, request)
+
+    def startup(self, request: HttpRequest) -> HttpResponse:
+        """Whether the process has started; once it has, it has."""
+        if self.started:
+            return responses.alive(request)
+        response = responses.ready(self.startup_probes, request)
+        self.started = response.status_code == responses.OK
+        return response

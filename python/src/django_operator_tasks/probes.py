@@ -1,0 +1,231 @@
+"""What has to be there before a process can take requests. A probe raises NotReady, or returns."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError
+
+from .conf import settings
+from .report import scrubbed
+
+logger = logging.getLogger("django_operator_tasks.probe")
+KEY_SECONDS = 10
+
+
+class NotReady(Exception):
+    """Raised by a probe; its content and status are what the client gets."""
+
+    def __init__(self, content: str = "Not ready", status: int = 503) -> None:
+        self.content = content
+        self.status = status
+        super().__init__(content)
+
+    def response(self) -> HttpResponse:
+        """The answer to who asked by HTTP."""
+        return HttpResponseServerError(content=self.content, status=self.status, content_type="text/plain")
+
+
+class ReadinessProbe(abc.ABC):
+    """The base of all probes."""
+
+    @abc.abstractmethod
+    def ready(self, request: HttpRequest | None) -> None:
+        """Returns if all is well. `request` is None outside of HTTP.
+
+        :raises NotReady: if the process cannot take requests now.
+        """
+
+
+class DatabaseProbe(ReadinessProbe):
+    """Every database of the settings answers a query."""
+
+    def ready(self, request: HttpRequest | None) -> None:
+        for name in connections:
+            try:
+                answered = answers(connections[name])
+            except Exception as error:
+                logger.warning("database %r is not ready: %s", name, scrubbed(str(error)).strip())
+                raise NotReady("db: could not connect to database") from error
+            if not answered:
+                raise NotReady(f"db: database '{name}' is not responding")
+
+
+class MigrationsProbe(ReadinessProbe):
+    """The databases have every migration that this code knows. Once they do, this is not asked again."""
+
+    databases: Sequence[str] = (DEFAULT_DB_ALIAS,)
+
+    def __init__(self) -> None:
+        self.migrated = False
+
+    def ready(self, request: HttpRequest | None) -> None:
+        from .waiting import unapplied
+
+        for name in () if self.migrated else self.databases:
+            try:
+                count = len(unapplied(connections[name]))
+            except Exception as error:
+                logger.warning("migrations of database %r cannot be read: %s", name, scrubbed(str(error)).strip())
+                raise NotReady("db: could not read migrations") from error
+            if count:
+                logger.warning("database %r lacks %d migrations", name, count)
+                raise NotReady("db: migrations are not applied")
+        self.migrated = True
+
+
+class MemcachedProbe(ReadinessProbe):
+    """Every server of every memcached cache answers. Caches of other kinds are not asked."""
+
+    def ready(self, request: HttpRequest | None) -> None:
+        from django.core.cache.backends.memcached import BaseMemcachedCache
+
+        check_caches(lambda cache: isinstance(cache, BaseMemcachedCache), memcached_answers)
+
+
+class RedisProbe(ReadinessProbe):
+    """Every server of every Redis cache answers a PING: Django's own, and django-redis'."""
+
+    def ready(self, request: HttpRequest | None) -> None:
+        check_caches(is_redis, redis_answers)
+
+
+class CacheProbe(ReadinessProbe):
+    """Every cache, of whatever kind, gives back what it was given; a dummy cache is not asked."""
+
+    def ready(self, request: HttpRequest | None) -> None:
+        from django.core.cache.backends.dummy import DummyCache
+
+        check_caches(lambda cache: not isinstance(cache, DummyCache), gives_back)
+
+
+def answers(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a database answers; a connection from before that the server gave up is opened again."""
+    reused = connection.connection is not None and not connection.in_atomic_block
+    try:
+        return ask(connection)
+    except Error:
+        if not reused:
+            raise
+        connection.close()
+        return ask(connection)
+
+
+def ask(connection: BaseDatabaseWrapper) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1" + getattr(connection.features, "bare_select_suffix", ""))
+        return cursor.fetchone() is not None
+
+
+def check_caches(concerns: Callable[[Any], bool], answers: Callable[[Any], bool]) -> None:
+    """Asks the caches that the probe is about."""
+    from django.core.cache import caches
+
+    for cache in filter(concerns, caches.all()):
+        try:
+            answered = answers(cache)
+        except Exception as error:
+            logger.warning("a cache is not ready: %s", scrubbed(f"{type(error).__name__}: {error}"))
+            raise NotReady("cache: could not connect to cache") from error
+        if not answered:
+            logger.warning("a cache is not ready: a server does not answer")
+            raise NotReady("cache: could not connect to cache")
+
+
+def memcached_answers(cache: Any) -> bool:
+    client = cache._cache
+    if hasattr(client, "clients"):  # pymemcache, which has a client for each server
+        return all(bool(each.version()) for each in client.clients.values())
+    return len(client.get_stats()) == len(cache._servers)  # pylibmc, which leaves out who is silent
+
+
+def is_redis(cache: Any) -> bool:
+    modules = {kind.__module__ for kind in type(cache).__mro__}
+    return bool(modules & {"django.core.cache.backends.redis", "django_redis.cache"})
+
+
+def redis_answers(cache: Any) -> bool:
+    if hasattr(cache, "client"):  # django-redis
+        return bool(cache.client.get_client(write=True).ping())
+    clients = [cache._cache.get_client(write=write) for write in (True, False)]  # the primary, and a replica
+    return all(bool(client.ping()) for client in clients)
+
+
+def gives_back(cache: Any) -> bool:
+    key, value = "django-operator-tasks:" + secrets.token_hex(8), secrets.token_hex(8)
+    cache.set(key, value, KEY_SECONDS)
+    try:
+        return bool(cache.get(key) == value)
+    finally:
+        cache.delete(key)
+
+
+def load(setting: str) -> list[ReadinessProbe]:
+    """The probes that a setting names."""
+    probes = [probe() for probe in getattr(settings, setting)]
+    for probe in probes:
+        if not isinstance(probe, ReadinessProbe):
+            raise ImproperlyConfigured(f"{setting}: {probe} is no django_operator_tasks.probes.ReadinessProbe")
+    if not probes:
+        raise ImproperlyConfigured(f"{setting} names no probe; leave it out for the default")
+    return probes
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
+    wrappers: list[Any] = connections.all()
+    for wrapper in wrappers:
+        wrapper.make_debug_cursor = wrapper.make_cursor
+    try:
+        yield
+    finally:
+        for wrapper in wrappers:
+            del wrapper.make_debug_cursor
+
+
+def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
+    """Asks one probe after the other.
+
+    :raises NotReady: by the first that is not.
+    """
+    with quiet():
+        for probe in probes:
+            probe.ready(request)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one probe said."""
+
+    probe: ReadinessProbe
+    seconds: float
+    failure: NotReady | None
+
+    def data(self) -> dict[str, Any]:
+        """For JSON."""
+        found = {"probe": type(self.probe).__name__, "ready": not self.failure, "seconds": round(self.seconds, 4)}
+        return {**found, "message": self.failure.content} if self.failure else found
+
+
+def examine(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> list[Finding]:
+    """Asks every probe, also after one that is not ready."""
+    findings = []
+    for probe in probes:
+        started, failure = time.monotonic(), None
+        try:
+            check([probe], request)
+        except NotReady as not_ready:
+            failure = not_ready
+        findings.append(Finding(probe, time.monotonic() - started, failure))
+    return findings

@@ -1,0 +1,47 @@
+"""The answers by HTTP: one word for the kubelet, JSON for `?format=json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from .probes import Finding, NotReady, ReadinessProbe, check, examine
+
+OK = 200
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    """Whoever can say this is alive."""
+    return report([]) if wants_json(request) else plain_ok()
+
+
+def ready(probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
+    """What the probes say: 200, or the status of the first that is not ready (503)."""
+    if wants_json(request):
+        return report(examine(probes, request))
+    try:
+        check(probes, request)
+    except NotReady as not_ready:
+        return not_ready.response()
+    return plain_ok()
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.GET.get("format") == "json"
+
+
+def plain_ok() -> HttpResponse:
+    return HttpResponse("Ok", status=OK, content_type="text/plain")
+
+
+def report(findings: Sequence[Finding]) -> JsonResponse:
+    return JsonResponse(summary(findings), status=next((f.failure.status for f in findings if f.failure), OK))
+
+
+def summary(findings: Sequence[Finding]) -> dict[str, object]:
+    """What all of the probes said, for people and programs."""
+    return {
+        "status": "not ready" if any(finding.failure for finding in findings) else "ok",
+        "probes": [finding.data() for finding in findings],
+    }

@@ -1,0 +1,59 @@
+"""The probes as views, for projects that want them behind their own middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import classonlymethod
+from django.utils.functional import classproperty
+from django.views.generic import View
+
+from . import responses
+from .probes import ReadinessProbe, load
+
+
+class LivenessView(View):
+    """A process that answers is alive."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return responses.alive(request)
+
+
+class ReadinessView(View):
+    """Whether what the process needs is there: 200, or 503 by the first probe that says no."""
+
+    setting = "DJK8S_READINESS_PROBES"
+
+    @classproperty
+    def probes(cls) -> list[ReadinessProbe]:
+        """The probes of the settings."""
+        return load(cls.setting)
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        """The view, after a look at the settings: wrong ones are reported at the start.
+
+        :raises ImproperlyConfigured: if the setting names no probe, or what is none.
+        """
+        load(initkwargs.get("setting", cls.setting))
+        return super().as_view(**initkwargs)  # type: ignore[misc, no-any-return]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return responses.ready(self.probes, request)
+
+
+class StartupView(ReadinessView):
+    """Whether the process has started; once it has, it has."""
+
+    setting = "DJK8S_STARTUP_PROBES"
+    started = False
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if StartupView.started:
+            return responses.alive(request)
+        response = super().get(request, *args, **kwargs)
+        StartupView.started = response.status_code == responses.OK
+        return response

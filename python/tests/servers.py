@@ -1,0 +1,165 @@
+"""Real servers, from Debian's packages, each on a free port of loopback with data that goes away. A server
+that does not start fails the tests that need it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "pw-of-the-tests"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(name, package):
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/" + name), *filter(None, [shutil.which(name), shutil.which("/usr/sbin/" + name)])]
+    if not found:
+        raise FileNotFoundError("%s is missing; on Debian: apt-get install %s" % (name, package))
+    return str(found[-1])
+
+
+def answers(port):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Server:
+    """A server process, and where it listens."""
+
+    def __init__(self, argv, port, log):
+        self.argv, self.port, self.log = argv, port, log
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(self.argv, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not answers(self.port):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("%s did not start:\n%s" % (self.argv[0], Path(self.log).read_text()[-2000:]))
+            time.sleep(0.05)
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(how)
+        self.process.wait(30)
+
+
+@contextmanager
+def home(owner):
+    """A directory that belongs to the account that a server runs as."""
+    path = Path(tempfile.mkdtemp(prefix="tasks-tests-"))
+    if os.getuid() == 0:
+        shutil.chown(path, owner)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def as_user(owner):
+    """Servers that refuse to run as root get an account of their own."""
+    return ["setpriv", "--reuid", owner, "--regid", owner, "--clear-groups"] if os.getuid() == 0 else []
+
+
+@contextmanager
+def running(*args):
+    server = Server(*args)
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    with home("postgres") as data:
+        user, port = as_user("postgres"), free_port()
+        (data / "password").write_text(PASSWORD)
+        subprocess.run(
+            [*user, program("initdb", "postgresql"), "--no-sync", "-U", "tests", "-E", "UTF8", "--locale=C", "-D", data / "db",
+             "--auth=scram-sha-256", "--pwfile", data / "password"], check=True, capture_output=True, cwd="/",
+        )
+        argv = [*user, program("postgres", "postgresql"), "-D", str(data / "db"), "-p", str(port), "-k", str(data),
+                "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200"]
+        with running(argv, port, str(data / "log")) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    with home("mysql") as data:
+        port = free_port()
+        account = ["--user=mysql"] if os.getuid() == 0 else []
+        subprocess.run(
+            [program("mariadb-install-db", "mariadb-server"), "--no-defaults", *account, "--datadir=%s" % (data / "db"),
+             "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True,
+        )
+        init = data / "init.sql"
+        init.write_text("CREATE USER 'tests'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO 'tests'@'%%';\n" % PASSWORD)
+        argv = [program("mariadbd", "mariadb-server"), "--no-defaults", *account, "--datadir=%s" % (data / "db"), "--port=%d" % port,
+                "--bind-address=127.0.0.1", "--socket=%s" % (data / "socket"), "--init-file=%s" % init, "--skip-name-resolve",
+                "--pid-file=%s" % (data / "pid"), "--max-connections=200"]
+        with running(argv, port, str(data / "log")) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres):
+    """In transaction mode; in session mode for databases whose name begins with `session_`."""
+    with home("postgres") as data:
+        port = free_port()
+        target = "host=127.0.0.1 port=%d user=tests password=%s" % (postgres.port, PASSWORD)
+        (data / "ini").write_text(
+            "[databases]\nsession_pooled = %s dbname=pooled pool_mode=session\n* = %s\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            "listen_port = %d\nauth_type = any\npool_mode = transaction\nmax_client_conn = 200\ndefault_pool_size = 20\n"
+            "unix_socket_dir =\nignore_startup_parameters = extra_float_digits\n" % (target, target, port)
+        )
+        argv = [*as_user("postgres"), program("pgbouncer", "pgbouncer"), str(data / "ini")]
+        with running(argv, port, str(data / "log")) as server:
+            yield server
+
+
+@contextmanager
+def redis_server():
+    port = free_port()
+    with home("nobody") as data:
+        argv = [program("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(data)]
+        with running(argv, port, str(data / "log")) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def redis():
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis():
+    """One that a test may stop."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def memcached():
+    port = free_port()
+    account = ["-u", "nobody"] if os.getuid() == 0 else []
+    with home("nobody") as data, running(
+        [program("memcached", "memcached"), *account, "-l", "127.0.0.1", "-p", str(port), "-U", "0"], port, str(data / "log")
+    ) as server:
+        yield server

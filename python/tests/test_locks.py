@@ -1,0 +1,180 @@
+"""Many migrators at once, on real databases: each migration once, nobody waits for longer than he wants."""
+
+import os
+import re
+import signal
+
+import pytest
+from conftest import connect, eventually, finish, sql
+
+ENGINES = ["sqlite", "postgresql", "mysql"]
+ALL = ["0001_initial", "0002_first", "0003_held", "0004_index", "0005_last"]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def site(shop, databases, engine):
+    shop.settings["DATABASES"] = {"default": databases(engine, "locks")}
+    return shop
+
+
+def default(site):
+    return site.settings["DATABASES"]["default"]
+
+
+def seen(site):
+    """The applied migrations of the application, and how often each of them ran."""
+    names = [name for (name,) in sql(default(site), "SELECT name FROM django_migrations WHERE app = 'stock' ORDER BY id")]
+    return names, sql(default(site), "SELECT migration, count(*) FROM stock_run GROUP BY migration ORDER BY migration")
+
+
+@pytest.mark.parametrize("number", [2, 20])
+def test_many_migrate_at_once_and_one_is_killed_while_it_holds_the_lock(site, number, tmp_path):
+    hold = tmp_path / "hold"
+    hold.write_text("0003")
+    processes = [site.start("manage.py", "lockedmigrate", "--noinput", "--lock-timeout=100", HOLD=str(hold)) for _ in range(number)]
+    try:
+        eventually(hold.with_suffix(".reached").exists, "a migrator in the middle of its work", 100)
+        victim = int(hold.with_suffix(".reached").read_text())
+        assert victim in [process.pid for process in processes]
+        os.kill(victim, signal.SIGKILL)
+        hold.unlink()
+        ends = {process.pid: finish(process, 110) for process in processes}
+    finally:
+        for process in processes:
+            process.kill()
+    assert ends.pop(victim)[0] == -signal.SIGKILL
+    assert {code for code, _ in ends.values()} == {0}, ends
+    names, runs = seen(site)
+    assert names == ALL
+    assert [(name, int(count)) for name, count in runs] == [("0002", 1), ("0003", 1), ("0005", 1)]
+    outputs = "".join(output for _, output in ends.values())
+    for name in ("0003_held", "0004_index", "0005_last"):
+        assert outputs.count("Applying stock." + name) == 1, "exactly one of the others took over"
+
+
+def test_a_lock_that_is_held_times_out_naming_its_holder_and_is_given_back(site, tmp_path, engine):
+    hold = tmp_path / "hold"
+    hold.write_text("0002")
+    with site.start("manage.py", "lockedmigrate", HOLD=str(hold)) as holder:
+        try:
+            eventually(hold.with_suffix(".reached").exists, "the holder at work")
+            code, output = site.manage("lockedmigrate", "--lock-timeout=1")
+            assert code == 1 and "waited 1 s for migration lock 1000; it is held by " in output
+            who = {"sqlite": str(holder.pid), "postgresql": r"server process \d+ \(client 127.0.0.1", "mysql": r"connection \d+ \(user tests, client 127"}
+            assert re.search(who[engine], output), output
+            for option in ("--plan", "--check"):
+                code, output = site.manage("lockedmigrate", option)
+                assert "lock" not in output and code == (option == "--check"), output
+            assert site.manage("lockedmigrate", "--lock-id=7", "--plan")[0] == 0
+        finally:
+            hold.unlink()
+        assert finish(holder)[0] == 0
+    assert site.manage("lockedmigrate", "--lock-timeout=0")[0] == 0, "it was given back"
+
+
+def test_the_lock_is_the_one_that_other_migrators_take(shop, databases):
+    """The number in PostgreSQL is that of djk8s, authentik and others; -L and the setting change it."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    with connect(default(shop)) as other:
+        other.execute("SELECT pg_advisory_lock(1000)")
+        code, output = shop.manage("lockedmigrate", "--lock-timeout=0.1")
+        assert code == 1 and "migration lock 1000" in output
+        other.execute("SELECT pg_advisory_lock(8)")
+        code, output = shop.manage("lockedmigrate", "-L", "8", "--lock-timeout=0.1")
+        assert code == 1 and "migration lock 8" in output
+        assert shop.manage("lockedmigrate", "-L", "7")[0] == 0
+        shop.settings["DJK8S_MIGRATE_LOCK_ID"] = 8
+        assert "migration lock 8" in shop.manage("lockedmigrate", "--lock-timeout=0.1")[1]
+        assert shop.manage("lockedmigrate", "--lock-mode=none")[0] == 0
+
+
+def test_a_lock_that_was_cut_is_reported(shop, databases, tmp_path):
+    """Somebody ends the session that holds the lock; the migrations still run to their end."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    hold = tmp_path / "hold"
+    hold.write_text("0002")
+    with shop.start("manage.py", "lockedmigrate", HOLD=str(hold)) as migrator:
+        eventually(hold.with_suffix(".reached").exists, "the migrator at work")
+        (ended,) = sql(default(shop), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        assert ended == (True,)
+        hold.unlink()
+        code, output = finish(migrator)
+    assert code == 1 and "lock 1000 was gone at their end" in output
+    assert seen(shop)[0] == ALL
+
+
+def test_what_broke_in_a_migration_is_what_is_told(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    sql(default(shop), "CREATE TABLE stock_run (id int)")
+    code, output = shop.manage("lockedmigrate")
+    assert code == 1 and 'relation "stock_run" already exists' in output
+    assert sql(default(shop), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+def test_several_databases_are_migrated_in_the_order_given(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("sqlite", "one"), "second": databases("postgresql", "two")}
+    code, output = shop.manage("lockedmigrate", "--database=second", "--database", "default", "--database=second")
+    assert code == 0, output
+    assert output.count("Applying stock.0001") == 2, "each once"
+    for settings in shop.settings["DATABASES"].values():
+        assert sql(settings, "SELECT count(*) FROM django_migrations WHERE app = 'stock'") == [(5,)]
+    assert shop.manage("lockedmigrate", "--database=third")[0] == 2
+
+
+class TestPgBouncer:
+    """A pooler hands a server's session to somebody else after each transaction."""
+
+    @pytest.fixture
+    def pooled(self, shop, databases, pgbouncer):
+        direct = databases("postgresql", "pooled")
+        shop.settings["DATABASES"] = {
+            "default": {**direct, "PORT": str(pgbouncer.port), "DISABLE_SERVER_SIDE_CURSORS": True},
+            "direct": direct,
+            "session": {**direct, "PORT": str(pgbouncer.port), "NAME": "session_pooled"},
+        }
+        return shop
+
+    def locks(self, site):
+        return sql(site.settings["DATABASES"]["direct"], "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+
+    def test_it_is_detected_and_no_lock_is_stranded(self, pooled):
+        code, output = pooled.manage("lockedmigrate")
+        assert code == 1 and "pooler in transaction mode" in output and "DJK8S_MIGRATE_LOCK_DATABASE" in output
+        assert self.locks(pooled) == [(0,)]
+
+    def test_twenty_at_once_are_all_refused(self, pooled):
+        processes = [pooled.start("manage.py", "lockedmigrate") for _ in range(20)]
+        ends = [finish(process) for process in processes]
+        assert [code for code, _ in ends] == [1] * 20, ends
+        assert all("pooler in transaction mode" in output for _, output in ends), ends
+        assert self.locks(pooled) == [(0,)]
+
+    @pytest.mark.parametrize("way", ["option", "setting", "setting by alias"])
+    def test_a_direct_database_holds_the_lock(self, pooled, way, tmp_path):
+        hold = tmp_path / "hold"
+        hold.write_text("0002")
+        argv = ["lockedmigrate"]
+        if way == "option":
+            argv.append("--lock-database=direct")
+        else:
+            pooled.settings["DJK8S_MIGRATE_LOCK_DATABASE"] = "direct" if way == "setting" else {"default": "direct"}
+        with pooled.start("manage.py", *argv, HOLD=str(hold)) as migrator:
+            eventually(hold.with_suffix(".reached").exists, "the migrator at work")
+            assert self.locks(pooled) == [(1,)]
+            code, output = pooled.manage(*argv, "--lock-timeout=0.1")
+            assert code == 1 and "migration lock 1000" in output
+            hold.unlink()
+            assert finish(migrator)[0] == 0
+        assert self.locks(pooled) == [(0,)]
+
+    def test_session_mode_is_fine(self, pooled):
+        code, output = pooled.manage("lockedmigrate", "--database=session")
+        assert code == 0, output
+
+    def test_none_takes_none(self, pooled):
+        assert pooled.manage("lockedmigrate", "--lock-mode=none")[0] == 0
