@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -131,9 +132,9 @@ def check_caches(concerns: Callable[[Any], bool], answers: Callable[[Any], bool]
     """Asks the caches that the probe is about."""
     from django.core.cache import caches
 
-    for cache in filter(concerns, caches.all()):
+    for each in filter(concerns, caches.all()):
         try:
-            answered = answers(cache)
+            answered = answers(each)
         except Exception as error:
             logger.warning("a cache is not ready: %s", scrubbed(f"{type(error).__name__}: {error}"))
             raise NotReady("cache: could not connect to cache") from error
@@ -181,17 +182,24 @@ def load(setting: str) -> list[ReadinessProbe]:
     return probes
 
 
+@cache
+def silent(kind: type) -> type:
+    """The same kind of connection, without a log of its queries."""
+    return type(kind.__name__, (kind,), {"queries_logged": False})
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
     wrappers: list[Any] = connections.all()
-    for wrapper in wrappers:
-        wrapper.make_debug_cursor = wrapper.make_cursor
+    kinds = [type(wrapper) for wrapper in wrappers]
+    for wrapper, kind in zip(wrappers, kinds):
+        wrapper.__class__ = silent(kind)
     try:
         yield
     finally:
-        for wrapper in wrappers:
-            del wrapper.make_debug_cursor
+        for wrapper, kind in zip(wrappers, kinds):
+            wrapper.__class__ = kind
 
 
 def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:

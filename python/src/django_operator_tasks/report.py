@@ -12,6 +12,7 @@ import traceback
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 PATH = "/dev/termination-log"
+PATH_VARIABLE = "DJK8S_TERMINATION_LOG"
 LIMIT = 1500
 SHORTEST_MESSAGE = 100
 NAMES_AT_EACH_END = 5
@@ -35,6 +36,11 @@ def run_facts() -> Dict[str, Any]:
     except ValueError:
         facts = {}
     return facts if isinstance(facts, dict) else {}
+
+
+def log_path() -> str:
+    """The container's terminationMessagePath, which only the operator leaves at its default for sure."""
+    return PATH if run_facts() else os.environ.get(PATH_VARIABLE) or PATH
 
 
 class Report:
@@ -101,8 +107,9 @@ class Report:
                 data[field] = empty
         return _dump(data)
 
-    def write(self, path: str = PATH) -> None:
+    def write(self, path: Optional[str] = None) -> None:
         """Writes the line where the kubelet reads it, if this is a container that has such a place."""
+        path = path or log_path()
         if not os.path.exists(path):
             return
         try:

@@ -34,7 +34,7 @@ class Command(BaseCommand):
             parser.add_argument(short, long, action="store_true", help=f"Check the {what} state of the container")
         parser.add_argument("-q", "--quiet", action="store_true", help="Suppress output for the probe check")
         parser.add_argument("--json", action="store_true", help="Say what each probe found, in JSON")
-        parser.add_argument("--skip-checks", action="store_true", help="Accepted; system checks are always skipped.")
+        parser.add_argument("--skip-checks", action="store_true", help="Skip system checks. They are skipped in any case.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         live = options["live"] or options["health"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -92,11 +91,15 @@ class Watched:
             self.state = "not ready: " + (scrubbed(str(error)).strip() or type(error).__name__)
             return
         self.done = alive >= self.stable and not missing
-        self.reason = "NotMigrated" if missing else "DatabaseUnreachable"
+        self.reason = "NotMigrated" if missing else ""
         if missing:
             self.state = f"not migrated: {len(missing)} migrations to come, the next is {missing[0]}"
         else:
             self.state = f"ready, without interruption for {alive:.0f} s"
+
+    def stable_in(self) -> float:
+        """Seconds until it counts as stable."""
+        return max(0.0, (self.alive_since or 0.0) + self.stable - time.monotonic())
 
 
 def wait(databases: Sequence[Watched], timeout: float, interval: float, say: Callable[[str], object]) -> None:
@@ -117,12 +120,9 @@ def wait(databases: Sequence[Watched], timeout: float, interval: float, say: Cal
         open_ones = [each for each in databases if not each.done]
         if not open_ones:
             return
-        left = timeout - (time.monotonic() - started)
-        if left <= 0:
-            first = open_ones[0]
-            raise TaskError(
-                first.reason,
-                f"waited {timeout:g} s for database "
-                + "; ".join(f"{each.connection.alias!r}: {each.state}" for each in open_ones),
-            )
-        time.sleep(min(interval, max(left, math.ulp(1.0))))
+        missing = [each for each in open_ones if each.reason]
+        if missing and time.monotonic() - started >= timeout:
+            states = "; ".join(f"{each.connection.alias!r}: {each.state}" for each in missing)
+            raise TaskError(missing[0].reason, f"waited {timeout:g} s for database {states}")
+        # One that is ready has the time that it takes to be seen as stable.
+        time.sleep(min([interval] + [each.stable_in() for each in open_ones if not each.reason]))

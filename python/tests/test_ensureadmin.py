@@ -1,0 +1,117 @@
+"""Users, by option and by environment, on models of all kinds, and by several at once."""
+
+import json
+
+import pytest
+from conftest import finish, sql
+
+NAME = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1"}
+PERSON = {"DJANGO_ADMIN_USERNAME": "ann@example.com", "DJANGO_ADMIN_PASSWORD": "long-enough-1"}
+
+
+@pytest.fixture
+def site(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "users")}
+    assert shop.manage("lockedmigrate", "--noinput")[0] == 0
+    return shop
+
+
+@pytest.fixture
+def people(site):
+    """A model of one's own: an address as name, a required field, a required object, groups."""
+    site.settings.update(INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_operator_tasks", "people"], AUTH_USER_MODEL="people.Person")
+    sql(database(site), "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    assert site.manage("lockedmigrate", "--noinput")[0] == 0
+    sql(database(site), "INSERT INTO people_team (name) VALUES ('ops'), ('dev')", "INSERT INTO auth_group (name) VALUES ('readers'), ('writers')")
+    return site
+
+
+def database(site):
+    return site.settings["DATABASES"]["default"]
+
+
+def users(site):
+    return sql(database(site), "SELECT username, email, is_superuser, is_staff FROM auth_user ORDER BY id")
+
+
+def ensure(site, *argv, **env):
+    code, output = site.manage("ensureadmin", *argv, **env)
+    return output.strip().splitlines()[-1] if code == 0 else (code, output)
+
+
+def test_options_win_over_the_environment(site):
+    env = {**NAME, "DJANGO_ADMIN_EMAIL": "env@example.com"}
+    assert ensure(site, "-u", "bob", "-e", "bob@example.com", **env) == "user bob created"
+    assert ensure(site, **env) == "user ann created"
+    assert users(site) == [("bob", "bob@example.com", True, True), ("ann", "env@example.com", True, True)]
+
+
+def test_created_left_alone_updated_and_unchanged(site):
+    assert ensure(site, **NAME) == "user ann created"
+    assert ensure(site, "-e", "new@example.com", **NAME) == "user ann unchanged"
+    assert ensure(site, "--update", "-e", "new@example.com", **NAME) == "user ann updated"
+    assert ensure(site, "-e", "new@example.com", DJANGO_ADMIN_UPDATE="true", **NAME) == "user ann unchanged"
+    assert ensure(site, "--no-update", "-e", "x@example.com", DJANGO_ADMIN_UPDATE="yes", **NAME) == "user ann unchanged"
+    check = "from django.contrib.auth import authenticate as a; print([bool(a(username='ann', password=p)) for p in ('long-enough-1', 'other-long-2')])"
+    other = {**NAME, "DJANGO_ADMIN_PASSWORD": "other-long-2"}
+    assert ensure(site, "--update", "--password-policy=on-create", **other) == "user ann unchanged"
+    assert site.script(check).strip() == "[True, False]"
+    assert ensure(site, "--update", **other) == "user ann updated"
+    assert site.script(check).strip() == "[False, True]"
+
+
+def test_staff_without_all_rights(site):
+    assert ensure(site, "--staff", "--no-superuser", **NAME) == "user ann created"
+    assert ensure(site, "-u", "bob", DJANGO_ADMIN_STAFF="true", **NAME) == "user bob created"
+    assert ensure(site, "-u", "eve", "--no-staff", "--no-superuser", **NAME) == "user eve created"
+    assert [row[2:] for row in users(site)] == [(False, True), (False, True), (False, False)]
+    assert ensure(site, "--update", "--superuser", **NAME) == "user ann updated"
+    assert ensure(site, "--update", **NAME) == "user ann unchanged", "without a word nobody loses rights"
+    assert sorted(row[2:] for row in users(site)) == [(False, False), (False, True), (True, True)]
+
+
+@pytest.mark.parametrize("number", [2, 8])
+def test_several_at_once_make_one_user(site, number):
+    processes = [site.start("manage.py", "ensureadmin", "--update", **NAME) for _ in range(number)]
+    ends = [finish(process) for process in processes]
+    assert {code for code, _ in ends} == {0}, ends
+    assert sum("created" in output for _, output in ends) == 1 and len(users(site)) == 1
+
+
+def test_the_projects_validators_judge_new_passwords_only(site):
+    assert ensure(site, **NAME) == "user ann created"
+    site.settings["AUTH_PASSWORD_VALIDATORS"] = [{"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"}]
+    assert ensure(site, "--update", **NAME) == "user ann unchanged"
+    code, output = ensure(site, "--update", "-p", "123456789", **NAME)
+    assert code == 1 and "entirely numeric" in output
+    assert ensure(site, "-p", "123456789", **NAME) == "user ann unchanged", "nothing to judge"
+
+
+def test_a_model_of_ones_own(people):
+    code, output = ensure(people, **PERSON)
+    assert code == 1 and "requires team, nickname as well" in output and "$DJANGO_ADMIN_NICKNAME" in output
+    assert ensure(people, "-a", "nickname=Ann", "--attribute", "team=1", "-a", "groups=1,2", **PERSON) == "user ann@example.com created"
+    look = "SELECT email, nickname, team_id, is_superuser, (SELECT count(*) FROM people_person_groups g WHERE g.person_id = p.id) FROM people_person p"
+    assert sql(database(people), look) == [("ann@example.com", "Ann", 1, True, 2)]
+    attributes = {"DJANGO_ADMIN_ATTRIBUTES": json.dumps({"nickname": "Anna", "groups": [2]})}
+    assert ensure(people, "--update", **attributes, **PERSON) == "user ann@example.com updated"
+    assert ensure(people, "--update", **attributes, **PERSON) == "user ann@example.com unchanged"
+    assert sql(database(people), look) == [("ann@example.com", "Anna", 1, True, 1)]
+    assert ensure(people, DJANGO_ADMIN_NICKNAME="Bob", DJANGO_ADMIN_TEAM="2", **{**PERSON, "DJANGO_ADMIN_USERNAME": "b@example.com"}) == "user b@example.com created"
+
+
+@pytest.mark.parametrize(
+    ("argv", "env", "text"),
+    [
+        (["-a", "nickname"], {}, "write FIELD=VALUE"), (["-a", "nope=1"], {}, "spec.attributes.nope"),
+        (["-a", "team=99"], {}, "spec.attributes.team"), (["-a", "groups=99"], {}, "no auth.Group with the key 99"),
+        (["-a", "groups=x"], {}, "spec.attributes.groups"), ([], {"DJANGO_ADMIN_ATTRIBUTES": "[1]"}, "no JSON object"),
+        ([], {"DJANGO_ADMIN_STAFF": "perhaps"}, "write true or false"), ([], {"DJANGO_ADMIN_PASSWORD_POLICY": "never"}, "write always or on-create"),
+        (["-u", "x" * 300], {}, "spec.username"), (["-a", "is_active=maybe"], {}, "spec.attributes.is_active"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_named_and_nobody_is_made(people, argv, env, text):
+    code, output = ensure(people, "-a", "nickname=Ann", "-a", "team=1", *argv, **PERSON, **env)
+    assert code == 1 and text in output and "Traceback" not in output, output
+    assert sql(database(people), "SELECT count(*) FROM people_person") == [(0,)]

@@ -1,0 +1,189 @@
+"""The probes and the middleware, on real databases and caches, by WSGI and ASGI."""
+
+import json
+import signal
+
+import pytest
+from servers import free_port
+
+P = "django_operator_tasks.probes."
+GET = """
+import json
+from django.test import Client
+client = Client()
+for path in %r:
+    response = client.get(path)
+    print(json.dumps([path, response.status_code, response.headers["Content-Type"], response.content.decode()]))
+"""
+
+
+def get(site, *paths, **env):
+    return [json.loads(line)[1:] for line in site.script(GET % (paths,), **env).splitlines() if line.startswith("[")]
+
+
+def caches(backend, *servers, **more):
+    return {"default": {"BACKEND": backend, "LOCATION": list(servers), **more}}
+
+
+def test_what_is_asked_and_what_is_not(shop):
+    assert get(shop, "/livez", "/healthz", "/readyz") == [[200, "text/plain", "Ok"]] * 3
+    assert get(shop, "/nothing")[0][0] == 404
+    assert get(shop, "/readyz", DATABASE_FILE="/nonexistent/db") == [[503, "text/plain", "db: could not connect to database"]]
+    assert get(shop, "/livez", DATABASE_FILE="/nonexistent/db") == [[200, "text/plain", "Ok"]]
+
+
+def test_json_tells_what_each_probe_said(shop):
+    shop.settings["DJK8S_READINESS_PROBES"] = ["shop.probes.Never", P + "DatabaseProbe"]
+    ((status, kind, body),) = get(shop, "/readyz?format=json")
+    assert (status, kind) == (503, "application/json")
+    found = json.loads(body)
+    assert found["status"] == "not ready" and all(each.pop("seconds") >= 0 for each in found["probes"])
+    assert found["probes"] == [
+        {"probe": "Never", "ready": False, "message": "never"}, {"probe": "DatabaseProbe", "ready": True}
+    ]
+    assert json.loads(get(shop, "/livez?format=json")[0][2]) == {"status": "ok", "probes": []}
+    code, output = shop.manage("probe", "--ready", "--json")
+    assert code == 1 and [each["ready"] for each in json.loads(output)["probes"]] == [False, True]
+    code, output = shop.manage("probe", "--live", "--json")
+    assert code == 0 and json.loads(output) == {"status": "ok", "probes": []}
+
+
+def test_started_means_migrated_and_stays_so(shop):
+    twice = "/startupz", "/startupz"
+    assert get(shop, *twice) == [[503, "text/plain", "db: migrations are not applied"]] * 2
+    assert shop.manage("probe", "--startup")[0] == 1
+    shop.manage("lockedmigrate")
+    assert get(shop, *twice) == [[200, "text/plain", "Ok"]] * 2
+    assert shop.manage("probe", "-S")[0] == 0
+    code = GET % (("/startupz",),)
+    forget = "from django.db import connection\nconnection.cursor().execute('DELETE FROM django_migrations')\n" + code.split("client = Client()")[1]
+    assert [json.loads(line)[1] for line in shop.script(code + forget).splitlines()] == [200, 200]
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql", "mysql"])
+def test_no_probe_logs_a_query(shop, databases, engine):
+    """DEBUG keeps every query of a request; a probe's would only be in the way."""
+    shop.settings.update(DEBUG=True, DATABASES={"default": databases(engine, "quiet")})
+    shop.settings["CACHES"] = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "caches"}}
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "DatabaseProbe", P + "MigrationsProbe", P + "CacheProbe", "shop.probes.Users"]
+    shop.manage("migrate")
+    shop.manage("createcachetable")
+    code = """
+from django.core.management import call_command
+from django.db import connection, reset_queries
+from django.test import RequestFactory
+from django_operator_tasks.middleware import ProbeMiddleware
+import logging
+records = []
+handler = logging.Handler(); handler.emit = records.append
+logging.getLogger("django.db.backends").addHandler(handler); logging.getLogger("django.db.backends").setLevel("DEBUG")
+middleware = ProbeMiddleware(lambda request: None)
+connection.close()
+for _ in range(2):
+    print(middleware(RequestFactory().get("/readyz")).content.decode())
+print(len(connection.queries), len(records))
+connection.cursor().execute("SELECT 1")
+print(len(connection.queries), len(records))
+"""
+    assert shop.script(code).split() == ["Ok", "Ok", "0", "0", "1", "1"]
+
+
+def test_a_connection_that_the_server_gave_up_is_opened_again(shop, databases):
+    shop.settings["DATABASES"] = {"default": {**databases("postgresql", "stale"), "CONN_MAX_AGE": None}}
+    code = """
+from django_operator_tasks.probes import DatabaseProbe
+from django.db import connection
+DatabaseProbe().ready(None)
+import psycopg
+s = connection.settings_dict
+pid = connection.connection.info.backend_pid
+with psycopg.connect(host=s["HOST"], port=s["PORT"], user=s["USER"], password=s["PASSWORD"], dbname=s["NAME"], autocommit=True) as other:
+    other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+DatabaseProbe().ready(None)
+print("again")
+"""
+    assert "again" in shop.script(code)
+
+
+ASGI = """
+import asyncio, json
+from shop.asgi import application
+async def ask(path):
+    sent, asked = [], []
+    async def receive():
+        if asked:
+            await asyncio.sleep(3600)
+        asked.append(1)
+        return {"type": "http.request"}
+    async def send(event): sent.append(event)
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "http_version": "1.1", "server": ("h", 80)}
+    await application(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"].decode()
+async def main():
+    for path in ("/livez", "/readyz", "/startupz", "/nothing"):
+        print(json.dumps(await ask(path)))
+asyncio.run(main())
+"""
+
+
+def test_asgi_asks_the_database_without_blocking_the_loop(shop):
+    shop.manage("lockedmigrate")
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "DatabaseProbe", "shop.probes.Users"]
+    lines = [json.loads(line) for line in shop.script(ASGI).splitlines() if line.startswith("[")]
+    assert lines[:3] == [[200, "Ok"]] * 3 and lines[3][0] == 404
+    shop.settings["DJK8S_READINESS_PROBES"] = ["shop.probes.Never"]
+    assert [json.loads(line) for line in shop.script(ASGI).splitlines() if line.startswith("[")][1] == [503, "never"]
+
+
+def test_a_project_below_a_prefix_is_asked_at_its_root(shop):
+    shop.settings["FORCE_SCRIPT_NAME"] = "/below"
+    assert get(shop, "/livez")[0][0] == 200
+
+
+@pytest.mark.parametrize("backend", ["PyMemcacheCache", "PyLibMCCache"])
+def test_memcached_servers_are_all_asked(shop, memcached, backend):
+    name = "django.core.cache.backends.memcached." + backend
+    here, gone = "127.0.0.1:%d" % memcached.port, "127.0.0.1:%d" % free_port()
+    for servers, expected in (((here,), 200), ((here, gone), 503), ((gone,), 503)):
+        shop.settings["CACHES"] = caches(name, *servers)
+        assert get(shop, "/readyz")[0][0] == expected, servers
+    shop.settings["CACHES"] = caches(name, here)
+    memcached.stop(signal.SIGKILL)
+    assert get(shop, "/readyz") == [[503, "text/plain", "cache: could not connect to cache"]]
+
+
+@pytest.mark.parametrize("backend", ["django.core.cache.backends.redis.RedisCache", "django_redis.cache.RedisCache"])
+def test_redis_is_asked(shop, own_redis, backend):
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "RedisProbe"]
+    shop.settings["CACHES"] = caches(backend, "redis://127.0.0.1:%d/0" % own_redis.port)
+    assert get(shop, "/readyz") == [[200, "text/plain", "Ok"]]
+    own_redis.stop()
+    assert get(shop, "/readyz") == [[503, "text/plain", "cache: could not connect to cache"]]
+
+
+def test_a_redis_cache_that_hides_its_errors_is_found_out(shop, own_redis):
+    own_redis.stop()
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "CacheProbe"]
+    shop.settings["CACHES"] = caches("django_redis.cache.RedisCache", "redis://127.0.0.1:%d/0" % own_redis.port, OPTIONS={"IGNORE_EXCEPTIONS": True})
+    assert get(shop, "/readyz")[0][0] == 503
+
+
+def test_any_cache_gives_back_what_it_was_given_and_keeps_nothing(shop, redis, tmp_path):
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "CacheProbe"]
+    core = "django.core.cache.backends."
+    for backend, location in (
+        ("locmem.LocMemCache", ""), ("dummy.DummyCache", ""), ("filebased.FileBasedCache", str(tmp_path / "cache")),
+        ("redis.RedisCache", "redis://127.0.0.1:%d/1" % redis.port),
+    ):
+        shop.settings["CACHES"] = {"default": {"BACKEND": core + backend, "LOCATION": location}}
+        assert get(shop, "/readyz")[0][0] == 200, backend
+    assert not list(tmp_path.glob("cache/*"))
+
+
+def test_a_password_of_the_database_is_not_logged(shop, databases):
+    gone = {**databases("postgresql", "quiet"), "PORT": str(free_port())}
+    shop.settings["DATABASES"] = {"default": {**gone, "PASSWORD": "refused"}}
+    output = shop.script(GET % (("/readyz",),))
+    assert "is not ready" in output and "refused" not in output
+
+

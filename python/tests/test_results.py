@@ -1,0 +1,71 @@
+"""What the installed commands leave in the termination log, without the operator."""
+
+import json
+
+import pytest
+
+ADMIN = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1", "DJANGO_ADMIN_EMAIL": "a@example.com"}
+
+
+@pytest.fixture
+def result(shop, tmp_path):
+    """Runs a command; its exit code and what stands in the log."""
+    log = tmp_path / "log"
+
+    def result(*argv, **env):
+        log.write_text("")
+        code, output = shop.manage(*argv, **{**ADMIN, "DJK8S_TERMINATION_LOG": str(log), **env})
+        text = log.read_text()
+        return code, json.loads(text) if text else text, output
+
+    return result
+
+
+def test_each_command_says_what_it_did(shop, result, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
+    where = [{"alias": "default", "engine": "postgresql", "host": "127.0.0.1", "name": "results"}]
+    code, said, _ = result("lockedmigrate", "--noinput")
+    assert code == 0 and said["action"] == "applied" and said["databases"] == where and said["names"][-1] == "stock.0005_last"
+    assert said["count"] > 10 and len(said["names"]) == 10 and said["settings"] == "shop.settings"
+    assert result("lockedmigrate", "stock", "0002")[1]["names"] == ["stock.0003_held", "stock.0004_index", "stock.0005_last"]
+    assert result("lockedmigrate", "stock", "0002")[1]["action"] == "applied"
+    assert result("lockedmigrate")[1]["count"] == 3
+    assert result("ensureadmin")[1]["action"] == "created"
+    assert result("ensureadmin")[1] == {"ok": True, "action": "unchanged", "count": 1, "names": ["ann"], "settings": "shop.settings", "databases": where}
+    assert result("ensureadmin", "--update", "--email=b@example.com")[1]["action"] == "updated"
+    assert result("wait4db", "-s", "0.1")[1]["names"] == ["default"]
+
+
+def test_a_failure_has_a_reason_and_no_password(shop, result, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
+    code, said, _ = result("ensureadmin", "-p", "secret-on-the-line")
+    assert (code, said["ok"], said["reason"]) == (1, False, "NotMigrated")
+    code, said, _ = result("wait4db", "-t", "0.1", "-s", "0.1")
+    assert (code, said["reason"]) == (1, "NotMigrated")
+    code, said, _ = result("lockedmigrate", "nothing")
+    assert code == 1 and "nothing" in said["message"]
+    code, said, _ = result("lockedmigrate", "--nonsense")
+    assert code == 2 and said["reason"] == "CommandFailed" and "exit code 2" in said["message"]
+    result("lockedmigrate")
+    shop.settings["AUTH_PASSWORD_VALIDATORS"] = [{"NAME": "shop.validators.Telling"}]
+    code, said, _ = result("ensureadmin", "-p", "secret-on-the-line")
+    assert code == 1 and "AUTH_PASSWORD_VALIDATORS" in said["message"] and "secret-on-the-line" not in json.dumps(said)
+    code, said, _ = result("ensureadmin")
+    assert "long-enough-1" not in json.dumps(said) and "***" in said["message"]
+
+
+def test_a_traceback_is_type_place_and_message(shop, result):
+    code, said, _ = result("lockedmigrate", SETTINGS=json.dumps({"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent/db"}}}))
+    assert code == 1 and "Error" in said["message"] and "Traceback" not in said["message"] and len(said["message"]) < 300
+
+
+def test_a_probe_leaves_the_log_of_its_container_alone(result):
+    for how in ("--live", "--ready", "--startup"):
+        assert result("probe", how)[1] == ""
+
+
+def test_a_command_in_the_middle_of_another_programs_work_writes_nothing(shop, tmp_path):
+    log = tmp_path / "log"
+    log.touch()
+    shop.script("from django.core.management import call_command\ncall_command('lockedmigrate', database='default', verbosity=0)", DJK8S_TERMINATION_LOG=str(log))
+    assert log.read_text() == ""

@@ -1,0 +1,81 @@
+"""wait4db, with servers that come and go."""
+
+import signal
+
+import pytest
+from conftest import finish, sql
+from servers import free_port
+
+FAST = ["-s", "0.2", "-i", "0.1"]
+
+
+@pytest.fixture
+def site(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "waiting")}
+    return shop
+
+
+def output_until(process, text):
+    lines = []
+    while True:
+        line = process.stdout.readline()
+        assert line, "ended without %r: %s" % (text, lines)
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+
+
+def test_it_waits_for_the_migrations_that_somebody_else_makes(site):
+    with site.start("manage.py", "wait4db", *FAST) as waiting:
+        said = output_until(waiting, "not migrated")
+        assert "migrations to come, the next is contenttypes.0001_initial" in said
+        assert site.manage("lockedmigrate", "--noinput")[0] == 0
+        code, rest = finish(waiting)
+    assert code == 0 and "ready, without interruption" in rest
+
+
+def test_ready_only_does_not(site):
+    code, output = site.manage("wait4db", "--ready-only", *FAST)
+    assert code == 0 and "migrat" not in output
+
+
+def test_time_is_up_without_migrations(site):
+    code, output = site.manage("wait4db", "-t", "0.5", *FAST)
+    assert code == 1 and "waited 0.5 s for database 'default': not migrated" in output
+
+
+def test_time_is_up_without_a_server(shop, databases):
+    gone = {**databases("postgresql", "waiting"), "PORT": str(free_port())}
+    shop.settings["DATABASES"] = {"default": gone}
+    code, output = shop.manage("wait4db", "-t", "0.5", *FAST)
+    assert code == 1 and "not ready" in output and "refused" in output
+    assert gone["PASSWORD"] not in output
+
+
+def test_an_interruption_starts_the_stable_time_anew(shop, databases, mariadb):
+    """A server that stops answers nobody; what had been stable for a while counts for nothing."""
+    shop.settings["DATABASES"] = {"default": databases("mysql", "waiting")}
+    with shop.start("manage.py", "wait4db", "--ready-only", "-s", "3600", "-i", "0.1", "-t", "3600") as waiting:
+        output_until(waiting, "ready, without interruption for 0 s")
+        mariadb.stop(signal.SIGKILL)
+        output_until(waiting, "not ready")
+        mariadb.start()
+        output_until(waiting, "ready, without interruption for 0 s")
+        waiting.kill()
+
+
+def test_several_databases_are_all_waited_for(site, databases):
+    site.settings["DATABASES"]["other"] = databases("postgresql", "other")
+    with site.start("manage.py", "wait4db", "-d", "default", "--database", "other", *FAST) as waiting:
+        assert site.manage("lockedmigrate", "--database=default")[0] == 0
+        output_until(waiting, "'default': ready")
+        assert waiting.poll() is None, "the other is not there yet"
+        assert site.manage("lockedmigrate", "--database=other")[0] == 0
+        assert finish(waiting)[0] == 0
+    assert "no database 'nope'" in site.manage("wait4db", "-d", "nope")[1]
+
+
+def test_a_database_that_is_ahead_of_the_code_is_migrated(site):
+    site.manage("lockedmigrate")
+    sql(site.settings["DATABASES"]["default"], "INSERT INTO django_migrations (app, name, applied) VALUES ('stock', '0099_later', now())")
+    assert site.manage("wait4db", *FAST)[0] == 0
