@@ -68,8 +68,13 @@ class Site:
 
     def start(self, *argv, **env):
         return subprocess.Popen(
-            [sys.executable, *argv], cwd=self.path, env=self.environment(**env), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [sys.executable, *argv],
+            cwd=self.path,
+            env=self.environment(**env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def python(self, *argv, timeout=120, **env):
@@ -126,7 +131,14 @@ def sqlite(request, name):
 def on_server(engine, port, name):
     from servers import PASSWORD
 
-    return {"ENGINE": engine, "HOST": "127.0.0.1", "PORT": str(port), "NAME": name, "USER": "tests", "PASSWORD": PASSWORD}
+    return {
+        "ENGINE": engine,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "NAME": name,
+        "USER": "tests",
+        "PASSWORD": PASSWORD,
+    }
 
 
 def postgresql(request, name):
@@ -153,7 +165,12 @@ def connect(settings, database=None):
         import sqlite3
 
         return sqlite3.connect(name, timeout=60)
-    where = {"host": settings["HOST"], "port": int(settings["PORT"]), "user": settings["USER"], "password": settings["PASSWORD"]}
+    where = {
+        "host": settings["HOST"],
+        "port": int(settings["PORT"]),
+        "user": settings["USER"],
+        "password": settings["PASSWORD"],
+    }
     if settings["ENGINE"].endswith("mysql"):
         import MySQLdb
 

@@ -23,7 +23,10 @@ def free_port():
 
 
 def program(name, package):
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/" + name), *filter(None, [shutil.which(name), shutil.which("/usr/sbin/" + name)])]
+    found = [
+        *Path("/usr/lib/postgresql").glob("*/bin/" + name),
+        *filter(None, [shutil.which(name), shutil.which("/usr/sbin/" + name)]),
+    ]
     if not found:
         raise FileNotFoundError("%s is missing; on Debian: apt-get install %s" % (name, package))
     return str(found[-1])
@@ -90,11 +93,41 @@ def postgres():
         user, port = as_user("postgres"), free_port()
         (data / "password").write_text(PASSWORD)
         subprocess.run(
-            [*user, program("initdb", "postgresql"), "--no-sync", "-U", "tests", "-E", "UTF8", "--locale=C", "-D", data / "db",
-             "--auth=scram-sha-256", "--pwfile", data / "password"], check=True, capture_output=True, cwd="/",
+            [
+                *user,
+                program("initdb", "postgresql"),
+                "--no-sync",
+                "-U",
+                "tests",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-D",
+                data / "db",
+                "--auth=scram-sha-256",
+                "--pwfile",
+                data / "password",
+            ],
+            check=True,
+            capture_output=True,
+            cwd="/",
         )
-        argv = [*user, program("postgres", "postgresql"), "-D", str(data / "db"), "-p", str(port), "-k", str(data),
-                "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200"]
+        argv = [
+            *user,
+            program("postgres", "postgresql"),
+            "-D",
+            str(data / "db"),
+            "-p",
+            str(port),
+            "-k",
+            str(data),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_connections=200",
+        ]
         with running(argv, port, str(data / "log")) as server:
             yield server
 
@@ -105,14 +138,32 @@ def mariadb():
         port = free_port()
         account = ["--user=mysql"] if os.getuid() == 0 else []
         subprocess.run(
-            [program("mariadb-install-db", "mariadb-server"), "--no-defaults", *account, "--datadir=%s" % (data / "db"),
-             "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True,
+            [
+                program("mariadb-install-db", "mariadb-server"),
+                "--no-defaults",
+                *account,
+                "--datadir=%s" % (data / "db"),
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ],
+            check=True,
+            capture_output=True,
         )
         init = data / "init.sql"
         init.write_text("CREATE USER 'tests'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO 'tests'@'%%';\n" % PASSWORD)
-        argv = [program("mariadbd", "mariadb-server"), "--no-defaults", *account, "--datadir=%s" % (data / "db"), "--port=%d" % port,
-                "--bind-address=127.0.0.1", "--socket=%s" % (data / "socket"), "--init-file=%s" % init, "--skip-name-resolve",
-                "--pid-file=%s" % (data / "pid"), "--max-connections=200"]
+        argv = [
+            program("mariadbd", "mariadb-server"),
+            "--no-defaults",
+            *account,
+            "--datadir=%s" % (data / "db"),
+            "--port=%d" % port,
+            "--bind-address=127.0.0.1",
+            "--socket=%s" % (data / "socket"),
+            "--init-file=%s" % init,
+            "--skip-name-resolve",
+            "--pid-file=%s" % (data / "pid"),
+            "--max-connections=200",
+        ]
         with running(argv, port, str(data / "log")) as server:
             yield server
 
@@ -137,7 +188,17 @@ def pgbouncer(postgres):
 def redis_server():
     port = free_port()
     with home("nobody") as data:
-        argv = [program("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(data)]
+        argv = [
+            program("redis-server", "redis-server"),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(data),
+        ]
         with running(argv, port, str(data / "log")) as server:
             yield server
 
@@ -159,7 +220,12 @@ def own_redis():
 def memcached():
     port = free_port()
     account = ["-u", "nobody"] if os.getuid() == 0 else []
-    with home("nobody") as data, running(
-        [program("memcached", "memcached"), *account, "-l", "127.0.0.1", "-p", str(port), "-U", "0"], port, str(data / "log")
-    ) as server:
+    with (
+        home("nobody") as data,
+        running(
+            [program("memcached", "memcached"), *account, "-l", "127.0.0.1", "-p", str(port), "-U", "0"],
+            port,
+            str(data / "log"),
+        ) as server,
+    ):
         yield server

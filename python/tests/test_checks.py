@@ -12,7 +12,7 @@ IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
 def found(site, *argv, **env):
     """The ids of this package, and all of the output."""
-    code, output = site.manage("check", *argv, **env)
+    _, output = site.manage("check", *argv, **env)
     return re.findall(r"\(django_operator_tasks\.(\w+)\)", output), output
 
 
@@ -22,12 +22,29 @@ def found(site, *argv, **env):
         ({}, [], ""),
         ({"MIDDLEWARE": [PROBE, S, C], "SECURE_SSL_REDIRECT": True, "ALLOWED_HOSTS": ["shop"]}, [], ""),
         ({"MIDDLEWARE": [S, PROBE], "SECURE_SSL_REDIRECT": True}, ["W002"], r'r"^livez$"'),
-        ({"MIDDLEWARE": [S, PROBE], "SECURE_SSL_REDIRECT": True, "SECURE_REDIRECT_EXEMPT": ["^(livez|healthz|startupz)$"]}, ["W002"], "readyz"),
+        (
+            {
+                "MIDDLEWARE": [S, PROBE],
+                "SECURE_SSL_REDIRECT": True,
+                "SECURE_REDIRECT_EXEMPT": ["^(livez|healthz|startupz)$"],
+            },
+            ["W002"],
+            "readyz",
+        ),
         ({"MIDDLEWARE": [S, PROBE], "SECURE_SSL_REDIRECT": True, "SECURE_REDIRECT_EXEMPT": ["z$"]}, [], ""),
         ({"MIDDLEWARE": [S, PROBE], "ALLOWED_HOSTS": ["shop"]}, [], ""),
         ({"MIDDLEWARE": [C, PROBE], "ALLOWED_HOSTS": ["shop"]}, ["W003"], "first in MIDDLEWARE"),
         ({"MIDDLEWARE": [C], "ALLOWED_HOSTS": ["shop"]}, [], ""),
-        ({"MIDDLEWARE": [S, C], "ALLOWED_HOSTS": ["shop"], "SECURE_SSL_REDIRECT": True, "ROOT_URLCONF": "django_operator_tasks.urls"}, ["W002", "W003"], "/startupz"),
+        (
+            {
+                "MIDDLEWARE": [S, C],
+                "ALLOWED_HOSTS": ["shop"],
+                "SECURE_SSL_REDIRECT": True,
+                "ROOT_URLCONF": "django_operator_tasks.urls",
+            },
+            ["W002", "W003"],
+            "/startupz",
+        ),
     ],
     ids=str,
 )
@@ -57,8 +74,12 @@ def test_static_files_that_nobody_would_see(shop, tmp_path):
 
 def test_sqlite_and_several_replicas(shop):
     for env, settings, expected in (
-        ({}, {}, []), ({"DJK8S_REPLICAS": "1"}, {}, []), ({"DJK8S_REPLICAS": "many"}, {}, []), ({"DJK8S_REPLICAS": "3"}, {}, ["W004"]),
-        ({}, {"DJK8S_REPLICAS": 2}, ["W004"]), ({"DJANGO_OPERATOR_RUN": '{"replicas": 2}'}, {}, ["W004"]),
+        ({}, {}, []),
+        ({"DJK8S_REPLICAS": "1"}, {}, []),
+        ({"DJK8S_REPLICAS": "many"}, {}, []),
+        ({"DJK8S_REPLICAS": "3"}, {}, ["W004"]),
+        ({}, {"DJK8S_REPLICAS": 2}, ["W004"]),
+        ({"DJANGO_OPERATOR_RUN": '{"replicas": 2}'}, {}, ["W004"]),
     ):
         shop.settings = settings
         assert found(shop, "--deploy", **env)[0] == expected
@@ -70,16 +91,27 @@ def test_sqlite_and_several_replicas(shop):
 def test_a_pooler_without_a_direct_way(shop):
     server = {"ENGINE": "django.db.backends.postgresql", "HOST": "db", "PORT": "5432", "NAME": "x"}
     for change, direct, expected in (
-        ({}, None, []), ({"PORT": "6432"}, None, ["W005"]), ({"PORT": 6432}, "direct", []), ({"HOST": "my-PgBouncer.svc"}, None, ["W005"]),
-        ({"DISABLE_SERVER_SIDE_CURSORS": True}, None, ["W005"]), ({"PORT": "6432"}, {"default": "direct"}, []),
+        ({}, None, []),
+        ({"PORT": "6432"}, None, ["W005"]),
+        ({"PORT": 6432}, "direct", []),
+        ({"HOST": "my-PgBouncer.svc"}, None, ["W005"]),
+        ({"DISABLE_SERVER_SIDE_CURSORS": True}, None, ["W005"]),
+        ({"PORT": "6432"}, {"default": "direct"}, []),
         ({"PORT": "6432"}, {"other": "direct"}, ["W005"]),
     ):
-        shop.settings = {"DATABASES": {"default": {**server, **change}, "direct": server}, "DJK8S_MIGRATE_LOCK_DATABASE": direct}
+        shop.settings = {
+            "DATABASES": {"default": {**server, **change}, "direct": server},
+            "DJK8S_MIGRATE_LOCK_DATABASE": direct,
+        }
         assert found(shop, "--deploy")[0] == expected, change
 
 
 def test_settings_that_name_what_is_not_there(shop):
-    shop.settings = {"DJK8S_READINESS_PROBES": ["shop.probes.Nothing"], "DJK8S_STARTUP_PROBES": ["shop.celery.Celery"], "MIDDLEWARE": []}
+    shop.settings = {
+        "DJK8S_READINESS_PROBES": ["shop.probes.Nothing"],
+        "DJK8S_STARTUP_PROBES": ["shop.celery.Celery"],
+        "MIDDLEWARE": [],
+    }
     ids, output = found(shop)
     assert ids == ["E001", "E001"] and "shop.probes.Nothing" in output and "is no django_operator_tasks" in output
     shop.settings = {"DJK8S_MIGRATE_LOCK_DATABASE": "nowhere"}

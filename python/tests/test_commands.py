@@ -69,7 +69,12 @@ def test_bad_users_are_refused_by_name(manage):
 
 
 def test_a_model_without_username_and_with_required_fields(manage, tmp_path):
-    custom = {"DJANGO_SETTINGS_MODULE": "myapp.settings_custom", **USER, "DJANGO_ADMIN_USERNAME": "ann@example.com", "DJANGO_ADMIN_EMAIL": None}
+    custom = {
+        "DJANGO_SETTINGS_MODULE": "myapp.settings_custom",
+        **USER,
+        "DJANGO_ADMIN_USERNAME": "ann@example.com",
+        "DJANGO_ADMIN_EMAIL": None,
+    }
     manage("lockedmigrate", **custom)
     code, output = manage("ensureadmin", **custom)
     assert code == 1 and "requires team" in output
@@ -80,7 +85,11 @@ def test_a_model_without_username_and_with_required_fields(manage, tmp_path):
 
 def test_what_would_vanish_is_refused_and_what_lasts_is_not(manage, tmp_path):
     below = {str(tmp_path): True, str(tmp_path / "static"): False, str(tmp_path / "db.sqlite3"): False}
-    for facts, code in (({"mounts": {}}, 1), ({"mounts": below}, 1), ({"mounts": {"/": False, str(tmp_path): True}}, 0)):
+    for facts, code in (
+        ({"mounts": {}}, 1),
+        ({"mounts": below}, 1),
+        ({"mounts": {"/": False, str(tmp_path): True}}, 0),
+    ):
         env = {"DJANGO_OPERATOR_RUN": json.dumps(facts)}
         for command in (["lockedmigrate"], ["collectstatic", "--noinput"]):
             found, output = manage(*command, **env)
@@ -90,7 +99,10 @@ def test_what_would_vanish_is_refused_and_what_lasts_is_not(manage, tmp_path):
 
 def test_the_other_ways_to_start(run, tmp_path):
     script = tmp_path / "shopctl"
-    script.write_text("#!%s\nimport sys\nsys.path.insert(0, %r)\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n" % (sys.executable, str(PROJECT)))
+    script.write_text(
+        "#!%s\nimport sys\nsys.path.insert(0, %r)\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+        % (sys.executable, str(PROJECT))
+    )
     script.chmod(0o755)
     path = "%s:%s" % (tmp_path, os.environ["PATH"])
     for how in (["--console", "shopctl"], ["--console", str(script)], ["--module", "django"]):
@@ -122,8 +134,11 @@ def test_the_helper_works_from_a_place_that_nobody_may_write(pyz, tmp_path):
 
 def test_an_address_as_user_name_is_the_same_user_the_second_time(manage, tmp_path):
     custom = {
-        "DJANGO_SETTINGS_MODULE": "myapp.settings_custom", **USER, "DJANGO_ADMIN_USERNAME": "Ann@Example.COM",
-        "DJANGO_ADMIN_EMAIL": "alerts@example.com", "DJANGO_ADMIN_ATTRIBUTES": '{"team": "ops"}',
+        "DJANGO_SETTINGS_MODULE": "myapp.settings_custom",
+        **USER,
+        "DJANGO_ADMIN_USERNAME": "Ann@Example.COM",
+        "DJANGO_ADMIN_EMAIL": "alerts@example.com",
+        "DJANGO_ADMIN_ATTRIBUTES": '{"team": "ops"}',
     }
     manage("lockedmigrate", **custom)
     for expected in ("created", "unchanged", "unchanged"):

@@ -19,10 +19,17 @@ def site(shop, databases):
 @pytest.fixture
 def people(site):
     """A model of one's own: an address as name, a required field, a required object, groups."""
-    site.settings.update(INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_operator_tasks", "people"], AUTH_USER_MODEL="people.Person")
+    site.settings.update(
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_operator_tasks", "people"],
+        AUTH_USER_MODEL="people.Person",
+    )
     sql(database(site), "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     assert site.manage("lockedmigrate", "--noinput")[0] == 0
-    sql(database(site), "INSERT INTO people_team (name) VALUES ('ops'), ('dev')", "INSERT INTO auth_group (name) VALUES ('readers'), ('writers')")
+    sql(
+        database(site),
+        "INSERT INTO people_team (name) VALUES ('ops'), ('dev')",
+        "INSERT INTO auth_group (name) VALUES ('readers'), ('writers')",
+    )
     return site
 
 
@@ -80,7 +87,9 @@ def test_several_at_once_make_one_user(site, number):
 
 def test_the_projects_validators_judge_new_passwords_only(site):
     assert ensure(site, **NAME) == "user ann created"
-    site.settings["AUTH_PASSWORD_VALIDATORS"] = [{"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"}]
+    site.settings["AUTH_PASSWORD_VALIDATORS"] = [
+        {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"}
+    ]
     assert ensure(site, "--update", **NAME) == "user ann unchanged"
     code, output = ensure(site, "--update", "-p", "123456789", **NAME)
     assert code == 1 and "entirely numeric" in output
@@ -90,24 +99,40 @@ def test_the_projects_validators_judge_new_passwords_only(site):
 def test_a_model_of_ones_own(people):
     code, output = ensure(people, **PERSON)
     assert code == 1 and "requires team, nickname as well" in output and "$DJANGO_ADMIN_NICKNAME" in output
-    assert ensure(people, "-a", "nickname=Ann", "--attribute", "team=1", "-a", "groups=1,2", **PERSON) == "user ann@example.com created"
+    assert (
+        ensure(people, "-a", "nickname=Ann", "--attribute", "team=1", "-a", "groups=1,2", **PERSON)
+        == "user ann@example.com created"
+    )
     look = "SELECT email, nickname, team_id, is_superuser, (SELECT count(*) FROM people_person_groups g WHERE g.person_id = p.id) FROM people_person p"
     assert sql(database(people), look) == [("ann@example.com", "Ann", 1, True, 2)]
     attributes = {"DJANGO_ADMIN_ATTRIBUTES": json.dumps({"nickname": "Anna", "groups": [2]})}
     assert ensure(people, "--update", **attributes, **PERSON) == "user ann@example.com updated"
     assert ensure(people, "--update", **attributes, **PERSON) == "user ann@example.com unchanged"
     assert sql(database(people), look) == [("ann@example.com", "Anna", 1, True, 1)]
-    assert ensure(people, DJANGO_ADMIN_NICKNAME="Bob", DJANGO_ADMIN_TEAM="2", **{**PERSON, "DJANGO_ADMIN_USERNAME": "b@example.com"}) == "user b@example.com created"
+    assert (
+        ensure(
+            people,
+            DJANGO_ADMIN_NICKNAME="Bob",
+            DJANGO_ADMIN_TEAM="2",
+            **{**PERSON, "DJANGO_ADMIN_USERNAME": "b@example.com"},
+        )
+        == "user b@example.com created"
+    )
 
 
 @pytest.mark.parametrize(
     ("argv", "env", "text"),
     [
-        (["-a", "nickname"], {}, "write FIELD=VALUE"), (["-a", "nope=1"], {}, "spec.attributes.nope"),
-        (["-a", "team=99"], {}, "spec.attributes.team"), (["-a", "groups=99"], {}, "no auth.Group with the key 99"),
-        (["-a", "groups=x"], {}, "spec.attributes.groups"), ([], {"DJANGO_ADMIN_ATTRIBUTES": "[1]"}, "no JSON object"),
-        ([], {"DJANGO_ADMIN_STAFF": "perhaps"}, "write true or false"), ([], {"DJANGO_ADMIN_PASSWORD_POLICY": "never"}, "write always or on-create"),
-        (["-u", "x" * 300], {}, "spec.username"), (["-a", "is_active=maybe"], {}, "spec.attributes.is_active"),
+        (["-a", "nickname"], {}, "write FIELD=VALUE"),
+        (["-a", "nope=1"], {}, "spec.attributes.nope"),
+        (["-a", "team=99"], {}, "spec.attributes.team"),
+        (["-a", "groups=99"], {}, "no auth.Group with the key 99"),
+        (["-a", "groups=x"], {}, "spec.attributes.groups"),
+        ([], {"DJANGO_ADMIN_ATTRIBUTES": "[1]"}, "no JSON object"),
+        ([], {"DJANGO_ADMIN_STAFF": "perhaps"}, "write true or false"),
+        ([], {"DJANGO_ADMIN_PASSWORD_POLICY": "never"}, "write always or on-create"),
+        (["-u", "x" * 300], {}, "spec.username"),
+        (["-a", "is_active=maybe"], {}, "spec.attributes.is_active"),
     ],
     ids=str,
 )

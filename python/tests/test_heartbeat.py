@@ -66,12 +66,21 @@ def test_beat_lives_and_hangs(site, tmp_path):
 
 
 def test_the_probe_starts_neither_django_nor_celery(site):
-    code = "import runpy, sys\ntry: runpy.run_module(%r, run_name='__main__', alter_sys=True)\nexcept SystemExit: pass\n" % MODULE
-    code = "import sys; sys.argv = ['x', 'worker']\n" + code + "print(sorted({'django', 'celery', 'kombu', 'socket'} & set(sys.modules)))"
+    code = (
+        "import runpy, sys\ntry: runpy.run_module(%r, run_name='__main__', alter_sys=True)\nexcept SystemExit: pass\n"
+        % MODULE
+    )
+    code = (
+        "import sys; sys.argv = ['x', 'worker']\n"
+        + code
+        + "print(sorted({'django', 'celery', 'kombu', 'socket'} & set(sys.modules)))"
+    )
     assert site.python("-c", code)[1].splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"at": "x", "within": 5}', '{"at": 1e18, "within": 5}', '{"at": 0, "within": 5}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"at": "x", "within": 5}', '{"at": 1e18, "within": 5}', '{"at": 0, "within": 5}']
+)
 def test_a_file_that_says_nothing_is_no_heartbeat(site, tmp_path, text):
     (tmp_path / "django-operator-tasks-beat.json").write_text(text)
     assert look(site, "beat", "--max-age=0")["code"] == 1

@@ -28,7 +28,9 @@ def default(site):
 
 def seen(site):
     """The applied migrations of the application, and how often each of them ran."""
-    names = [name for (name,) in sql(default(site), "SELECT name FROM django_migrations WHERE app = 'stock' ORDER BY id")]
+    names = [
+        name for (name,) in sql(default(site), "SELECT name FROM django_migrations WHERE app = 'stock' ORDER BY id")
+    ]
     return names, sql(default(site), "SELECT migration, count(*) FROM stock_run GROUP BY migration ORDER BY migration")
 
 
@@ -36,7 +38,10 @@ def seen(site):
 def test_many_migrate_at_once_and_one_is_killed_while_it_holds_the_lock(site, number, tmp_path):
     hold = tmp_path / "hold"
     hold.write_text("0003")
-    processes = [site.start("manage.py", "lockedmigrate", "--noinput", "--lock-timeout=100", HOLD=str(hold)) for _ in range(number)]
+    processes = [
+        site.start("manage.py", "lockedmigrate", "--noinput", "--lock-timeout=100", HOLD=str(hold))
+        for _ in range(number)
+    ]
     try:
         eventually(hold.with_suffix(".reached").exists, "a migrator in the middle of its work", 100)
         victim = int(hold.with_suffix(".reached").read_text())
@@ -65,7 +70,11 @@ def test_a_lock_that_is_held_times_out_naming_its_holder_and_is_given_back(site,
             eventually(hold.with_suffix(".reached").exists, "the holder at work")
             code, output = site.manage("lockedmigrate", "--lock-timeout=1")
             assert code == 1 and "waited 1 s for migration lock 1000; it is held by " in output
-            who = {"sqlite": str(holder.pid), "postgresql": r"server process \d+ \(client 127.0.0.1", "mysql": r"connection \d+ \(user tests, client 127"}
+            who = {
+                "sqlite": str(holder.pid),
+                "postgresql": r"server process \d+ \(client 127.0.0.1",
+                "mysql": r"connection \d+ \(user tests, client 127",
+            }
             assert re.search(who[engine], output), output
             for option in ("--plan", "--check"):
                 code, output = site.manage("lockedmigrate", option)

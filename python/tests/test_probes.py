@@ -28,7 +28,9 @@ def caches(backend, *servers, **more):
 def test_what_is_asked_and_what_is_not(shop):
     assert get(shop, "/livez", "/healthz", "/readyz") == [[200, "text/plain", "Ok"]] * 3
     assert get(shop, "/nothing")[0][0] == 404
-    assert get(shop, "/readyz", DATABASE_FILE="/nonexistent/db") == [[503, "text/plain", "db: could not connect to database"]]
+    assert get(shop, "/readyz", DATABASE_FILE="/nonexistent/db") == [
+        [503, "text/plain", "db: could not connect to database"]
+    ]
     assert get(shop, "/livez", DATABASE_FILE="/nonexistent/db") == [[200, "text/plain", "Ok"]]
 
 
@@ -39,7 +41,8 @@ def test_json_tells_what_each_probe_said(shop):
     found = json.loads(body)
     assert found["status"] == "not ready" and all(each.pop("seconds") >= 0 for each in found["probes"])
     assert found["probes"] == [
-        {"probe": "Never", "ready": False, "message": "never"}, {"probe": "DatabaseProbe", "ready": True}
+        {"probe": "Never", "ready": False, "message": "never"},
+        {"probe": "DatabaseProbe", "ready": True},
     ]
     assert json.loads(get(shop, "/livez?format=json")[0][2]) == {"status": "ok", "probes": []}
     code, output = shop.manage("probe", "--ready", "--json")
@@ -56,7 +59,10 @@ def test_started_means_migrated_and_stays_so(shop):
     assert get(shop, *twice) == [[200, "text/plain", "Ok"]] * 2
     assert shop.manage("probe", "-S")[0] == 0
     code = GET % (("/startupz",),)
-    forget = "from django.db import connection\nconnection.cursor().execute('DELETE FROM django_migrations')\n" + code.split("client = Client()")[1]
+    forget = (
+        "from django.db import connection\nconnection.cursor().execute('DELETE FROM django_migrations')\n"
+        + code.split("client = Client()")[1]
+    )
     assert [json.loads(line)[1] for line in shop.script(code + forget).splitlines()] == [200, 200]
 
 
@@ -64,8 +70,15 @@ def test_started_means_migrated_and_stays_so(shop):
 def test_no_probe_logs_a_query(shop, databases, engine):
     """DEBUG keeps every query of a request; a probe's would only be in the way."""
     shop.settings.update(DEBUG=True, DATABASES={"default": databases(engine, "quiet")})
-    shop.settings["CACHES"] = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "caches"}}
-    shop.settings["DJK8S_READINESS_PROBES"] = [P + "DatabaseProbe", P + "MigrationsProbe", P + "CacheProbe", "shop.probes.Users"]
+    shop.settings["CACHES"] = {
+        "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "caches"}
+    }
+    shop.settings["DJK8S_READINESS_PROBES"] = [
+        P + "DatabaseProbe",
+        P + "MigrationsProbe",
+        P + "CacheProbe",
+        "shop.probes.Users",
+    ]
     shop.manage("migrate")
     shop.manage("createcachetable")
     code = """
@@ -164,7 +177,9 @@ def test_redis_is_asked(shop, own_redis, backend):
 def test_a_redis_cache_that_hides_its_errors_is_found_out(shop, own_redis):
     own_redis.stop()
     shop.settings["DJK8S_READINESS_PROBES"] = [P + "CacheProbe"]
-    shop.settings["CACHES"] = caches("django_redis.cache.RedisCache", "redis://127.0.0.1:%d/0" % own_redis.port, OPTIONS={"IGNORE_EXCEPTIONS": True})
+    shop.settings["CACHES"] = caches(
+        "django_redis.cache.RedisCache", "redis://127.0.0.1:%d/0" % own_redis.port, OPTIONS={"IGNORE_EXCEPTIONS": True}
+    )
     assert get(shop, "/readyz")[0][0] == 503
 
 
@@ -172,7 +187,9 @@ def test_any_cache_gives_back_what_it_was_given_and_keeps_nothing(shop, redis, t
     shop.settings["DJK8S_READINESS_PROBES"] = [P + "CacheProbe"]
     core = "django.core.cache.backends."
     for backend, location in (
-        ("locmem.LocMemCache", ""), ("dummy.DummyCache", ""), ("filebased.FileBasedCache", str(tmp_path / "cache")),
+        ("locmem.LocMemCache", ""),
+        ("dummy.DummyCache", ""),
+        ("filebased.FileBasedCache", str(tmp_path / "cache")),
         ("redis.RedisCache", "redis://127.0.0.1:%d/1" % redis.port),
     ):
         shop.settings["CACHES"] = {"default": {"BACKEND": core + backend, "LOCATION": location}}
@@ -185,5 +202,3 @@ def test_a_password_of_the_database_is_not_logged(shop, databases):
     shop.settings["DATABASES"] = {"default": {**gone, "PASSWORD": "refused"}}
     output = shop.script(GET % (("/readyz",),))
     assert "is not ready" in output and "refused" not in output
-
-

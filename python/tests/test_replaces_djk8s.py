@@ -8,7 +8,11 @@ import pytest
 from conftest import PROJECTS, Site, sql
 
 # Where the older program is wrong or waits for ever; each with what ours does instead.
-ADMIN = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1", "DJANGO_ADMIN_EMAIL": "a@example.com"}
+ADMIN = {
+    "DJANGO_ADMIN_USERNAME": "ann",
+    "DJANGO_ADMIN_PASSWORD": "long-enough-1",
+    "DJANGO_ADMIN_EMAIL": "a@example.com",
+}
 
 
 @pytest.fixture(params=["djk8s", "django_operator_tasks"])
@@ -43,7 +47,9 @@ def answers(site, **env):
     return json.loads(output.splitlines()[-1])
 
 
-@pytest.mark.parametrize("env", [{}, {"NOT_READY": "503"}, {"NOT_READY": "418"}, {"DATABASE_FILE": "/nonexistent/db"}], ids=str)
+@pytest.mark.parametrize(
+    "env", [{}, {"NOT_READY": "503"}, {"NOT_READY": "418"}, {"DATABASE_FILE": "/nonexistent/db"}], ids=str
+)
 def test_the_same_answers_by_http(both, env):
     found = same(both, lambda site: answers(site, **env)["answers"])
     assert found["get False 10.0.0.1 /livez"] == [200, "text/plain", "Ok", None]
@@ -55,7 +61,9 @@ def test_the_same_answers_by_http(both, env):
 
 def test_the_same_answers_while_memcached_is_away(both):
     for each in both:
-        each.settings["CACHES"] = {"default": {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:1"}}
+        each.settings["CACHES"] = {
+            "default": {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:1"}
+        }
     found = same(both, lambda site: answers(site)["answers"])
     assert found["get False 10.0.0.1 /readyz"] == [503, "text/plain", "cache: could not connect to cache", None]
 
@@ -77,11 +85,23 @@ def test_every_option_is_there_with_the_same_meaning(both):
 @pytest.mark.parametrize(
     ("argv", "env"),
     [
-        (["probe", "--live"], {}), (["probe", "-H"], {}), (["probe", "-R"], {}), (["probe", "-R", "-q"], {}),
-        (["probe", "--ready"], {"NOT_READY": "503"}), (["probe", "--ready", "-q"], {"NOT_READY": "503"}),
-        (["probe"], {}), (["probe", "-L", "-R"], {}), (["probe", "-L", "-H", "--skip-checks"], {}), (["probe", "--nope"], {}),
-        (["wait4db", "-t", "0"], {}), (["wait4db", "-s", "-1"], {}), (["wait4db", "-i", "0"], {}), (["wait4db", "--nope"], {}),
-        (["ensureadmin"], {}), (["ensureadmin", "-u", "ann"], {}), (["ensureadmin", "-p", "secret"], {}),
+        (["probe", "--live"], {}),
+        (["probe", "-H"], {}),
+        (["probe", "-R"], {}),
+        (["probe", "-R", "-q"], {}),
+        (["probe", "--ready"], {"NOT_READY": "503"}),
+        (["probe", "--ready", "-q"], {"NOT_READY": "503"}),
+        (["probe"], {}),
+        (["probe", "-L", "-R"], {}),
+        (["probe", "-L", "-H", "--skip-checks"], {}),
+        (["probe", "--nope"], {}),
+        (["wait4db", "-t", "0"], {}),
+        (["wait4db", "-s", "-1"], {}),
+        (["wait4db", "-i", "0"], {}),
+        (["wait4db", "--nope"], {}),
+        (["ensureadmin"], {}),
+        (["ensureadmin", "-u", "ann"], {}),
+        (["ensureadmin", "-p", "secret"], {}),
         (["ensureadmin", "-d", "nope"], {}),
     ],
     ids=str,
@@ -90,7 +110,7 @@ def test_the_same_exit_codes(both, argv, env):
     def look(site):
         code, output = site.manage(*argv, **env)
         # What a probe says is read by people and programs; words about a wrong command line are not.
-        return code, output if argv[0] == "probe" and code == 0 or env else ""
+        return code, output if (argv[0] == "probe" and code == 0) or env else ""
 
     same(both, look)
 
@@ -107,8 +127,10 @@ def test_the_same_work(both, databases):
         codes += [site.manage("ensureadmin", **ADMIN)[0]]
         codes += [site.manage("ensureadmin", **{**ADMIN, "DJANGO_ADMIN_EMAIL": "other@example.com"})[0]]
         codes += [site.manage("lockedmigrate", "--check")[0], site.manage("lockedmigrate", "auth", "zero", "--plan")[0]]
-        return codes, sql(database, "SELECT username, email, is_superuser, is_staff, is_active FROM auth_user"), sql(
-            database, "SELECT app, name FROM django_migrations ORDER BY id"
+        return (
+            codes,
+            sql(database, "SELECT username, email, is_superuser, is_staff, is_active FROM auth_user"),
+            sql(database, "SELECT app, name FROM django_migrations ORDER BY id"),
         )
 
     codes, users, migrations = same(both, look)
@@ -119,7 +141,9 @@ def test_the_same_work(both, databases):
 def test_settings_that_leave_nothing_are_refused(both, empty):
     for each in both:
         each.settings.update(
-            {empty: []} if empty != "both paths" else {"DJK8S_READY_PATHS": [], "DJK8S_HEALTH_PATHS": [], "DJK8S_STARTUP_PATHS": []}
+            {empty: []}
+            if empty != "both paths"
+            else {"DJK8S_READY_PATHS": [], "DJK8S_HEALTH_PATHS": [], "DJK8S_STARTUP_PATHS": []}
         )
         code, output = each.python("answers.py")
         assert code == 1 and "ImproperlyConfigured" in output

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-ADMIN = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1", "DJANGO_ADMIN_EMAIL": "a@example.com"}
+ADMIN = {
+    "DJANGO_ADMIN_USERNAME": "ann",
+    "DJANGO_ADMIN_PASSWORD": "long-enough-1",
+    "DJANGO_ADMIN_EMAIL": "a@example.com",
+}
 
 
 @pytest.fixture
@@ -25,13 +29,29 @@ def test_each_command_says_what_it_did(shop, result, databases):
     shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
     where = [{"alias": "default", "engine": "postgresql", "host": "127.0.0.1", "name": "results"}]
     code, said, _ = result("lockedmigrate", "--noinput")
-    assert code == 0 and said["action"] == "applied" and said["databases"] == where and said["names"][-1] == "stock.0005_last"
+    assert (
+        code == 0
+        and said["action"] == "applied"
+        and said["databases"] == where
+        and said["names"][-1] == "stock.0005_last"
+    )
     assert said["count"] > 10 and len(said["names"]) == 10 and said["settings"] == "shop.settings"
-    assert result("lockedmigrate", "stock", "0002")[1]["names"] == ["stock.0003_held", "stock.0004_index", "stock.0005_last"]
+    assert result("lockedmigrate", "stock", "0002")[1]["names"] == [
+        "stock.0003_held",
+        "stock.0004_index",
+        "stock.0005_last",
+    ]
     assert result("lockedmigrate", "stock", "0002")[1]["action"] == "applied"
     assert result("lockedmigrate")[1]["count"] == 3
     assert result("ensureadmin")[1]["action"] == "created"
-    assert result("ensureadmin")[1] == {"ok": True, "action": "unchanged", "count": 1, "names": ["ann"], "settings": "shop.settings", "databases": where}
+    assert result("ensureadmin")[1] == {
+        "ok": True,
+        "action": "unchanged",
+        "count": 1,
+        "names": ["ann"],
+        "settings": "shop.settings",
+        "databases": where,
+    }
     assert result("ensureadmin", "--update", "--email=b@example.com")[1]["action"] == "updated"
     assert result("wait4db", "-s", "0.1")[1]["names"] == ["default"]
 
@@ -55,8 +75,15 @@ def test_a_failure_has_a_reason_and_no_password(shop, result, databases):
 
 
 def test_a_traceback_is_type_place_and_message(shop, result):
-    code, said, _ = result("lockedmigrate", SETTINGS=json.dumps({"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent/db"}}}))
-    assert code == 1 and "Error" in said["message"] and "Traceback" not in said["message"] and len(said["message"]) < 300
+    code, said, _ = result(
+        "lockedmigrate",
+        SETTINGS=json.dumps(
+            {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent/db"}}}
+        ),
+    )
+    assert (
+        code == 1 and "Error" in said["message"] and "Traceback" not in said["message"] and len(said["message"]) < 300
+    )
 
 
 def test_a_probe_leaves_the_log_of_its_container_alone(result):
@@ -67,5 +94,8 @@ def test_a_probe_leaves_the_log_of_its_container_alone(result):
 def test_a_command_in_the_middle_of_another_programs_work_writes_nothing(shop, tmp_path):
     log = tmp_path / "log"
     log.touch()
-    shop.script("from django.core.management import call_command\ncall_command('lockedmigrate', database='default', verbosity=0)", DJK8S_TERMINATION_LOG=str(log))
+    shop.script(
+        "from django.core.management import call_command\ncall_command('lockedmigrate', database='default', verbosity=0)",
+        DJK8S_TERMINATION_LOG=str(log),
+    )
     assert log.read_text() == ""

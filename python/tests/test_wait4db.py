@@ -77,5 +77,8 @@ def test_several_databases_are_all_waited_for(site, databases):
 
 def test_a_database_that_is_ahead_of_the_code_is_migrated(site):
     site.manage("lockedmigrate")
-    sql(site.settings["DATABASES"]["default"], "INSERT INTO django_migrations (app, name, applied) VALUES ('stock', '0099_later', now())")
+    sql(
+        site.settings["DATABASES"]["default"],
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('stock', '0099_later', now())",
+    )
     assert site.manage("wait4db", *FAST)[0] == 0

@@ -6,7 +6,7 @@ import sys
 OLDEST = (3, 9)
 
 
-def start():
+def start() -> int:
     """Runs the command line; the exit code."""
     if sys.version_info < OLDEST:
         from .report import fail_early

@@ -59,7 +59,8 @@ def purge(app: Any, queues: Sequence[str] | None) -> None:
             if queues and not knows(app, connection, name):
                 raise CeleryError(
                     "UnknownQueue",
-                    "the broker knows no queue %r and no worker consumes it; is spec.worker the name of a queue?" % name,
+                    "the broker knows no queue %r and no worker consumes it; is spec.worker the name of a queue?"
+                    % name,
                 )
         for name in names:
             channel = connection.channel()

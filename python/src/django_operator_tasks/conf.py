@@ -63,14 +63,13 @@ def import_from_string(value: str, name: str) -> Any:
 
 def lock_alias(database: str) -> str | None:
     """The alias of the database that holds the lock for another one, if the settings name one."""
-    aliases = settings.DJK8S_MIGRATE_LOCK_DATABASE
-    if isinstance(aliases, dict):
-        aliases = aliases.get(database)
-    if aliases is not None and aliases not in django_settings.DATABASES:
+    said = settings.DJK8S_MIGRATE_LOCK_DATABASE
+    alias: str | None = said.get(database) if isinstance(said, dict) else said
+    if alias is not None and alias not in django_settings.DATABASES:
         raise ImproperlyConfigured(
-            f"the setting DJK8S_MIGRATE_LOCK_DATABASE names {aliases!r}, which is not in DATABASES"
+            f"the setting DJK8S_MIGRATE_LOCK_DATABASE names {alias!r}, which is not in DATABASES"
         )
-    return aliases
+    return alias
 
 
 settings = AppSettings()

@@ -65,7 +65,9 @@ def look(role: str, max_age: float) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; the exit code."""
-    parser = ArgumentParser(prog="python -m django_operator_tasks.heartbeat", description=(__doc__ or "").split("\n")[0])
+    parser = ArgumentParser(
+        prog="python -m django_operator_tasks.heartbeat", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("role", choices=ROLES, help="which process to look for")
     parser.add_argument(
         "--max-age",

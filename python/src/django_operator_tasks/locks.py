@@ -145,12 +145,12 @@ class SessionLock(Lock):
         if hasattr(self, "connection"):
             self.connection.close()
 
-    def ask(self, query: str, *values: object) -> Any:
+    def ask(self, query: str, *values: str | int) -> Any:
         """The first row."""
         return first_row(self.connection, query, *values)
 
 
-def first_row(connection: BaseDatabaseWrapper, query: str, *values: object) -> Any:
+def first_row(connection: BaseDatabaseWrapper, query: str, *values: str | int) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchone()
@@ -261,7 +261,7 @@ class FileLock(Lock):
     def open(self) -> None:
         database = sqlite_file(self.original)
         if database is not None:
-            self.file = open(f"{database}.migrate-{self.id}.lock", "a+", encoding="utf-8")
+            self.file = open(f"{database}.migrate-{self.id}.lock", "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as it is held
 
     def close(self) -> None:
         if self.file:

@@ -183,7 +183,7 @@ def load(setting: str) -> list[ReadinessProbe]:
 
 
 @cache
-def silent(kind: type) -> type:
+def silent(kind: Any) -> Any:
     """The same kind of connection, without a log of its queries."""
     return type(kind.__name__, (kind,), {"queries_logged": False})
 
@@ -191,8 +191,8 @@ def silent(kind: type) -> type:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
-    wrappers: list[Any] = connections.all()
-    kinds = [type(wrapper) for wrapper in wrappers]
+    wrappers: Sequence[Any] = connections.all()
+    kinds: list[Any] = [type(wrapper) for wrapper in wrappers]
     for wrapper, kind in zip(wrappers, kinds):
         wrapper.__class__ = silent(kind)
     try:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, NoReturn, Optional, Set, Tuple
 
 PATH = "/dev/termination-log"
 PATH_VARIABLE = "DJK8S_TERMINATION_LOG"
@@ -18,7 +18,7 @@ SHORTEST_MESSAGE = 100
 NAMES_AT_EACH_END = 5
 RUN_VARIABLE = "DJANGO_OPERATOR_RUN"
 SHORTEST_UNNAMED_SECRET = 6
-PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"
+PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"  # noqa: S105 - its name
 # Variables that images and Kubernetes set themselves and that are no secrets, for pods that take whole
 # Secrets into their environment.
 PLAIN = re.compile(
@@ -48,11 +48,11 @@ class Report:
 
     def __init__(self) -> None:
         self.action = ""
-        self.count = None  # type: Optional[int]
-        self.names = []  # type: List[str]
-        self.databases = []  # type: List[Dict[str, str]]
-        self.failure = None  # type: Optional[Tuple[str, str]]
-        self.hidden = set()  # type: Set[str]
+        self.count: Optional[int] = None
+        self.names: List[str] = []
+        self.databases: List[Dict[str, str]] = []
+        self.failure: Optional[Tuple[str, str]] = None
+        self.hidden: Set[str] = set()
 
     def did(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
         """Says what was done to what."""
@@ -91,7 +91,7 @@ class Report:
 
     def line(self) -> bytes:
         """The JSON line, within the limit."""
-        data = {}  # type: Dict[str, Any]
+        data: Dict[str, Any] = {}
         if self.failure is not None:
             reason, message = self.failure
             data = {"ok": False, "reason": reason, "message": scrubbed(message)}
@@ -102,7 +102,7 @@ class Report:
         # What is too long is halved, and then whole fields give way, as a line that was cut is no line.
         while len(_dump(data)) > LIMIT and len(data.get("message", "")) > SHORTEST_MESSAGE:
             data["message"] = data["message"][: len(data["message"]) // 2] + "…"
-        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", "")):  # type: Tuple[str, Any]
+        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", "")):
             if field in data and len(_dump(data)) > LIMIT:
                 data[field] = empty
         return _dump(data)
@@ -128,7 +128,7 @@ def start_anew() -> None:
     current = Report()
 
 
-def fail_early(reason: str, message: str) -> None:
+def fail_early(reason: str, message: str) -> NoReturn:
     """Ends the process before there is anything that could fail by itself."""
     current.failure = (reason, message)
     current.write()

@@ -145,7 +145,9 @@ def before(command: object) -> None:
 def after(command: object) -> None:
     """Reads what a command of Django's own did."""
     if name_of(command) == "collectstatic":
-        lists: list[Any] = [getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")]
+        lists: list[Any] = [
+            getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")
+        ]
         report.current.did("collected", count=sum(map(len, lists)))
 
 
@@ -160,10 +162,12 @@ def own_interpreter(script: str) -> None:
         words = [second.split("exec'", 1)[-1].strip().split('"')[1]] if '"' in second else second.split()[1:2]
     if words and os.path.basename(words[0]) == "env":
         words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
-    if not words or "python" not in os.path.basename(words[0]) and "pypy" not in os.path.basename(words[0]):
+    if not words or ("python" not in os.path.basename(words[0]) and "pypy" not in os.path.basename(words[0])):
         missing("%s does not start with a Python interpreter" % script)
     # By name, not by what it links to: an interpreter knows its virtual environment by its name.
-    if os.path.abspath(words[0]) != os.path.abspath(sys.executable or "") and not os.environ.get("DJANGO_OPERATOR_EXEC"):
+    if os.path.abspath(words[0]) != os.path.abspath(sys.executable or "") and not os.environ.get(
+        "DJANGO_OPERATOR_EXEC"
+    ):
         os.environ["DJANGO_OPERATOR_EXEC"] = "1"
         if not os.access(words[0], os.X_OK):
             missing("%s names the interpreter %s, which is not there" % (script, words[0]))

@@ -39,7 +39,7 @@ class ReadinessView(View):
         :raises ImproperlyConfigured: if the setting names no probe, or what is none.
         """
         load(initkwargs.get("setting", cls.setting))
-        return super().as_view(**initkwargs)  # type: ignore[misc, no-any-return]
+        return super().as_view(**initkwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return responses.ready(self.probes, request)

@@ -40,8 +40,7 @@ def for_database(connection: BaseDatabaseWrapper) -> None:
         DATABASE_SECONDS,
         "database %r" % connection.alias,
         "DatabaseUnreachable",
-        "the database %r at %r did not answer within %d s"
-        % (connection.alias, str(connection.settings_dict.get("HOST") or ""), DATABASE_SECONDS),
+        "the database %r at %r does not answer" % (connection.alias, str(connection.settings_dict.get("HOST") or "")),
     )
 
 
@@ -53,8 +52,8 @@ def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
         TABLE_SECONDS,
         "the migrations of %s" % model._meta.app_label,
         "NotMigrated",
-        "the database was not migrated for %s within %d s; migrate it first, with a DjangoMigrate"
-        % (model._meta.label, TABLE_SECONDS),
+        "the database is not migrated for %s; migrate it first, with a DjangoMigrate or lockedmigrate"
+        % model._meta.label,
     )
 
 
@@ -84,11 +83,12 @@ def _connects(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _wait(there: Callable[[], bool], seconds: float, what: str, reason: str, message: str) -> None:
-    deadline = time.monotonic() + (seconds if run_facts() else 0)
+    seconds = seconds if run_facts() else 0
+    deadline = time.monotonic() + seconds
     told = False
     while not there():
         if time.monotonic() >= deadline:
-            raise TaskError(reason, message)
+            raise TaskError(reason, message + (" (waited %d s)" % seconds if seconds else ""))
         if not told:
             print("waiting for %s" % what, flush=True)
             told = True

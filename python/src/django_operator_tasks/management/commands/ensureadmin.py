@@ -101,9 +101,9 @@ class Wanted:
 
     def __init__(self, options: Mapping[str, Any], model: Any) -> None:
         env = os.environ.get
-        self.username = options["username"] or env("DJANGO_ADMIN_USERNAME")
-        self.password = options["password"] or env("DJANGO_ADMIN_PASSWORD")
-        self.email = options["email"] or env("DJANGO_ADMIN_EMAIL") or None
+        self.username: str = options["username"] or env("DJANGO_ADMIN_USERNAME", "")
+        self.password: str = options["password"] or env("DJANGO_ADMIN_PASSWORD", "")
+        self.email: str | None = options["email"] or env("DJANGO_ADMIN_EMAIL") or None
         if not self.username:
             raise CommandError("no username: use --username or set $DJANGO_ADMIN_USERNAME")
         if not self.password:
@@ -139,7 +139,9 @@ def attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
     # Fields that the model requires may stand in variables of their own, as for `createsuperuser`.
     own = {name: f"DJANGO_ADMIN_{name.upper()}" for name in model.REQUIRED_FIELDS}
     found: dict[str, Any] = {
-        name: os.environ[variable] for name, variable in own.items() if variable not in TAKEN and os.environ.get(variable)
+        name: os.environ[variable]
+        for name, variable in own.items()
+        if variable not in TAKEN and os.environ.get(variable)
     }
     try:
         listed = json.loads(os.environ.get("DJANGO_ADMIN_ATTRIBUTES") or "{}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandError, CommandParser
@@ -25,10 +25,10 @@ AUTO, NONE = "auto", "none"
 def project_migrate() -> type[DjangoMigrate]:
     """The class of the project's own `migrate`; django-tenants and others bring one."""
     try:
-        found: type[DjangoMigrate] = type(load_command_class(get_commands()["migrate"], "migrate"))
-        return found
+        own: Any = type(load_command_class(get_commands()["migrate"], "migrate"))
     except AttributeError:  # it is being imported just now: the project's `migrate` is made of this command
         return DjangoMigrate
+    return cast("type[DjangoMigrate]", own)
 
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Command(Reporting, ProjectMigrate):
         databases = several(options.get("database"), self.default_database)
         return super().execute(*args, **{**options, "database": databases[0], "databases": databases})
 
-    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
         """What Django's system checks look at before."""
         return {**super().get_check_kwargs(options), "databases": options["databases"]}
 
@@ -123,9 +123,11 @@ class SeveralDatabases:
         if "--database" in flags:
             self.default = kwargs.pop("default", None) or self.default
             kwargs["action"] = "append"
-            kwargs["help"] = "{} May be given several times: they are migrated in that order, each under a lock.".format(
-                kwargs.get("help", "")
-            ).strip()
+            kwargs["help"] = (
+                "{} May be given several times: they are migrated in that order, each under a lock.".format(
+                    kwargs.get("help", "")
+                ).strip()
+            )
         return self.parser.add_argument(*flags, **kwargs)
 
 

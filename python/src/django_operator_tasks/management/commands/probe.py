@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -34,7 +34,9 @@ class Command(BaseCommand):
             parser.add_argument(short, long, action="store_true", help=f"Check the {what} state of the container")
         parser.add_argument("-q", "--quiet", action="store_true", help="Suppress output for the probe check")
         parser.add_argument("--json", action="store_true", help="Say what each probe found, in JSON")
-        parser.add_argument("--skip-checks", action="store_true", help="Skip system checks. They are skipped in any case.")
+        parser.add_argument(
+            "--skip-checks", action="store_true", help="Skip system checks. They are skipped in any case."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         live = options["live"] or options["health"]
@@ -42,20 +44,19 @@ class Command(BaseCommand):
             raise CommandError("ask for one of --live (or --health), --ready and --startup at a time")
         if live:
             self.end(options, [])
-        elif options["ready"]:
+        if options["ready"]:
             self.ask("DJK8S_READINESS_PROBES", options)
-        elif options["startup"]:
+        if options["startup"]:
             self.ask("DJK8S_STARTUP_PROBES", options)
-        else:
-            raise CommandError("ask for one of --live (or --health), --ready and --startup")
+        raise CommandError("ask for one of --live (or --health), --ready and --startup")
 
-    def ask(self, setting: str, options: dict[str, Any]) -> None:
+    def ask(self, setting: str, options: dict[str, Any]) -> NoReturn:
         try:
             probes = load(setting)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            return self.end(options, examine(probes, None))
+            self.end(options, examine(probes, None))
         try:
             check(probes, None)
         except NotReady as not_ready:
@@ -63,7 +64,7 @@ class Command(BaseCommand):
             sys.exit(1)
         self.end(options, [])
 
-    def end(self, options: dict[str, Any], findings: list[Finding]) -> None:
+    def end(self, options: dict[str, Any], findings: list[Finding]) -> NoReturn:
         self.say(options, json.dumps(summary(findings)) if options["json"] else "Ok")
         sys.exit(int(any(finding.failure for finding in findings)))
 

@@ -1,6 +1,7 @@
 """Probes of the project's own."""
 
 from django.contrib.auth.models import User
+
 from django_operator_tasks.probes import NotReady, ReadinessProbe
 
 

@@ -11,7 +11,9 @@ def note(name):
     """Writes a line; and waits in the middle, where a test asks for it by a file."""
 
     def run(apps, schema_editor):
-        apps.get_model("stock", "Run").objects.using(schema_editor.connection.alias).create(migration=name, process=os.getpid())
+        apps.get_model("stock", "Run").objects.using(schema_editor.connection.alias).create(
+            migration=name, process=os.getpid()
+        )
         hold = Path(os.environ.get("HOLD", "/nonexistent"))
         if hold.exists() and hold.read_text() == name:
             reached = hold.with_suffix(".reached")
