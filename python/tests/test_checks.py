@@ -79,7 +79,6 @@ def test_sqlite_and_several_replicas(shop):
         ({"DJK8S_REPLICAS": "many"}, {}, []),
         ({"DJK8S_REPLICAS": "3"}, {}, ["W004"]),
         ({}, {"DJK8S_REPLICAS": 2}, ["W004"]),
-        ({"DJANGO_OPERATOR_RUN": '{"replicas": 2}'}, {}, ["W004"]),
     ):
         shop.settings = settings
         assert found(shop, "--deploy", **env)[0] == expected
@@ -106,6 +105,7 @@ def test_a_pooler_without_a_direct_way(shop):
         assert found(shop, "--deploy")[0] == expected, change
 
 
+@pytest.mark.everywhere
 def test_settings_that_name_what_is_not_there(shop):
     shop.settings = {
         "DJK8S_READINESS_PROBES": ["shop.probes.Nothing"],

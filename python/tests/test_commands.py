@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from conftest import PROJECT
 
 USER = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1", "DJANGO_ADMIN_EMAIL": "a@example.com"}
@@ -43,6 +44,7 @@ def test_a_lock_that_is_held_times_out_naming_its_holder(manage, tmp_path):
     assert manage("lockedmigrate", "--lock-id=7", "--lock-timeout=1")[0] == 0, "the kernel gave it back"
 
 
+@pytest.mark.everywhere
 def test_a_user_is_created_left_alone_and_updated(manage, tmp_path):
     manage("lockedmigrate")
     assert "created" in manage("ensureadmin", **USER)[1]
@@ -147,6 +149,7 @@ def test_an_address_as_user_name_is_the_same_user_the_second_time(manage, tmp_pa
     assert rows(tmp_path, "SELECT email FROM people_person") == [("Ann@example.com",)]
 
 
+@pytest.mark.everywhere
 def test_a_command_within_a_command_may_fail_if_its_caller_takes_it(run, tmp_path):
     script = tmp_path / "manage.py"
     script.write_text(

@@ -53,6 +53,7 @@ def test_options_win_over_the_environment(site):
     assert users(site) == [("bob", "bob@example.com", True, True), ("ann", "env@example.com", True, True)]
 
 
+@pytest.mark.everywhere
 def test_created_left_alone_updated_and_unchanged(site):
     assert ensure(site, **NAME) == "user ann created"
     assert ensure(site, "-e", "new@example.com", **NAME) == "user ann unchanged"
@@ -96,6 +97,7 @@ def test_the_projects_validators_judge_new_passwords_only(site):
     assert ensure(site, "-p", "123456789", **NAME) == "user ann unchanged", "nothing to judge"
 
 
+@pytest.mark.everywhere
 def test_a_model_of_ones_own(people):
     code, output = ensure(people, **PERSON)
     assert code == 1 and "requires team, nickname as well" in output and "$DJANGO_ADMIN_NICKNAME" in output

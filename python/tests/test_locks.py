@@ -102,6 +102,7 @@ def test_the_lock_is_the_one_that_other_migrators_take(shop, databases):
         assert shop.manage("lockedmigrate", "--lock-mode=none")[0] == 0
 
 
+@pytest.mark.everywhere
 def test_a_lock_that_was_cut_is_reported(shop, databases, tmp_path):
     """Somebody ends the session that holds the lock; the migrations still run to their end."""
     shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
@@ -125,6 +126,7 @@ def test_what_broke_in_a_migration_is_what_is_told(shop, databases):
     assert sql(default(shop), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
+@pytest.mark.everywhere
 def test_several_databases_are_migrated_in_the_order_given(shop, databases):
     shop.settings["DATABASES"] = {"default": databases("sqlite", "one"), "second": databases("postgresql", "two")}
     code, output = shop.manage("lockedmigrate", "--database=second", "--database", "default", "--database=second")
@@ -132,7 +134,7 @@ def test_several_databases_are_migrated_in_the_order_given(shop, databases):
     assert output.count("Applying stock.0001") == 2, "each once"
     for settings in shop.settings["DATABASES"].values():
         assert sql(settings, "SELECT count(*) FROM django_migrations WHERE app = 'stock'") == [(5,)]
-    assert shop.manage("lockedmigrate", "--database=third")[0] == 2
+    assert shop.manage("lockedmigrate", "--database=third")[0] != 0
 
 
 class TestPgBouncer:

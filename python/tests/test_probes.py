@@ -25,6 +25,7 @@ def caches(backend, *servers, **more):
     return {"default": {"BACKEND": backend, "LOCATION": list(servers), **more}}
 
 
+@pytest.mark.everywhere
 def test_what_is_asked_and_what_is_not(shop):
     assert get(shop, "/livez", "/healthz", "/readyz") == [[200, "text/plain", "Ok"]] * 3
     assert get(shop, "/nothing")[0][0] == 404
@@ -51,6 +52,7 @@ def test_json_tells_what_each_probe_said(shop):
     assert code == 0 and json.loads(output) == {"status": "ok", "probes": []}
 
 
+@pytest.mark.everywhere
 def test_started_means_migrated_and_stays_so(shop):
     twice = "/startupz", "/startupz"
     assert get(shop, *twice) == [[503, "text/plain", "db: migrations are not applied"]] * 2
@@ -139,6 +141,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.everywhere
 def test_asgi_asks_the_database_without_blocking_the_loop(shop):
     shop.manage("lockedmigrate")
     shop.settings["DJK8S_READINESS_PROBES"] = [P + "DatabaseProbe", "shop.probes.Users"]

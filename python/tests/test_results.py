@@ -25,6 +25,7 @@ def result(shop, tmp_path):
     return result
 
 
+@pytest.mark.everywhere
 def test_each_command_says_what_it_did(shop, result, databases):
     shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
     where = [{"alias": "default", "engine": "postgresql", "host": "127.0.0.1", "name": "results"}]

@@ -25,6 +25,7 @@ def output_until(process, text):
             return "".join(lines)
 
 
+@pytest.mark.everywhere
 def test_it_waits_for_the_migrations_that_somebody_else_makes(site):
     with site.start("manage.py", "wait4db", *FAST) as waiting:
         said = output_until(waiting, "not migrated")

@@ -157,7 +157,7 @@ def in_kubernetes() -> bool:
 
 def known_replicas() -> int | None:
     """How many replicas there are, as far as anybody said so."""
-    said = run_facts().get("replicas") or settings.DJK8S_REPLICAS or os.environ.get("DJK8S_REPLICAS")
+    said = settings.DJK8S_REPLICAS or os.environ.get("DJK8S_REPLICAS")
     try:
         return int(said) if said else None
     except (TypeError, ValueError):

@@ -1,0 +1,96 @@
+"""The wheel and the source distribution, as people get them."""
+
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from conftest import PROJECT, ROOT, SHOP, SOURCE
+
+PACKAGE = ROOT / "python"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The directory with both."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", out, PACKAGE], check=True, capture_output=True)
+    return out
+
+
+def test_both_are_whole_and_their_pages_render(built):
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    sources = {str(file.relative_to(SOURCE)) for file in (SOURCE / "django_operator_tasks").rglob("*.py")}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name for name in names if ".dist-info/" not in name} == sources | {"django_operator_tasks/py.typed"}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    with tarfile.open(sdist) as archive:
+        listed = {name.split("/", 1)[1] for name in archive.getnames()}
+    assert {"README.md", "LICENSE", "pyproject.toml", "src/django_operator_tasks/py.typed"} <= listed
+    assert not any(name.startswith("tests") or "__pycache__" in name for name in listed)
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", wheel, sdist], check=True, capture_output=True)
+    assert (PACKAGE / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+@pytest.fixture(scope="module")
+def python(built, tmp_path_factory):
+    """An interpreter that has the wheel, and nothing of this repository."""
+    environment = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    (wheel,) = built.glob("*.whl")
+    subprocess.run(
+        [
+            environment / "bin/pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            wheel,
+            "Django==5.2.*",
+            "celery==5.6.*",
+        ],
+        check=True,
+    )
+    return environment / "bin/python"
+
+
+def test_the_wheel_works_as_an_application(python, tmp_path):
+    env = {"DATABASE_FILE": str(tmp_path / "db"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for argv in (
+        ["check", "--deploy"],
+        ["lockedmigrate"],
+        ["wait4db", "-s", "0.1"],
+        ["probe", "--ready"],
+        ["ensureadmin", "-u", "ann", "-p", "long-enough-1"],
+    ):
+        subprocess.run([python, "manage.py", *argv], cwd=SHOP, env=env, check=True, capture_output=True)
+    done = subprocess.run(
+        [python, "-m", "django_operator_tasks.heartbeat", "worker"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "no heartbeat" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["lockedmigrate"], ["lockedmigrate", "myapp", "zero"], ["ensureadmin"], ["lockedmigrate", "nope"]],
+    ids=str,
+)
+def test_the_wheel_and_the_zip_say_the_same(python, pyz, tmp_path, command):
+    """`python -m django_operator_tasks` is what the operator runs from the zip."""
+
+    def said(how):
+        log = tmp_path / "log"
+        log.touch()
+        env = {
+            "DATABASE_FILE": str(tmp_path / ("zip.db" if how == [str(pyz)] else "wheel.db")), "DJK8S_TERMINATION_LOG": str(log), "PYTHONDONTWRITEBYTECODE": "1",
+            "DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1", "DJANGO_SETTINGS_MODULE": "myapp.settings",
+        }  # fmt: skip
+        for argv in (["lockedmigrate"], command):
+            subprocess.run(
+                [python, *how, "--script", "manage.py", "--", *argv], cwd=PROJECT, env=env, capture_output=True
+            )
+        return json.loads(log.read_text().replace(env["DATABASE_FILE"], "DB"))
+
+    assert said(["-m", "django_operator_tasks"]) == said([str(pyz)])
