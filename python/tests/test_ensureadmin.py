@@ -53,7 +53,6 @@ def test_options_win_over_the_environment(site):
     assert users(site) == [("bob", "bob@example.com", True, True), ("ann", "env@example.com", True, True)]
 
 
-@pytest.mark.everywhere
 def test_created_left_alone_updated_and_unchanged(site):
     assert ensure(site, **NAME) == "user ann created"
     assert ensure(site, "-e", "new@example.com", **NAME) == "user ann unchanged"

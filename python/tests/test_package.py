@@ -10,6 +10,7 @@ import pytest
 from conftest import PROJECT, ROOT, SHOP, SOURCE
 
 PACKAGE = ROOT / "python"
+pytestmark = pytest.mark.xdist_group("package")  # builds once
 
 
 @pytest.fixture(scope="module")

@@ -106,8 +106,9 @@ pub struct Lock {
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: i64,
 
-    /// `Auto`: the kind of lock that the database's engine has. `None`: no lock, for engines without one
-    /// and for connection poolers that would strand it. Default: `Auto`.
+    /// `Auto`: the lock of the database's engine (PostgreSQL, MySQL, MariaDB, SQLite), taken in the database
+    /// that the project's setting DJK8S_MIGRATE_LOCK_DATABASE names, if it names one; other engines, and
+    /// poolers in transaction mode, fail with reason LockUnsupported. `None`: no lock. Default: `Auto`.
     #[serde(default)]
     pub mode: LockMode,
 }

@@ -19,6 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .errors import TaskError
 from .honesty import sqlite_file
+from .waiting import for_database
 
 PAUSE = 0.5
 POOLER_ROUNDS = 5
@@ -137,7 +138,7 @@ class SessionLock(Lock):
         options.pop("pool", None)
         for name, value in self.options.items():
             options.setdefault(name, value)
-        copy.ensure_connection()
+        for_database(copy)
         copy.set_autocommit(True)
         return copy
 

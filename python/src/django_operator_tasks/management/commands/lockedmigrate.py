@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core.management import get_commands, load_command_class
@@ -97,16 +97,13 @@ class Command(Reporting, ProjectMigrate):
                 continue
             connection = connections[database]
             check_database(connection)
-            for_database(connection)
             report.current.used(connection)
-            if mode == NONE:
-                with changes.of(connection):
-                    super().handle(*args, **options)
-                continue
             holder = connections[direct or lock_alias(database) or database]
             say = self.stdout.write if options.get("verbosity", 1) else lambda text: None
-            with migration_lock(holder, lock_id, timeout, say), changes.of(connection):
-                super().handle(*args, **options)
+            with nullcontext() if mode == NONE else migration_lock(holder, lock_id, timeout, say):
+                for_database(connection)
+                with changes.of(connection):
+                    super().handle(*args, **options)
 
 
 class SeveralDatabases:
