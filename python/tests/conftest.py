@@ -62,7 +62,7 @@ class Site:
         self.env = {}
 
     def environment(self, **env):
-        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)}
         data = {"DATABASE_FILE": str(self.tmp_path / "db.sqlite3"), "SETTINGS": json.dumps(self.settings)}
         return {**path, **data, **self.env, **env}
 
@@ -87,6 +87,19 @@ class Site:
 
     def manage(self, *argv, **env):
         return self.python("manage.py", *argv, **env)
+
+    def add_application(self, name, **files):
+        """Another application for this project, in front of the others."""
+        home = self.tmp_path / "more" / name
+        for path, text in {"__init__": "", **files}.items():
+            file = home / (path.replace("__", "/") + ".py" if path != "__init__" else "__init__.py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            for folder in file.relative_to(home).parents:
+                (home / folder / "__init__.py").touch()
+        self.env["PYTHONPATH"] = "%s:%s" % (home.parent, SOURCE)
+        apps = ["django.contrib.auth", "django.contrib.contenttypes", "django_operator_tasks", "stock"]
+        self.settings["INSTALLED_APPS"] = [name, *apps]
 
     def script(self, code, **env):
         """What a script said, with Django set up."""

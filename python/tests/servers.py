@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -168,20 +168,35 @@ def mariadb():
             yield server
 
 
-@pytest.fixture(scope="session")
-def pgbouncer(postgres):
-    """In transaction mode; in session mode for databases whose name begins with `session_`."""
-    with home("postgres") as data:
+@contextmanager
+def pgbouncers(postgres, number):
+    """So many of them on one port, in transaction mode; in session mode, with few sessions, for the database
+    `session_pooled`."""
+    with home("postgres") as data, ExitStack() as stack:
         port = free_port()
         target = "host=127.0.0.1 port=%d user=tests password=%s" % (postgres.port, PASSWORD)
         (data / "ini").write_text(
-            "[databases]\nsession_pooled = %s dbname=pooled pool_mode=session\n* = %s\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-            "listen_port = %d\nauth_type = any\npool_mode = transaction\nmax_client_conn = 200\ndefault_pool_size = 20\n"
-            "unix_socket_dir =\nignore_startup_parameters = extra_float_digits\n" % (target, target, port)
+            "[databases]\nsession_pooled = %s dbname=pooled pool_mode=session pool_size=6\n* = %s\n[pgbouncer]\n"
+            "listen_addr = 127.0.0.1\nlisten_port = %d\nauth_type = any\npool_mode = transaction\nmax_client_conn = 200\n"
+            "default_pool_size = 20\nunix_socket_dir =\nso_reuseport = 1\nquery_wait_timeout = 20\n"
+            % (target, target, port)
         )
         argv = [*as_user("postgres"), program("pgbouncer", "pgbouncer"), str(data / "ini")]
-        with running(argv, port, str(data / "log")) as server:
-            yield server
+        for each in range(number):
+            stack.enter_context(running(argv, port, str(data / ("log%d" % each))))
+        yield port
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres):
+    with pgbouncers(postgres, 1) as port:
+        yield port
+
+
+@pytest.fixture
+def three_pgbouncers(postgres):
+    with pgbouncers(postgres, 3) as port:
+        yield port
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def found(site, *argv, **env):
         ({"MIDDLEWARE": [S, PROBE], "SECURE_SSL_REDIRECT": True, "SECURE_REDIRECT_EXEMPT": ["z$"]}, [], ""),
         ({"MIDDLEWARE": [S, PROBE], "ALLOWED_HOSTS": ["shop"]}, [], ""),
         ({"MIDDLEWARE": [C, PROBE], "ALLOWED_HOSTS": ["shop"]}, ["W003"], "first in MIDDLEWARE"),
+        ({"MIDDLEWARE": [C, PROBE], "ALLOWED_HOSTS": ["shop", "10.1.2.3"]}, [], ""),
         ({"MIDDLEWARE": [C], "ALLOWED_HOSTS": ["shop"]}, [], ""),
         (
             {
@@ -107,14 +108,37 @@ def test_a_pooler_without_a_direct_way(shop):
 
 @pytest.mark.everywhere
 def test_settings_that_name_what_is_not_there(shop):
+    """Told, but no reason to keep other commands from running."""
     shop.settings = {
         "DJK8S_READINESS_PROBES": ["shop.probes.Nothing"],
-        "DJK8S_STARTUP_PROBES": ["shop.celery.Celery"],
+        "DJK8S_STARTUP_PROBES": ["shop.asgi.os"],
         "MIDDLEWARE": [],
     }
     ids, output = found(shop)
-    assert ids == ["E001", "E001"] and "shop.probes.Nothing" in output and "is no django_operator_tasks" in output
-    shop.settings = {"DJK8S_MIGRATE_LOCK_DATABASE": "nowhere"}
-    assert found(shop)[0] == ["E002"]
-    code, output = shop.manage("lockedmigrate")
-    assert code == 1 and "nowhere" in output
+    assert ids == ["W006", "W006"]
+    assert "shop.probes.Nothing" in output
+    assert "is no django_operator_tasks" in output
+    assert shop.manage("lockedmigrate")[0] == 0
+    for wrong in ("nowhere", ["default"], {"default": "nowhere"}):
+        shop.settings = {"DJK8S_MIGRATE_LOCK_DATABASE": wrong}
+        assert found(shop)[0] == ["W007"]
+        code, output = shop.manage("lockedmigrate")
+        assert code == 1
+        assert "DJK8S_MIGRATE_LOCK_DATABASE" in output
+
+
+def test_probes_are_not_made_by_commands_that_ask_none(shop):
+    shop.add_application(
+        "picky",
+        probes="import os\nfrom django_operator_tasks.probes import ReadinessProbe\n"
+        "class Picky(ReadinessProbe):\n    def __init__(self): self.url = os.environ['SEARCH_URL']\n    def ready(self, request): pass\n",
+        broken="raise KeyError('X')\n",
+    )
+    shop.settings["MIDDLEWARE"] = []
+    for probes in (["picky.probes.Picky"], []):
+        shop.settings["DJK8S_READINESS_PROBES"] = probes
+        assert found(shop)[0] == []
+        assert shop.manage("lockedmigrate")[0] == 0
+    shop.settings["DJK8S_READINESS_PROBES"] = ["picky.broken.Probe"]
+    assert found(shop)[0] == ["W006"]
+    assert shop.manage("lockedmigrate")[0] == 0

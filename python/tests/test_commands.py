@@ -163,3 +163,41 @@ def test_a_command_within_a_command_may_fail_if_its_caller_takes_it(run, tmp_pat
     )
     code, output = run("--script", str(script), "--", "outer")
     assert code == 0 and "taken" in output, output
+
+
+def project_with(tmp_path, commands):
+    """A project that is not ours, with commands of its own; the path of its manage.py."""
+    folder = tmp_path / "own/own/management/commands"
+    folder.mkdir(parents=True)
+    for part in (folder, folder.parent, folder.parent.parent):
+        (part / "__init__.py").touch()
+    for name, body in commands.items():
+        (folder / (name + ".py")).write_text(
+            "from django.core.management import BaseCommand, CommandError, call_command\n"
+            "class Command(BaseCommand):\n    def handle(self, **options):\n%s" % body
+        )
+    script = tmp_path / "own/manage.py"
+    script.write_text(
+        "import sys\nfrom django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['own'], DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': '/nonexistent/db'}})\n"
+        "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+    )
+    return str(script)
+
+
+def test_the_projects_own_commands_are_not_replaced(run, tmp_path):
+    """Someone who runs `probe` in a Job means his own."""
+    body = "        print('its own')\n"
+    script = project_with(tmp_path, {"probe": body, "wait4db": body})
+    for name in ("probe", "wait4db"):
+        assert run("--script", script, "--", name) == (0, "its own\n")
+
+
+def test_a_command_of_ours_within_another_may_fail_if_its_caller_takes_it(run, tmp_path):
+    body = (
+        "        try: call_command('wait4db', timeout=0.1, stable=0.1, interval=0.1)\n"
+        "        except CommandError: print('taken')\n"
+    )
+    code, output = run("--script", project_with(tmp_path, {"outer": body}), "--", "outer")
+    assert code == 0, output
+    assert "taken" in output

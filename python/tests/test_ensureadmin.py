@@ -77,8 +77,11 @@ def test_staff_without_all_rights(site):
     assert sorted(row[2:] for row in users(site)) == [(False, False), (False, True), (True, True)]
 
 
-@pytest.mark.parametrize("number", [2, 8])
-def test_several_at_once_make_one_user(site, number):
+@pytest.mark.parametrize(("engine", "number"), [("postgresql", 2), ("postgresql", 8), ("mysql", 4), ("sqlite", 4)])
+def test_several_at_once_make_one_user(shop, databases, engine, number):
+    site = shop
+    site.settings["DATABASES"] = {"default": databases(engine, "users")}
+    assert site.manage("lockedmigrate", "--noinput")[0] == 0
     processes = [site.start("manage.py", "ensureadmin", "--update", **NAME) for _ in range(number)]
     ends = [finish(process) for process in processes]
     assert {code for code, _ in ends} == {0}, ends
@@ -141,3 +144,25 @@ def test_bad_input_is_named_and_nobody_is_made(people, argv, env, text):
     code, output = ensure(people, "-a", "nickname=Ann", "-a", "team=1", *argv, **PERSON, **env)
     assert code == 1 and text in output and "Traceback" not in output, output
     assert sql(database(people), "SELECT count(*) FROM people_person") == [(0,)]
+
+
+def test_a_manager_that_takes_no_address_and_a_table_in_a_schema(site):
+    """Both are common; the address is set afterwards."""
+    model = (
+        "from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager\nfrom django.db import models\n"
+        "class Manager(BaseUserManager):\n"
+        "    def create_superuser(self, login, password):\n"
+        "        user = self.model(login=login); user.set_password(password); user.save(using=self._db); return user\n"
+        "class Account(AbstractBaseUser):\n"
+        "    login = models.CharField(max_length=20, unique=True)\n    email = models.EmailField(default='')\n"
+        "    objects = Manager()\n    USERNAME_FIELD = 'login'\n"
+        "    class Meta: db_table = 'public\".\"people_account'\n"
+    )
+    site.add_application("accounts", models=model)
+    site.settings["AUTH_USER_MODEL"] = "accounts.Account"
+    sql(
+        database(site),
+        "CREATE TABLE people_account (id bigserial, password text, last_login timestamptz, login text, email text)",
+    )
+    assert ensure(site, "-e", "ann@example.com", **NAME) == "user ann created"
+    assert sql(database(site), "SELECT login, email FROM people_account") == [("ann", "ann@example.com")]

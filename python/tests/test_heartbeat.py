@@ -46,6 +46,9 @@ def test_a_worker_lives_hangs_and_loses_its_broker(site, own_redis):
         assert look(site, "worker", "--max-age=0")["code"] == 0
         own_redis.start()
         eventually(lambda: look(site, "worker")["within"] == 5, "a worker that found its broker")
+        worker.terminate()
+        assert worker.wait(60) == 0
+        assert "no heartbeat yet" in look(site, "worker")["message"], "who has ended is not alive"
     finally:
         worker.kill()
         worker.wait()
@@ -60,6 +63,19 @@ def test_beat_lives_and_hangs(site, tmp_path):
         becomes(site, "beat", False, "--max-age=0.5")
         beat.send_signal(signal.SIGCONT)
         becomes(site, "beat", True, "--max-age=0.5")
+    finally:
+        beat.kill()
+        beat.wait()
+
+
+def test_beat_that_waits_for_its_broker_is_alive(site, own_redis, tmp_path):
+    site.settings["CELERY_BEAT_SCHEDULE"] = {"often": {"task": "nothing", "schedule": 0.5}}
+    beat = celery(site, "beat", "-l", "error", "--max-interval=1", "-s", str(tmp_path / "schedule"), "--pidfile=")
+    try:
+        eventually(lambda: 0 <= look(site, "beat").get("within", 600) <= 1, "a tick")
+        own_redis.stop()
+        eventually(lambda: look(site, "beat")["within"] == 600, "a tick that waits")
+        assert look(site, "beat", "--max-age=0")["alive"]
     finally:
         beat.kill()
         beat.wait()

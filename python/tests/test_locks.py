@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 from conftest import connect, eventually, finish, sql
@@ -137,6 +139,114 @@ def test_several_databases_are_migrated_in_the_order_given(shop, databases):
     assert shop.manage("lockedmigrate", "--database=third")[0] != 0
 
 
+OWN = {
+    "made of it": "from django_operator_tasks.management.commands.lockedmigrate import Command as Locked\n"
+    "class Command(Locked):\n    pass\n",
+    "calls it": "from django.core.management import call_command\n"
+    "from django.core.management.commands.migrate import Command as Migrate\n"
+    "class Command(Migrate):\n"
+    "    def handle(self, *args, **options):\n        call_command('lockedmigrate', lock_timeout=1)\n",
+    "adds to Django's": "from django.core.management.commands.migrate import Command as Migrate\n"
+    "class Command(Migrate):\n"
+    "    def handle(self, *args, **options):\n        super().handle(*args, **options)\n        print('and more')\n",
+}
+
+
+@pytest.mark.parametrize("how", OWN)
+@pytest.mark.parametrize("command", ["migrate", "lockedmigrate"])
+def test_a_projects_own_migrate_that_uses_this_one(shop, databases, how, command):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    shop.add_application("own", management__commands__migrate=OWN[how])
+    code, output = shop.manage(command)
+    assert code == 0, output
+    assert seen(shop)[0] == ALL
+    assert ("and more" in output) is (how == "adds to Django's")
+
+
+def test_a_projects_own_migrate_that_is_broken_is_not_passed_over(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    shop.add_application("own", management__commands__migrate="import os\nX = os.no_such_thing\n")
+    code, output = shop.manage("lockedmigrate", "--skip-checks")
+    assert code == 1
+    assert "no_such_thing" in output
+    assert sql(default(shop), "SELECT count(*) FROM pg_tables WHERE tablename = 'django_migrations'") == [(0,)]
+
+
+def test_the_server_notices_a_holder_that_says_no_word(shop, databases):
+    """A machine that lost its power holds no lock for hours."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    code = (
+        "from django.db import connection\nfrom django_operator_tasks.locks import PostgresLock\n"
+        "lock = PostgresLock(connection, 7); lock.open(); print(lock.try_acquire())\n"
+        "for name in ('tcp_keepalives_idle', 'idle_session_timeout'): print(lock.ask('SHOW ' + name)[0])\n"
+        "print(lock.release()); lock.close()"
+    )
+    assert shop.script(code).split() == ["True", "30", "0", "True"]
+
+
+@pytest.mark.parametrize(("ping", "kept"), [("0.2", "True"), ("3600", "False")])
+def test_mysql_ends_a_session_that_is_silent_and_ours_is_not(shop, databases, ping, kept):
+    shop.settings["DATABASES"] = {"default": databases("mysql", "locks")}
+    code = (
+        "from django.db import connection, Error\nfrom django_operator_tasks import locks\n"
+        "locks.MYSQL_PING_SECONDS, locks.MYSQL_SILENT_SECONDS = %s, 1\n"
+        "lock = locks.MySQLLock(connection, 7); lock.open(); assert lock.try_acquire()\n"
+        "import time\nstart = time.monotonic()\n"
+        "with connection.cursor() as cursor:\n"
+        "    held = True\n"
+        "    while held and time.monotonic() < start + 4:\n"
+        "        cursor.execute('SELECT IS_USED_LOCK(%%s)', [lock.name]); held = cursor.fetchone()[0] is not None\n"
+        "print(held, locks._released(lock)); lock.close()"
+    ) % ping
+    assert shop.script(code).split() == [kept, kept]
+
+
+class TestSQLite:
+    """The lock is a file."""
+
+    LOCK = "from django.db import connection\nfrom django_operator_tasks.locks import FileLock, migration_lock\n"
+
+    def test_another_path_to_the_same_file_is_the_same_lock(self, shop, databases, tmp_path):
+        real = databases("sqlite", "real")
+        shop.settings["DATABASES"] = {"default": real}
+        (tmp_path / "link").symlink_to(real["NAME"])
+        code = (
+            self.LOCK
+            + "lock = FileLock(connection, 1000); lock.open(); lock.try_acquire(); print('held', flush=True); input()"
+        )
+        setup = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'; import django; django.setup()\n"
+        holder = subprocess.Popen(
+            [sys.executable, "-c", setup + code],
+            cwd=shop.path,
+            env=shop.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with holder:
+            assert holder.stdout.readline() == "held\n"
+            shop.settings["DATABASES"] = {"default": {**real, "NAME": str(tmp_path / "link")}}
+            assert "migration lock 1000" in shop.manage("lockedmigrate", "--lock-timeout=0.1")[1]
+            shop.settings["DATABASES"] = {
+                "default": {**real, "NAME": "file:%s?mode=rwc" % real["NAME"], "OPTIONS": {"uri": True}}
+            }
+            assert "migration lock 1000" in shop.manage("lockedmigrate", "--lock-timeout=0.1")[1]
+            holder.kill()
+
+    def test_a_file_system_without_locks_is_said_and_a_lost_file_too(self, shop, databases):
+        shop.settings["DATABASES"] = {"default": databases("sqlite", "real")}
+        code = self.LOCK + (
+            "import errno, fcntl, os\nfrom django_operator_tasks.errors import TaskError\n"
+            "try:\n    with migration_lock(connection, 7, None, print): os.remove(connection.settings_dict['NAME'] + '.migrate-7.lock')\n"
+            "except TaskError as error: print(error.reason)\n"
+            "def flock(*args): raise OSError(errno.ENOLCK, 'No locks available')\n"
+            "fcntl.flock = flock\n"
+            "try:\n    with migration_lock(connection, 7, None, print): pass\n"
+            "except TaskError as error: print(error.reason)\n"
+        )
+        assert shop.script(code).split() == ["LockLost", "LockUnsupported"]
+
+
 class TestPgBouncer:
     """A pooler hands a server's session to somebody else after each transaction."""
 
@@ -144,9 +254,9 @@ class TestPgBouncer:
     def pooled(self, shop, databases, pgbouncer):
         direct = databases("postgresql", "pooled")
         shop.settings["DATABASES"] = {
-            "default": {**direct, "PORT": str(pgbouncer.port), "DISABLE_SERVER_SIDE_CURSORS": True},
+            "default": {**direct, "PORT": str(pgbouncer), "DISABLE_SERVER_SIDE_CURSORS": True},
             "direct": direct,
-            "session": {**direct, "PORT": str(pgbouncer.port), "NAME": "session_pooled"},
+            "session": {**direct, "PORT": str(pgbouncer), "NAME": "session_pooled"},
         }
         return shop
 
@@ -182,6 +292,20 @@ class TestPgBouncer:
             hold.unlink()
             assert finish(migrator)[0] == 0
         assert self.locks(pooled) == [(0,)]
+
+    def test_several_poolers_behind_one_address_are_found_out_as_well(self, pooled, three_pgbouncers):
+        pooled.settings["DATABASES"]["default"]["PORT"] = str(three_pgbouncers)
+        processes = [pooled.start("manage.py", "lockedmigrate") for _ in range(10)]
+        ends = [finish(process) for process in processes]
+        assert [code for code, _ in ends] == [1] * 10, ends
+        assert self.locks(pooled) == [(0,)]
+
+    def test_more_migrators_than_a_pool_has_sessions(self, pooled):
+        """In session mode a waiting migrator may not keep from the one at work what that one needs."""
+        processes = [pooled.start("manage.py", "lockedmigrate", "--database=session") for _ in range(8)]
+        ends = [finish(process) for process in processes]
+        assert [code for code, _ in ends] == [0] * 8, ends
+        assert sum("Applying stock.0001" in output for _, output in ends) == 1
 
     def test_session_mode_is_fine(self, pooled):
         code, output = pooled.manage("lockedmigrate", "--database=session")

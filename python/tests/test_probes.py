@@ -205,3 +205,68 @@ def test_a_password_of_the_database_is_not_logged(shop, databases):
     shop.settings["DATABASES"] = {"default": {**gone, "PASSWORD": "refused"}}
     output = shop.script(GET % (("/readyz",),))
     assert "is not ready" in output and "refused" not in output
+
+
+def test_a_way_past_the_pooler_is_nobody_elses_business(shop, databases):
+    here = databases("postgresql", "direct")
+    shop.settings["DATABASES"] = {"default": here, "direct": {**here, "PORT": str(free_port())}}
+    assert get(shop, "/readyz")[0][0] == 503
+    for said in ("direct", {"default": "direct"}):
+        shop.settings["DJK8S_MIGRATE_LOCK_DATABASE"] = said
+        assert get(shop, "/readyz")[0][0] == 200
+    shop.settings["DJK8S_MIGRATE_LOCK_DATABASE"] = "default"
+    assert get(shop, "/readyz")[0][0] == 503
+
+
+def test_a_database_without_its_driver_is_not_ready_and_no_crash(shop):
+    shop.settings["DATABASES"] = {
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+        "other": {"ENGINE": "django.db.backends.oracle", "NAME": "x"},
+    }
+    assert get(shop, "/readyz")[0][0] == 503
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "MemcachedProbe"]
+    assert get(shop, "/readyz")[0][0] == 200
+
+
+def test_a_pool_whose_sessions_the_server_ended_is_ready_at_once(shop, databases):
+    here = databases("postgresql", "stale")
+    shop.settings["DATABASES"] = {"default": {**here, "OPTIONS": {"pool": {"min_size": 4, "max_size": 4}}}}
+    code = """
+import psycopg
+from django.db import connection
+from django_operator_tasks.probes import DatabaseProbe
+DatabaseProbe().ready(None)
+connection.close()
+s = connection.settings_dict
+with psycopg.connect(host=s["HOST"], port=s["PORT"], user=s["USER"], password=s["PASSWORD"], dbname=s["NAME"], autocommit=True) as other:
+    others = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'stale' AND pid <> pg_backend_pid()"
+    print(len(other.execute(others).fetchall()))
+for _ in range(3):
+    DatabaseProbe().ready(None)
+    connection.close()
+print("ready")
+"""
+    ended, last = shop.script(code).split()[-2:]
+    assert int(ended) > 0
+    assert last == "ready"
+
+
+def test_views_remember_what_their_probes_saw(shop, databases):
+    shop.settings.update(
+        DATABASES={"default": databases("postgresql", "views")},
+        MIDDLEWARE=[],
+        ROOT_URLCONF="django_operator_tasks.urls",
+    )
+    shop.settings["DJK8S_READINESS_PROBES"] = [P + "MigrationsProbe"]
+    shop.manage("lockedmigrate")
+    code = """
+from django.db import connection
+from django.test import Client, RequestFactory
+from django_operator_tasks.views import ReadinessView
+print(Client().get("/readyz").status_code, Client().get("/startupz").status_code)
+connection.cursor().execute("DELETE FROM django_migrations")
+print(Client().get("/readyz").status_code, Client().get("/startupz").status_code)
+view = ReadinessView.as_view(setting="DJK8S_STARTUP_PROBES")
+print([each["probe"] for each in __import__("json").loads(view(RequestFactory().get("/?format=json")).content)["probes"]])
+"""
+    assert shop.script(code).splitlines() == ["200 200", "200 200", "['DatabaseProbe', 'MigrationsProbe']"]

@@ -143,7 +143,10 @@ def test_settings_that_leave_nothing_are_refused(both, empty):
         each.settings.update(
             {empty: []}
             if empty != "both paths"
-            else {"DJK8S_READY_PATHS": [], "DJK8S_HEALTH_PATHS": [], "DJK8S_STARTUP_PATHS": []}
+            else {
+                "DJK8S_READY_PATHS": [],
+                "DJK8S_HEALTH_PATHS": [],
+            }
         )
         code, output = each.python("answers.py")
         assert code == 1 and "ImproperlyConfigured" in output

@@ -88,3 +88,15 @@ def test_settings_that_refuse_to_be_read_do_not_hide_what_failed(monkeypatch):
     assert json.loads(made.line())["message"] == "ValueError: *** is wrong"
     monkeypatch.setattr(report, "_settings", lambda: type("S", (), {"SECRET_KEY": b"key-1", "DATABASES": None}))
     assert report.scrubbed("key-1") == "***"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("redis://:p@ssw0rd@redis:6379/0 is gone", "redis://***@redis:6379/0 is gone"),
+        ("amqp://u:pa/ss@mq// is gone", "amqp://***@mq// is gone"),
+        ("see https://example.com/x", "see https://example.com/x"),
+    ],
+)
+def test_whatever_a_password_in_a_url_holds(text, clean):
+    assert report.scrub(text) == clean

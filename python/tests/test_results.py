@@ -1,6 +1,7 @@
 """What the installed commands leave in the termination log, without the operator."""
 
 import json
+import signal
 
 import pytest
 
@@ -100,3 +101,12 @@ def test_a_command_in_the_middle_of_another_programs_work_writes_nothing(shop, t
         DJK8S_TERMINATION_LOG=str(log),
     )
     assert log.read_text() == ""
+
+
+def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path):
+    log = tmp_path / "log"
+    log.touch()
+    with shop.start("manage.py", "wait4db", "-s", "3600", "--ready-only", DJK8S_TERMINATION_LOG=str(log)) as waiting:
+        assert "ready" in waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+    assert json.loads(log.read_text())["ok"] is False

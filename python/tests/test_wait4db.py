@@ -1,9 +1,10 @@
 """wait4db, with servers that come and go."""
 
+import os
 import signal
 
 import pytest
-from conftest import finish, sql
+from conftest import eventually, finish, sql
 from servers import free_port
 
 FAST = ["-s", "0.2", "-i", "0.1"]
@@ -83,3 +84,37 @@ def test_a_database_that_is_ahead_of_the_code_is_migrated(site):
         "INSERT INTO django_migrations (app, name, applied) VALUES ('stock', '0099_later', now())",
     )
     assert site.manage("wait4db", *FAST)[0] == 0
+
+
+def backend(site, how):
+    """Does something to the server's process that the waiting one talks to."""
+    rows = eventually(
+        lambda: sql(
+            site.settings["DATABASES"]["default"], "SELECT pid FROM pg_stat_activity WHERE application_name = 'waiting'"
+        ),
+        "its session",
+    )
+    os.kill(rows[0][0], how)
+
+
+def test_a_session_that_was_ended_is_an_interruption(site):
+    with site.start("manage.py", "wait4db", "--ready-only", "-s", "3600", "-i", "0.1", PGAPPNAME="waiting") as waiting:
+        output_until(waiting, "ready, without interruption for 0 s")
+        backend(site, signal.SIGTERM)
+        output_until(waiting, "not ready")
+        output_until(waiting, "ready, without interruption for 0 s")
+        waiting.kill()
+
+
+def test_a_server_that_hangs_does_not_outlast_the_timeout(site):
+    with site.start(
+        "manage.py", "wait4db", "--ready-only", "-s", "3600", "-i", "0.1", "-t", "1", PGAPPNAME="waiting"
+    ) as waiting:
+        output_until(waiting, "ready, without interruption for 0 s")
+        backend(site, signal.SIGSTOP)
+        try:
+            code, output = finish(waiting)
+        finally:
+            backend(site, signal.SIGCONT)
+    assert code == 1
+    assert "stopped to answer" in output

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import heartbeat
 
 logger = logging.getLogger("django_operator_tasks.heartbeat")
 EVERY = 5.0
-# A worker that lost its broker tries again by itself for a long time; to restart it would not help.
+# Who lost the broker tries again by himself for a long time; to restart him would not help.
 RECONNECT = 600.0
 
 
@@ -19,9 +20,10 @@ def connect() -> None:
     """Listens to Celery, in its own processes only: elsewhere it is not loaded when Django starts."""
     if "celery" not in sys.modules:
         return
-    from celery.signals import beat_init, celeryd_init
+    from celery.signals import beat_init, celeryd_init, worker_shutdown
 
     celeryd_init.connect(on_worker, dispatch_uid="django_operator_tasks.worker")
+    worker_shutdown.connect(on_worker_shutdown, dispatch_uid="django_operator_tasks.worker_shutdown")
     beat_init.connect(on_beat, dispatch_uid="django_operator_tasks.beat")
 
 
@@ -44,7 +46,13 @@ def on_worker(instance: Any = None, **_: Any) -> None:
                 self.entry.cancel()
             write("worker", RECONNECT)
 
+    on_worker_shutdown()  # of the process before this one, in the same volume
     instance.app.steps["consumer"].add(Heartbeat)
+
+
+def on_worker_shutdown(**_: Any) -> None:
+    """A worker that ended is not alive."""
+    try_to(heartbeat.remove, "worker")
 
 
 def on_beat(sender: Any = None, **_: Any) -> None:
@@ -53,17 +61,21 @@ def on_beat(sender: Any = None, **_: Any) -> None:
     tick = scheduler.tick
 
     def tick_and_tell(*args: Any, **kwargs: Any) -> Any:
+        write("beat", RECONNECT)  # a tick that sends waits for the broker
         interval = tick(*args, **kwargs)
         write("beat", float(interval or 0))
         return interval
 
     scheduler.tick = tick_and_tell
-    write("beat", EVERY)
 
 
 def write(role: str, within: float) -> None:
+    try_to(heartbeat.write, role, within)
+
+
+def try_to(act: Callable[..., None], *args: Any) -> None:
     """Never stops the process over a file."""
     try:
-        heartbeat.write(role, within)
+        act(*args)
     except OSError as error:
         logger.warning("no heartbeat: %s; set %s to a directory that can be written", error, heartbeat.DIRECTORY)

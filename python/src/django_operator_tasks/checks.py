@@ -1,22 +1,24 @@
-"""System checks: what works on a desk and not in a cluster. All but the errors need `check --deploy`."""
+"""System checks: what works on a desk and not in a cluster. All but those of the settings need `check --deploy`.
+None is an error, which would keep every command of the project from running."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.urls import Resolver404, resolve
 
 from .conf import lock_alias, settings
 from .honesty import lasting, static_location
-from .probes import load
+from .probes import kinds, wrapper
 from .report import run_facts
 
 ID = "django_operator_tasks"
@@ -37,19 +39,19 @@ def register_all() -> None:
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E001, E002: settings of this application that name what is not there."""
+    """W006, W007: settings of this application that name what is not there."""
     found: list[CheckMessage] = []
     for setting in ("DJK8S_READINESS_PROBES", "DJK8S_STARTUP_PROBES"):
         try:
-            load(setting)
-        except (ImportError, ImproperlyConfigured) as error:
+            kinds(setting)
+        except Exception as error:  # whatever a module of the project does when it is imported
             hint = "Name subclasses of django_operator_tasks.probes.ReadinessProbe, by their full path."
-            found.append(Error(str(error), hint=hint, id=f"{ID}.E001"))
+            found.append(Warning(f"{setting}: {error}", hint=hint, id=f"{ID}.W006"))
     for database in django_settings.DATABASES:
         try:
             lock_alias(database)
         except ImproperlyConfigured as error:
-            found.append(Error(str(error), hint="Name an alias of DATABASES, or a dict of them.", id=f"{ID}.E002"))
+            found.append(Warning(str(error), hint="Name an alias of DATABASES, or a dict of them.", id=f"{ID}.W007"))
             break
     return found
 
@@ -90,14 +92,14 @@ def check_probe_paths(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
             patterns = ", ".join(f'r"^{re.escape(path.lstrip("/"))}$"' for path in redirected)
             found.append(
                 Warning(
-                    f"SECURE_SSL_REDIRECT answers the probes at {', '.join(redirected)} with a redirect, which the"
-                    " kubelet takes for success.",
+                    f"SECURE_SSL_REDIRECT answers the probes at {', '.join(redirected)} with a redirect. The kubelet"
+                    " follows it to https on the same port, or takes it for success if it leads to another host.",
                     hint=f"{move}add {patterns} to SECURE_REDIRECT_EXEMPT.",
                     id=f"{ID}.W002",
                 )
             )
     asks_host = {SECURITY: django_settings.SECURE_SSL_REDIRECT, COMMON: True}
-    if any(asks_host.get(each) for each in before) and "*" not in django_settings.ALLOWED_HOSTS:
+    if any(asks_host.get(each) for each in before) and not any(map(may_be_pod, django_settings.ALLOWED_HOSTS)):
         found.append(
             Warning(
                 f"ALLOWED_HOSTS refuses the probes at {', '.join(paths)}: the kubelet names the pod's address as host.",
@@ -111,7 +113,7 @@ def check_probe_paths(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 def check_sqlite_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W004: a SQLite file and several pods."""
     replicas = known_replicas()
-    files = [each.alias for each in connections.all() if each.vendor == "sqlite"]
+    files = [each.alias for each in map(wrapper, connections) if each is not None and each.vendor == "sqlite"]
     if not files or replicas is None or replicas < 2:
         return []
     return [
@@ -127,7 +129,7 @@ def check_sqlite_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any
 def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W005: a database that looks like a pooler, and no other to take the migration lock in."""
     found: list[CheckMessage] = []
-    for connection in connections.all():
+    for connection in filter(None, map(wrapper, connections)):
         data = connection.settings_dict
         looks = (
             str(data.get("PORT")) == POOLER_PORT
@@ -137,7 +139,7 @@ def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         try:
             direct = lock_alias(connection.alias)
         except ImproperlyConfigured:
-            continue  # E002
+            continue  # W007
         if connection.vendor == "postgresql" and looks and direct is None:
             found.append(
                 Warning(
@@ -149,6 +151,14 @@ def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
                 )
             )
     return found
+
+
+def may_be_pod(host: str) -> bool:
+    """Whether an entry of ALLOWED_HOSTS may stand for a pod's address."""
+    try:
+        return host == "*" or bool(ip_address(host.strip("[]")))
+    except ValueError:
+        return False
 
 
 def in_kubernetes() -> bool:

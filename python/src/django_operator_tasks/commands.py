@@ -13,13 +13,19 @@ from . import report
 class Reporting(BaseCommand):
     """Writes the report at the end of a command line of its own; `call_command` writes nothing."""
 
+    has_command_line = False
+
     def run_from_argv(self, argv: list[str]) -> None:
+        self.has_command_line = True
         report.start_anew()
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
             if end.code:
                 report.current.ended(end.code)
+            raise
+        except BaseException as error:
+            report.current.failed(error)
             raise
         finally:
             report.current.write()
@@ -28,8 +34,14 @@ class Reporting(BaseCommand):
         try:
             return super().execute(*args, **options)
         except Exception as error:
-            report.current.failed(error)
+            if self.has_command_line:  # else its caller may take it
+                report.current.failed(error)
             raise
+
+    def say_at_once(self, text: str) -> None:
+        """Tells at once, also where the output is no terminal."""
+        self.stdout.write(text)
+        self.stdout.flush()
 
 
 def seconds(parser: CommandParser, short: str, long: str, default: float, help: str) -> None:

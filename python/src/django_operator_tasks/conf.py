@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 PREFIX = "DJK8S_"
@@ -65,11 +66,17 @@ def lock_alias(database: str) -> str | None:
     """The alias of the database that holds the lock for another one, if the settings name one."""
     said = settings.DJK8S_MIGRATE_LOCK_DATABASE
     alias: str | None = said.get(database) if isinstance(said, dict) else said
-    if alias is not None and alias not in django_settings.DATABASES:
+    if alias is not None and (not isinstance(alias, str) or alias not in django_settings.DATABASES):
         raise ImproperlyConfigured(
             f"the setting DJK8S_MIGRATE_LOCK_DATABASE names {alias!r}, which is not in DATABASES"
         )
     return alias
+
+
+def only_for_locks() -> set[str]:
+    """The aliases that only serve to take a lock in another way; requests do not use them."""
+    direct = {name: lock_alias(name) for name in django_settings.DATABASES}
+    return {alias for name, alias in direct.items() if alias and alias != name} - {DEFAULT_DB_ALIAS}
 
 
 settings = AppSettings()

@@ -11,6 +11,7 @@ Exit codes: 0 alive, 1 not (yet) alive, 2 a wrong command line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -42,6 +43,15 @@ def write(role: str, within: float) -> None:
     with open(part, "w", encoding="ascii") as file:
         json.dump(data, file)
     os.replace(part, target)
+
+
+def remove(role: str) -> None:
+    """Forgets the heartbeat of a process that ended.
+
+    :raises OSError: if the directory cannot be written.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path(role))
 
 
 def look(role: str, max_age: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import IO, Any
 
 from django.db import Error
@@ -22,12 +23,17 @@ from .honesty import sqlite_file
 from .waiting import for_database
 
 PAUSE = 0.5
-POOLER_ROUNDS = 5
+# How often it is tried whether a pooler shares sessions: of ten poolers behind one address, each try meets the
+# same one as before in one of ten cases.
+POOLER_ROUNDS = 30
+PROOF = (0x646A6F, 1)  # a lock for the time of that try; nobody else's
 MYSQL_NAME_LIMIT = 64
-# A session that holds the lock is silent for as long as the migrations run; nothing on the way may take it
-# for dead, and the server has to notice when it is.
+# A session that holds the lock is silent for as long as the migrations run. Nothing on the way may take it for
+# dead, and the server has to notice when it is: a machine that lost its power says no word.
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
-A_YEAR = 31_536_000
+SERVER_KEEPALIVES = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 6}
+MYSQL_PING_SECONDS = 30
+MYSQL_SILENT_SECONDS = 120
 # PostgreSQL 14 has the setting.
 IDLE_SESSION_TIMEOUT_SINCE = 140_000
 
@@ -54,7 +60,8 @@ def migration_lock(
             raise TaskError(
                 "LockLost",
                 f"the migrations ran, but lock {lock_id} was gone at their end: the connection that held it was cut,"
-                " or a pooler gave it to somebody else. Another migrator may have run at the same time",
+                " its file was removed, or a pooler gave it to somebody else. Another migrator may have run at the"
+                " same time",
             )
     finally:
         lock.close()
@@ -134,12 +141,12 @@ class SessionLock(Lock):
     def session(self) -> BaseDatabaseWrapper:
         """Another connection to the same database, outside of any pool of Django's."""
         copy: BaseDatabaseWrapper = self.original.copy()  # type: ignore[no-untyped-call, unused-ignore]
+        copy.settings_dict["AUTOCOMMIT"] = True
         options = copy.settings_dict.setdefault("OPTIONS", {})
         options.pop("pool", None)
         for name, value in self.options.items():
             options.setdefault(name, value)
         for_database(copy)
-        copy.set_autocommit(True)
         return copy
 
     def close(self) -> None:
@@ -158,57 +165,87 @@ def first_row(connection: BaseDatabaseWrapper, query: str, *values: str | int) -
 
 
 class PostgresLock(SessionLock):
-    """A session's advisory lock."""
+    """A session's advisory lock.
+
+    Behind a pooler, a session is one that others lack: there it is given back while we wait for the lock.
+    """
 
     options = KEEPALIVES
+    pooled = False
+    proven = False
 
     def open(self) -> None:
         super().open()
-        self.refuse_pooler()
-        version: int = getattr(self.connection, "pg_version", 0)
-        if version >= IDLE_SESSION_TIMEOUT_SINCE:
-            with self.connection.cursor() as cursor:
-                cursor.execute("SET idle_session_timeout = 0")
-
-    def refuse_pooler(self) -> None:
-        """Refuses a pooler that gives the server's session to somebody else between two statements: a lock
-        would stay behind there, held by nobody, and nobody else could get it."""
         own: Any = self.connection.connection
-        if own.info.backend_pid == self.pid() or not self.shares_sessions():
-            return
-        raise TaskError(
+        # A pooler tells a number of its own when the connection is made.
+        self.pooled = own.info.backend_pid != server_process(self.connection)
+        if self.pooled:
+            self.connection.close()
+
+    def try_acquire(self) -> bool:
+        if self.pooled and not self.proven and not self.prove():
+            return False
+        acquired = bool(self.ask("SELECT pg_try_advisory_lock(%s)", self.id)[0])
+        if acquired:
+            self.settle()
+        elif self.pooled:
+            self.connection.close()
+        return acquired
+
+    def settle(self) -> None:
+        """Makes the session one that may be silent, and whose end is noticed."""
+        settings = {} if self.pooled else dict(SERVER_KEEPALIVES)
+        if getattr(self.connection, "pg_version", 0) >= IDLE_SESSION_TIMEOUT_SINCE:
+            settings["idle_session_timeout"] = 0
+        for name, value in settings.items():
+            self.ask("SELECT set_config(%s, %s, false)", name, str(value))
+
+    def prove(self) -> bool:
+        """Refuses a pooler that gives the server's session to somebody else between two statements: a lock
+        would stay behind there, held by nobody, and nobody else could get it. One at a time, as this takes
+        several sessions; false: somebody else is at it."""
+        guard = self.session()
+        try:
+            with guard.cursor() as cursor:
+                try:
+                    cursor.execute("BEGIN")  # in every mode but one, this session is ours until its end
+                    cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", PROOF)
+                    alone, in_transaction = cursor.fetchone()[0], True
+                except Error:
+                    alone, in_transaction = True, False  # it pools by statement
+                if not alone:
+                    return False
+                if not in_transaction or self.shares_sessions():
+                    raise self.refusal()
+        finally:
+            guard.close()
+        self.proven = True
+        return True
+
+    def shares_sessions(self) -> bool:
+        """Whether the server process behind a connection is another one, or somebody else's, a moment later."""
+        mine = self.session()
+        try:
+            process = server_process(mine)
+            for _ in range(POOLER_ROUNDS):
+                other = self.session()
+                try:
+                    if server_process(other) == process or server_process(mine) != process:
+                        return True
+                finally:
+                    other.close()
+            return False
+        finally:
+            mine.close()
+
+    def refusal(self) -> TaskError:
+        return TaskError(
             "LockUnsupported",
             f"database {self.original.alias!r} is reached through a pooler in transaction mode (PgBouncer or its"
             " like), which cannot hold a session's lock. Add a database to DATABASES that goes to the server"
             " directly, and name it by --lock-database or the setting DJK8S_MIGRATE_LOCK_DATABASE; or take no lock,"
             " by --lock-mode none (spec.lock.mode: None), and see to it yourself that only one migrates",
         )
-
-    def shares_sessions(self) -> bool:
-        """Whether the server process behind our connection is another one, or somebody else's, a moment later."""
-        for _ in range(POOLER_ROUNDS):
-            mine = self.pid()
-            other = self.session()
-            try:
-                with other.cursor() as cursor:
-                    cursor.execute("BEGIN")
-                    cursor.execute("SELECT pg_backend_pid()")
-                    theirs = cursor.fetchone()[0]
-                    if theirs == mine or self.pid() != mine:
-                        return True
-                    cursor.execute("ROLLBACK")
-            except Error:
-                return True  # not even a transaction: statement mode
-            finally:
-                other.close()
-        return False
-
-    def pid(self) -> int:
-        """The server process that answers now."""
-        return int(self.ask("SELECT pg_backend_pid()")[0])
-
-    def try_acquire(self) -> bool:
-        return bool(self.ask("SELECT pg_try_advisory_lock(%s)", self.id)[0])
 
     def release(self) -> bool:
         return bool(self.ask("SELECT pg_advisory_unlock(%s)", self.id)[0])
@@ -222,9 +259,16 @@ class PostgresLock(SessionLock):
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             self.id,
         )
+        if self.pooled:
+            self.connection.close()
         if row is None:
             return "nobody any more"
         return "server process {} (client {}, application {!r}, connected {})".format(*row)
+
+
+def server_process(connection: BaseDatabaseWrapper) -> int:
+    """The server's process that answers now."""
+    return int(first_row(connection, "SELECT pg_backend_pid()")[0])
 
 
 class MySQLLock(SessionLock):
@@ -236,14 +280,39 @@ class MySQLLock(SessionLock):
         if len(name) > MYSQL_NAME_LIMIT:
             name = f"migrate-{self.id}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
         self.name = name
+        self.ended = Event()
+        self.pinger = Thread(target=self.ping, daemon=True)
         with self.connection.cursor() as cursor:
-            cursor.execute("SET SESSION wait_timeout = %s", [A_YEAR])
+            cursor.execute("SET SESSION wait_timeout = %s", [MYSQL_SILENT_SECONDS])
 
     def try_acquire(self) -> bool:
-        return bool(self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1)
+        acquired = bool(self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1)
+        if acquired:
+            self.connection.inc_thread_sharing()
+            self.pinger.start()
+        return acquired
+
+    def ping(self) -> None:
+        """Says that we are still there: the server ends a session that is silent for longer, and its lock with it."""
+        while not self.ended.wait(MYSQL_PING_SECONDS):
+            try:
+                self.ask("SELECT 1")
+            except Error:
+                return  # which the release finds out
 
     def release(self) -> bool:
+        self.end_pings()
         return bool(self.ask("SELECT RELEASE_LOCK(%s)", self.name)[0] == 1)
+
+    def end_pings(self) -> None:
+        self.ended.set()
+        if self.pinger.is_alive():
+            self.pinger.join()
+
+    def close(self) -> None:
+        if hasattr(self, "ended"):
+            self.end_pings()
+        super().close()
 
     def holder(self) -> str:
         (number,) = self.ask("SELECT IS_USED_LOCK(%s)", self.name)
@@ -258,11 +327,13 @@ class FileLock(Lock):
     """A file beside a SQLite database; the kernel gives it back when its holder dies."""
 
     file: IO[str] | None = None
+    path = ""
 
     def open(self) -> None:
         database = sqlite_file(self.original)
         if database is not None:
-            self.file = open(f"{database}.migrate-{self.id}.lock", "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as it is held
+            self.path = f"{os.path.realpath(database)}.migrate-{self.id}.lock"
+            self.file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as it is held
 
     def close(self) -> None:
         if self.file:
@@ -275,8 +346,14 @@ class FileLock(Lock):
 
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError as error:
+            raise TaskError(
+                "LockUnsupported",
+                f"the file system of {self.path} has no locks ({error}); use --lock-mode none (spec.lock.mode: None),"
+                " and see to it yourself that only one migrates",
+            ) from error
         self.file.seek(0)
         self.file.truncate()
         self.file.write(f"process {os.getpid()} on {os.uname().nodename}")
@@ -284,11 +361,16 @@ class FileLock(Lock):
         return True
 
     def release(self) -> bool:
-        if self.file:
-            import fcntl
+        if not self.file:
+            return True
+        import fcntl
 
-            fcntl.flock(self.file, fcntl.LOCK_UN)
-        return True
+        try:
+            ours = os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
+        except FileNotFoundError:
+            ours = False  # somebody removed it, and others may lock a new one
+        fcntl.flock(self.file, fcntl.LOCK_UN)
+        return ours
 
     def holder(self) -> str:
         if not self.file:

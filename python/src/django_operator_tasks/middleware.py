@@ -36,8 +36,8 @@ class ProbeMiddleware:
             **dict.fromkeys(settings.DJK8S_READY_PATHS, self.ready),
             **dict.fromkeys(settings.DJK8S_HEALTH_PATHS, self.health),
         }
-        if not self.handlers:
-            raise ImproperlyConfigured("DJK8S_HEALTH_PATHS, DJK8S_READY_PATHS and DJK8S_STARTUP_PATHS are all empty")
+        if not settings.DJK8S_READY_PATHS and not settings.DJK8S_HEALTH_PATHS:
+            raise ImproperlyConfigured("DJK8S_HEALTH_PATHS and DJK8S_READY_PATHS are both empty")
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)

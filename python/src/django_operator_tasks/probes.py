@@ -17,7 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
-from .conf import settings
+from .conf import only_for_locks, settings
 from .report import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
@@ -49,10 +49,10 @@ class ReadinessProbe(abc.ABC):
 
 
 class DatabaseProbe(ReadinessProbe):
-    """Every database of the settings answers a query."""
+    """Every database that requests may use answers a query."""
 
     def ready(self, request: HttpRequest | None) -> None:
-        for name in connections:
+        for name in [name for name in connections if name not in only_for_locks()]:
             try:
                 answered = answers(connections[name])
             except Exception as error:
@@ -95,7 +95,7 @@ class MemcachedProbe(ReadinessProbe):
 
 
 class RedisProbe(ReadinessProbe):
-    """Every server of every Redis cache answers a PING: Django's own, and django-redis'."""
+    """The primary and a replica of every Redis cache answer a PING: Django's own, and django-redis'."""
 
     def ready(self, request: HttpRequest | None) -> None:
         check_caches(is_redis, redis_answers)
@@ -112,13 +112,16 @@ class CacheProbe(ReadinessProbe):
 
 def answers(connection: BaseDatabaseWrapper) -> bool:
     """Whether a database answers; a connection from before that the server gave up is opened again."""
-    reused = connection.connection is not None and not connection.in_atomic_block
+    pool: Any = getattr(connection, "pool", None)
+    reused = connection.connection is not None or pool is not None
     try:
         return ask(connection)
     except Error:
-        if not reused:
+        if not reused or connection.in_atomic_block:
             raise
         connection.close()
+        if pool is not None:
+            pool.check()  # the others in it are as old
         return ask(connection)
 
 
@@ -156,10 +159,8 @@ def is_redis(cache: Any) -> bool:
 
 
 def redis_answers(cache: Any) -> bool:
-    if hasattr(cache, "client"):  # django-redis
-        return bool(cache.client.get_client(write=True).ping())
-    clients = [cache._cache.get_client(write=write) for write in (True, False)]  # the primary, and a replica
-    return all(bool(client.ping()) for client in clients)
+    servers = cache.client if hasattr(cache, "client") else cache._cache  # of django-redis, or Django's own
+    return all(bool(servers.get_client(write=write).ping()) for write in (True, False))
 
 
 def gives_back(cache: Any) -> bool:
@@ -171,15 +172,33 @@ def gives_back(cache: Any) -> bool:
         cache.delete(key)
 
 
+def kinds(setting: str) -> tuple[type[ReadinessProbe], ...]:
+    """The classes that a setting names.
+
+    :raises ImproperlyConfigured: if one of them is no probe.
+    """
+    found = tuple(getattr(settings, setting))
+    for kind in found:
+        if not (isinstance(kind, type) and issubclass(kind, ReadinessProbe)):
+            raise ImproperlyConfigured(f"{setting}: {kind} is no django_operator_tasks.probes.ReadinessProbe")
+    return found
+
+
+@cache
+def made(kinds: tuple[type[ReadinessProbe], ...]) -> list[ReadinessProbe]:
+    """One probe of each kind for the whole process, as some remember what they saw."""
+    return [kind() for kind in kinds]
+
+
 def load(setting: str) -> list[ReadinessProbe]:
-    """The probes that a setting names."""
-    probes = [probe() for probe in getattr(settings, setting)]
-    for probe in probes:
-        if not isinstance(probe, ReadinessProbe):
-            raise ImproperlyConfigured(f"{setting}: {probe} is no django_operator_tasks.probes.ReadinessProbe")
-    if not probes:
+    """The probes that a setting names.
+
+    :raises ImproperlyConfigured: if there are none.
+    """
+    found = kinds(setting)
+    if not found:
         raise ImproperlyConfigured(f"{setting} names no probe; leave it out for the default")
-    return probes
+    return made(found)
 
 
 @cache
@@ -188,18 +207,26 @@ def silent(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"queries_logged": False})
 
 
+def wrapper(alias: str) -> Any:
+    """The connection's object; None if there is no driver for it, which only who needs it has to mind."""
+    try:
+        return connections[alias]
+    except Exception:
+        return None
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
-    wrappers: Sequence[Any] = connections.all()
-    kinds: list[Any] = [type(wrapper) for wrapper in wrappers]
-    for wrapper, kind in zip(wrappers, kinds):
-        wrapper.__class__ = silent(kind)
+    wrappers = list(filter(None, map(wrapper, connections)))
+    kinds: list[Any] = [type(each) for each in wrappers]
+    for each, kind in zip(wrappers, kinds):
+        each.__class__ = silent(kind)
     try:
         yield
     finally:
-        for wrapper, kind in zip(wrappers, kinds):
-            wrapper.__class__ = kind
+        for each, kind in zip(wrappers, kinds):
+            each.__class__ = kind
 
 
 def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:

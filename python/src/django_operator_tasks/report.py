@@ -25,7 +25,7 @@ PLAIN = re.compile(
     r"^(PATH|HOME|HOSTNAME|PWD|LANG|LC_.*|TZ|TERM|SHLVL|GPG_KEY|PYTHON.*|DJANGO_SETTINGS_MODULE|VIRTUAL_ENV"
     r"|KUBERNETES_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)$"
 )
-CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
+CREDENTIALS_IN_URL = re.compile(r"(?<=://)\S+@")
 DATABASE_DETAIL = re.compile(r"^\s*DETAIL:.*$", re.MULTILINE)
 
 

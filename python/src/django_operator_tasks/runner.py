@@ -13,7 +13,10 @@ from typing import Any, NoReturn
 
 from . import report
 
-OWN_COMMANDS = ("ensureadmin", "lockedmigrate", "probe", "wait4db")
+PACKAGE = "django_operator_tasks"
+# Commands that the operator means when it names them; the others give way to the project's own.
+OWN_COMMANDS = ("ensureadmin", "lockedmigrate")
+OTHER_COMMANDS = ("probe", "wait4db")
 MANAGE = "django.my.domain/manage"
 
 
@@ -101,7 +104,7 @@ def join_in(directory: str) -> None:
     find = management.get_commands
 
     def get_commands() -> dict[str, str]:
-        return {**find(), **dict.fromkeys(OWN_COMMANDS, "django_operator_tasks")}
+        return {**dict.fromkeys(OTHER_COMMANDS, PACKAGE), **find(), **dict.fromkeys(OWN_COMMANDS, PACKAGE)}
 
     replacement: Any = get_commands
     replacement.cache_clear = getattr(find, "cache_clear", lambda: None)

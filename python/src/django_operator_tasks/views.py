@@ -42,7 +42,7 @@ class ReadinessView(View):
         return super().as_view(**initkwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return responses.ready(self.probes, request)
+        return responses.ready(load(self.setting), request)
 
 
 class StartupView(ReadinessView):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
@@ -66,9 +66,13 @@ def unapplied(connection: BaseDatabaseWrapper, app: str | None = None) -> list[s
 
 
 def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
-    return model._meta.db_table in connection.introspection.table_names() and not unapplied(
-        connection, model._meta.app_label
-    )
+    if unapplied(connection, model._meta.app_label):
+        return False
+    try:
+        model._base_manager.using(connection.alias).exists()
+    except (OperationalError, ProgrammingError):  # the application may have no migrations, and no table either
+        return False
+    return True
 
 
 def _connects(connection: BaseDatabaseWrapper) -> bool:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import random
+import time
 from argparse import BooleanOptionalAction
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ... import report
 from ...commands import Reporting
 from ...honesty import check_database
 from ...waiting import for_database, for_model
 
+T = TypeVar("T")
+BUSY_SECONDS = 60.0
 ALWAYS, ON_CREATE = "always", "on-create"
 # Variables with a meaning of their own, whatever the model's fields are called.
 TAKEN = {
@@ -85,15 +91,29 @@ class Command(Reporting):
         for_database(connection)
         for_model(connection, model)
         report.current.used(connection)
-        try:
-            with transaction.atomic(using=options["database"]):
-                user, action = ensure(model, wanted, options["database"])
-        except IntegrityError:
-            # Somebody else made the same user just now, or another field is taken; the second look tells.
-            with transaction.atomic(using=options["database"]):
-                user, action = ensure(model, wanted, options["database"])
+        user, action = at_last(lambda: ensure(model, wanted, options["database"]), connection)
         report.current.did(action, [user.get_username()])
         self.stdout.write(f"user {user.get_username()} {action}")
+
+
+def at_last(act: Callable[[], T], connection: BaseDatabaseWrapper) -> T:
+    """Does it in a transaction, and again when somebody else was quicker."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    looked_again = False
+    while True:
+        try:
+            with transaction.atomic(using=connection.alias):
+                return act()
+        except IntegrityError:
+            # Somebody else made the same user just now, or another field is taken; the second look tells.
+            if looked_again:
+                raise
+            looked_again = True
+        except OperationalError as error:
+            # SQLite has no queue for writers that have read before.
+            if connection.vendor != "sqlite" or "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - only to keep out of each other's way
 
 
 class Wanted:
@@ -189,9 +209,9 @@ def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
     check_password(wanted.password, model(**plain(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
     given = {name: fields.pop(name) for name in (model.USERNAME_FIELD, *model.REQUIRED_FIELDS) if name in fields}
-    if email in fields:
-        given[email] = fields.pop(email)
     make = users.create_superuser if wanted.new_superuser else getattr(users, "create_user", None)
+    if email in fields and (make is None or takes(make, email)):
+        given[email] = fields.pop(email)
     if make is not None:
         user = make(password=wanted.password, **given)
     else:
@@ -205,6 +225,12 @@ def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
     user.save(using=users.db)
     set_several(user, several)
     return user
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function has a parameter of this name, or takes any."""
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
 def update(user: Any, wanted: Wanted) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.management import get_commands, load_command_class
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import DEFAULT_DB_ALIAS, connections
 
@@ -22,26 +23,18 @@ from ...waiting import for_database
 AUTO, NONE = "auto", "none"
 
 
-def project_migrate() -> type[DjangoMigrate]:
-    """The class of the project's own `migrate`; django-tenants and others bring one."""
-    try:
-        own: Any = type(load_command_class(get_commands()["migrate"], "migrate"))
-    except AttributeError:  # it is being imported just now: the project's `migrate` is made of this command
-        return DjangoMigrate
-    return cast("type[DjangoMigrate]", own)
-
-
 if TYPE_CHECKING:
-    ProjectMigrate = DjangoMigrate
+    Migrate = DjangoMigrate
 else:
-    ProjectMigrate = project_migrate()
+    Migrate = object
 
 
-class Command(Reporting, ProjectMigrate):
-    """The project's `migrate` with a lock around it."""
+class Locking(Reporting, Migrate):
+    """Adds the lock to the class of a `migrate`."""
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
     default_database = DEFAULT_DB_ALIAS
+    within = False  # another one of this process
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -89,6 +82,19 @@ class Command(Reporting, ProjectMigrate):
         if timeout is not None and not timeout >= 0:
             raise CommandError("--lock-timeout must be 0 or more seconds")
         databases = options.pop("databases")
+        if Locking.within:
+            # The project's `migrate` calls this command, which runs the project's `migrate`: it has the lock.
+            for database in databases:
+                DjangoMigrate().execute(*args, **{**options, "database": database})
+            return
+        Locking.within = True
+        try:
+            self.lock_and_migrate(databases, Order(lock_id, timeout, mode, direct), *args, **options)
+        finally:
+            Locking.within = False
+
+    def lock_and_migrate(self, databases: list[str], order: Order, *args: Any, **options: Any) -> None:
+        """One database after the other."""
         changes = Changes(options, with_alias=len(databases) > 1)
         for database in databases:
             options["database"] = database
@@ -98,12 +104,21 @@ class Command(Reporting, ProjectMigrate):
             connection = connections[database]
             check_database(connection)
             report.current.used(connection)
-            holder = connections[direct or lock_alias(database) or database]
-            say = self.stdout.write if options.get("verbosity", 1) else lambda text: None
-            with nullcontext() if mode == NONE else migration_lock(holder, lock_id, timeout, say):
+            holder = connections[order.direct or lock_alias(database) or database]
+            say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
+            with nullcontext() if order.mode == NONE else migration_lock(holder, order.lock_id, order.timeout, say):
                 for_database(connection)
                 with changes.of(connection):
                     super().handle(*args, **options)
+
+
+class Order(NamedTuple):
+    """Which lock was asked for."""
+
+    lock_id: int
+    timeout: float | None
+    mode: str
+    direct: str | None
 
 
 class SeveralDatabases:
@@ -119,7 +134,7 @@ class SeveralDatabases:
     def add_argument(self, *flags: str, **kwargs: Any) -> Any:
         if "--database" in flags:
             self.default = kwargs.pop("default", None) or self.default
-            kwargs["action"] = "append"
+            kwargs["action"] = "extend" if "nargs" in kwargs else "append"
             kwargs["help"] = (
                 "{} May be given several times: they are migrated in that order, each under a lock.".format(
                     kwargs.get("help", "")
@@ -156,3 +171,28 @@ class Changes:
 
     def named(self, connection: Any, names: Iterator[str]) -> list[str]:
         return [f"{connection.alias}: {name}" if self.with_alias else name for name in names]
+
+
+def locked(migrate: type[BaseCommand]) -> type[BaseCommand]:
+    """The class of a `migrate`, with the lock; itself if it has one."""
+    if issubclass(migrate, Locking):
+        return migrate
+    return type("Command", (Locking, migrate), {"__module__": __name__, "__doc__": Locking.__doc__})
+
+
+def project_migrate() -> type[BaseCommand]:
+    """The class of the project's own `migrate`; django-tenants and others bring one."""
+    app: Any = get_commands()["migrate"]
+    if isinstance(app, BaseCommand):
+        return type(app)
+    module = sys.modules.get(f"{app}.management.commands.migrate")
+    if module is not None and getattr(module.__spec__, "_initializing", False):
+        return DjangoMigrate  # it asks for this command just now, to be made of it
+    return type(load_command_class(app, "migrate"))
+
+
+def __getattr__(name: str) -> Any:
+    """`Command` is made when it is asked for, as the project's `migrate` may be made of it in its turn."""
+    if name == "Command":
+        return locked(project_migrate())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

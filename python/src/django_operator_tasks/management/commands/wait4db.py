@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from threading import Event, Thread
+from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ... import report
 from ...commands import Reporting, seconds, several
 from ...errors import TaskError
-from ...probes import answers
+from ...probes import ask
 from ...report import scrubbed
 from ...waiting import unapplied
 
 # One attempt may not take all of the time, as it does where packets are dropped.
 CONNECT_SECONDS = 10
+# A server that takes longer over `SELECT 1` does not answer.
+SILENT_SECONDS = 10.0
+UNREACHABLE = "DatabaseUnreachable"
 
 
 class Command(Reporting):
@@ -49,60 +52,97 @@ class Command(Reporting):
             if database not in connections:
                 known = ", ".join(connections)
                 raise CommandError(f"--database: there is no database {database!r} in DATABASES, only {known}")
-        say = self.stdout.write if options["verbosity"] else lambda text: None
-        wait(
-            [Watched(connections[database], options["stable"], options["ready_only"]) for database in databases],
-            options["timeout"],
-            options["interval"],
-            say,
-        )
+        changed = Event()
+        watched = [
+            Watched(database, options["stable"], options["interval"], options["ready_only"], changed)
+            for database in databases
+        ]
+        for each in watched:
+            each.start()
+        try:
+            wait(watched, options["timeout"], changed, self.say_at_once if options["verbosity"] else lambda text: None)
+        finally:
+            for each in watched:
+                each.ended.set()
         for database in databases:
             report.current.used(connections[database])
         report.current.did("ready", databases)
 
 
-class Watched:
-    """One database, looked at again and again."""
+class State(NamedTuple):
+    """How a database stands."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, stable: float, ready_only: bool) -> None:
-        self.connection, self.stable = connection, stable
-        self.alive_since: float | None = None
-        self.reason = "DatabaseUnreachable"
-        self.state = "not looked at yet"
+    done: bool
+    reason: str  # why it is not ready; empty while it is
+    words: str
+
+
+UNKNOWN = State(False, UNREACHABLE, "no answer yet")
+
+
+class Watched(Thread):
+    """One database, looked at again and again: in a thread, as a server that hangs answers to no deadline."""
+
+    def __init__(self, alias: str, stable: float, interval: float, ready_only: bool, changed: Event) -> None:
+        super().__init__(daemon=True)
+        self.alias, self.stable, self.interval, self.changed = alias, stable, interval, changed
+        self.ended = Event()
         self.migrated = ready_only
-        self.done = False
-        options = connection.settings_dict.setdefault("OPTIONS", {})
-        if connection.vendor in ("postgresql", "mysql"):
-            options.setdefault("connect_timeout", CONNECT_SECONDS)
+        self.alive_since: float | None = None
+        self.asked_at: float | None = None
+        self.state = UNKNOWN
+        self.error: Exception | None = None
 
-    def look(self) -> None:
+    def run(self) -> None:
+        connection = connections[self.alias]
+        if connection.vendor in ("postgresql", "mysql"):
+            connection.settings_dict.setdefault("OPTIONS", {}).setdefault("connect_timeout", CONNECT_SECONDS)
+        while not self.ended.is_set():
+            self.asked_at = time.monotonic()
+            try:
+                self.state = self.look(connection)
+            except Exception as error:  # nothing that waiting mends; the other thread tells
+                self.error = error
+                self.ended.set()
+            self.asked_at = None
+            self.changed.set()
+            stable_in = self.stable if self.alive_since is None else self.alive_since + self.stable - time.monotonic()
+            self.ended.wait(min(self.interval, stable_in) if stable_in > 0 else self.interval)
+        connection.close()
+
+    def look(self, connection: Any) -> State:
         """Finds out how things stand now."""
         try:
-            if not answers(self.connection):
+            if not ask(connection):
                 raise Error("it does not answer")
             now = time.monotonic()
-            self.alive_since = now if self.alive_since is None else self.alive_since
+            if self.alive_since is None or self.silence() > SILENT_SECONDS:
+                self.alive_since = now
             alive = now - self.alive_since
-            missing = [] if self.migrated else unapplied(self.connection)
+            missing = [] if self.migrated else unapplied(connection)
             self.migrated = not missing
         except Error as error:
-            self.connection.close()
-            self.alive_since, self.done, self.reason = None, False, "DatabaseUnreachable"
-            self.state = "not ready: " + (scrubbed(str(error)).strip() or type(error).__name__)
-            return
-        self.done = alive >= self.stable and not missing
-        self.reason = "NotMigrated" if missing else ""
+            connection.close()
+            self.alive_since = None
+            return State(False, UNREACHABLE, "not ready: " + (scrubbed(str(error)).strip() or type(error).__name__))
         if missing:
-            self.state = f"not migrated: {len(missing)} migrations to come, the next is {missing[0]}"
-        else:
-            self.state = f"ready, without interruption for {alive:.0f} s"
+            count = len(missing)
+            return State(False, "NotMigrated", f"not migrated: {count} migrations to come, the next is {missing[0]}")
+        return State(alive >= self.stable, "", f"ready, without interruption for {alive:.0f} s")
 
-    def stable_in(self) -> float:
-        """Seconds until it counts as stable."""
-        return max(0.0, (self.alive_since or 0.0) + self.stable - time.monotonic())
+    def silence(self) -> float:
+        """Seconds since it was asked, while it does not answer."""
+        asked_at = self.asked_at
+        return 0.0 if asked_at is None else time.monotonic() - asked_at
+
+    def now(self) -> State:
+        """How it stands, also while it does not answer."""
+        if self.silence() > SILENT_SECONDS:
+            return State(False, UNREACHABLE, "not ready: it has stopped to answer")
+        return self.state
 
 
-def wait(databases: Sequence[Watched], timeout: float, interval: float, say: Callable[[str], object]) -> None:
+def wait(databases: Sequence[Watched], timeout: float, changed: Event, say: Callable[[str], object]) -> None:
     """Returns when all of them are done.
 
     :raises TaskError: DatabaseUnreachable or NotMigrated, when the time is up.
@@ -110,19 +150,23 @@ def wait(databases: Sequence[Watched], timeout: float, interval: float, say: Cal
     started = time.monotonic()
     said: dict[str, str] = {}
     while True:
+        changed.clear()
+        states = {each.alias: each.now() for each in databases}
         for each in databases:
-            each.look()
-            name = each.connection.alias
+            if each.error is not None:
+                raise each.error
             # Words that only repeat themselves tell nobody anything.
-            if said.get(name) != each.state.split(",")[0] or each.done:
-                say(f"[{time.monotonic() - started:4.0f} s] database {name!r}: {each.state}")
-                said[name] = each.state.split(",")[0]
-        open_ones = [each for each in databases if not each.done]
-        if not open_ones:
+            done, _, words = states[each.alias]
+            news = words if done else words.split(",")[0]
+            if each.state is not UNKNOWN and said.get(each.alias) != news:
+                say(f"[{time.monotonic() - started:4.0f} s] database {each.alias!r}: {words}")
+                said[each.alias] = news
+        if all(state.done for state in states.values()):
             return
-        missing = [each for each in open_ones if each.reason]
-        if missing and time.monotonic() - started >= timeout:
-            states = "; ".join(f"{each.connection.alias!r}: {each.state}" for each in missing)
-            raise TaskError(missing[0].reason, f"waited {timeout:g} s for database {states}")
         # One that is ready has the time that it takes to be seen as stable.
-        time.sleep(min([interval] + [each.stable_in() for each in open_ones if not each.reason]))
+        missing = {alias: state for alias, state in states.items() if state.reason}
+        left = timeout - (time.monotonic() - started)
+        if missing and left <= 0:
+            listed = "; ".join(f"{alias!r}: {state.words}" for alias, state in missing.items())
+            raise TaskError(next(iter(missing.values())).reason, f"waited {timeout:g} s for database {listed}")
+        changed.wait(min(1.0, left) if left > 0 else 1.0)
