@@ -2,6 +2,7 @@
 that does not start fails the tests that need it."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -74,8 +75,12 @@ def home(owner):
 
 
 def as_user(owner):
-    """Servers that refuse to run as root get an account of their own."""
-    return ["setpriv", "--reuid", owner, "--regid", owner, "--clear-groups"] if os.getuid() == 0 else []
+    """Servers get an account of their own, as some refuse to run as root, and end with the tests."""
+    account = []
+    if os.getuid() == 0:
+        group = str(pwd.getpwnam(owner).pw_gid)
+        account = ["--reuid", owner, "--regid", group, "--clear-groups"]
+    return ["setpriv", *account, "--pdeathsig", "KILL"]
 
 
 @contextmanager
@@ -152,9 +157,9 @@ def mariadb():
         init = data / "init.sql"
         init.write_text("CREATE USER 'tests'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO 'tests'@'%%';\n" % PASSWORD)
         argv = [
+            *as_user("mysql"),
             program("mariadbd", "mariadb-server"),
             "--no-defaults",
-            *account,
             "--datadir=%s" % (data / "db"),
             "--port=%d" % port,
             "--bind-address=127.0.0.1",
@@ -176,10 +181,11 @@ def pgbouncers(postgres, number):
         port = free_port()
         target = "host=127.0.0.1 port=%d user=tests password=%s" % (postgres.port, PASSWORD)
         (data / "ini").write_text(
-            "[databases]\nsession_pooled = %s dbname=pooled pool_mode=session pool_size=6\n* = %s\n[pgbouncer]\n"
+            "[databases]\nsession_pooled = %s dbname=pooled pool_mode=session pool_size=6\n"
+            "one_pooled = %s dbname=pooled pool_size=1\n* = %s\n[pgbouncer]\n"
             "listen_addr = 127.0.0.1\nlisten_port = %d\nauth_type = any\npool_mode = transaction\nmax_client_conn = 200\n"
             "default_pool_size = 20\nunix_socket_dir =\nso_reuseport = 1\nquery_wait_timeout = 20\n"
-            % (target, target, port)
+            % (target, target, target, port)
         )
         argv = [*as_user("postgres"), program("pgbouncer", "pgbouncer"), str(data / "ini")]
         for each in range(number):
@@ -204,6 +210,7 @@ def redis_server():
     port = free_port()
     with home("nobody") as data:
         argv = [
+            *as_user("nobody"),
             program("redis-server", "redis-server"),
             "--port",
             str(port),
@@ -234,11 +241,10 @@ def own_redis():
 @pytest.fixture
 def memcached():
     port = free_port()
-    account = ["-u", "nobody"] if os.getuid() == 0 else []
     with (
         home("nobody") as data,
         running(
-            [program("memcached", "memcached"), *account, "-l", "127.0.0.1", "-p", str(port), "-U", "0"],
+            [*as_user("nobody"), program("memcached", "memcached"), "-l", "127.0.0.1", "-p", str(port), "-U", "0"],
             port,
             str(data / "log"),
         ) as server,

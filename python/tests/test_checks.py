@@ -35,6 +35,7 @@ def found(site, *argv, **env):
         ({"MIDDLEWARE": [S, PROBE], "ALLOWED_HOSTS": ["shop"]}, [], ""),
         ({"MIDDLEWARE": [C, PROBE], "ALLOWED_HOSTS": ["shop"]}, ["W003"], "first in MIDDLEWARE"),
         ({"MIDDLEWARE": [C, PROBE], "ALLOWED_HOSTS": ["shop", "10.1.2.3"]}, [], ""),
+        ({"MIDDLEWARE": [C, PROBE], "ALLOWED_HOSTS": ["shop", "127.0.0.1", "[::1]"]}, ["W003"], "first in MIDDLEWARE"),
         ({"MIDDLEWARE": [C], "ALLOWED_HOSTS": ["shop"]}, [], ""),
         (
             {

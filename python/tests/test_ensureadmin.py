@@ -166,3 +166,12 @@ def test_a_manager_that_takes_no_address_and_a_table_in_a_schema(site):
     )
     assert ensure(site, "-e", "ann@example.com", **NAME) == "user ann created"
     assert sql(database(site), "SELECT login, email FROM people_account") == [("ann", "ann@example.com")]
+
+
+def test_a_missing_right_is_called_so(site):
+    role = "CREATE ROLE poor LOGIN PASSWORD 'poor'"
+    sql(database(site), "DROP ROLE IF EXISTS poor", role, "GRANT SELECT ON django_migrations TO poor")
+    site.settings["DATABASES"]["default"] = {**database(site), "USER": "poor", "PASSWORD": "poor"}
+    code, output = ensure(site, **NAME)
+    assert code == 1
+    assert "permission denied for table auth_user" in output

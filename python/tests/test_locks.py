@@ -146,6 +146,11 @@ OWN = {
     "from django.core.management.commands.migrate import Command as Migrate\n"
     "class Command(Migrate):\n"
     "    def handle(self, *args, **options):\n        call_command('lockedmigrate', lock_timeout=1)\n",
+    "is none of Django's": "from django.core.management import call_command\n"
+    "from django.core.management.base import BaseCommand\n"
+    "from django.core.management.commands.migrate import Command as Migrate\n"
+    "class Command(BaseCommand):\n    autodetector = getattr(Migrate, 'autodetector', None)\n"
+    "    def handle(self, *args, **options):\n        call_command('lockedmigrate', lock_timeout=1)\n",
     "adds to Django's": "from django.core.management.commands.migrate import Command as Migrate\n"
     "class Command(Migrate):\n"
     "    def handle(self, *args, **options):\n        super().handle(*args, **options)\n        print('and more')\n",
@@ -161,6 +166,28 @@ def test_a_projects_own_migrate_that_uses_this_one(shop, databases, how, command
     assert code == 0, output
     assert seen(shop)[0] == ALL
     assert ("and more" in output) is (how == "adds to Django's")
+
+
+def test_a_projects_own_migrate_that_calls_it_for_each_database_has_each_lock(shop, databases):
+    shop.settings["DATABASES"] = {name: databases("postgresql", "locks_" + name) for name in ("default", "second")}
+    body = (
+        "from django.core.management import call_command\nfrom django.core.management.commands.migrate import Command as Migrate\n"
+        "from django.db import connections\nfrom django.db.models.signals import pre_migrate\n"
+        "def look(using, **_):\n"
+        "    with connections[using].cursor() as cursor:\n"
+        '        cursor.execute("SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database'
+        " WHERE locktype = 'advisory' AND datname = current_database()\")\n"
+        "        print(using, cursor.fetchone()[0])\n"
+        "class Command(Migrate):\n"
+        "    def handle(self, *args, **options):\n"
+        "        pre_migrate.connect(look, dispatch_uid='look')\n"
+        "        for name in connections: call_command('lockedmigrate', database=name, verbosity=0, lock_timeout=1)\n"
+    )
+    shop.add_application("own", management__commands__migrate=body)
+    for command in ("migrate", "lockedmigrate"):
+        code, output = shop.manage(command, "-v0")
+        assert code == 0, output
+        assert {tuple(line.split()) for line in output.splitlines()} == {("default", "1"), ("second", "1")}, output
 
 
 def test_a_projects_own_migrate_that_is_broken_is_not_passed_over(shop, databases):
@@ -298,6 +325,13 @@ class TestPgBouncer:
         processes = [pooled.start("manage.py", "lockedmigrate") for _ in range(10)]
         ends = [finish(process) for process in processes]
         assert [code for code, _ in ends] == [1] * 10, ends
+        assert self.locks(pooled) == [(0,)]
+
+    def test_a_pooler_that_has_one_session_only_is_explained(self, pooled):
+        pooled.settings["DATABASES"]["default"]["NAME"] = "one_pooled"
+        code, output = pooled.manage("lockedmigrate")
+        assert code == 1
+        assert "gives no further session" in output
         assert self.locks(pooled) == [(0,)]
 
     def test_more_migrators_than_a_pool_has_sessions(self, pooled):

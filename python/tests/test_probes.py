@@ -208,14 +208,19 @@ def test_a_password_of_the_database_is_not_logged(shop, databases):
 
 
 def test_a_way_past_the_pooler_is_nobody_elses_business(shop, databases):
-    here = databases("postgresql", "direct")
-    shop.settings["DATABASES"] = {"default": here, "direct": {**here, "PORT": str(free_port())}}
-    assert get(shop, "/readyz")[0][0] == 503
-    for said in ("direct", {"default": "direct"}):
-        shop.settings["DJK8S_MIGRATE_LOCK_DATABASE"] = said
-        assert get(shop, "/readyz")[0][0] == 200
-    shop.settings["DJK8S_MIGRATE_LOCK_DATABASE"] = "default"
-    assert get(shop, "/readyz")[0][0] == 503
+    here, other = databases("postgresql", "direct"), {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    gone = {**here, "PORT": str(free_port())}
+    for made, said, expected in (
+        ({"default": here, "direct": gone}, None, 503),
+        ({"default": here, "direct": gone}, "direct", 200),
+        ({"default": here, "direct": gone}, {"default": "direct"}, 200),
+        ({"default": here, "direct": gone}, "nowhere", 503),
+        ({"default": here}, "nowhere", 200),
+        ({"default": gone, "direct": here}, "direct", 503),
+        ({"default": other, "direct": gone}, {"default": "direct"}, 503),  # another database, which requests may use
+    ):
+        shop.settings.update(DATABASES=made, DJK8S_MIGRATE_LOCK_DATABASE=said)
+        assert get(shop, "/readyz")[0][0] == expected, (made, said)
 
 
 def test_a_database_without_its_driver_is_not_ready_and_no_crash(shop):
@@ -270,3 +275,47 @@ view = ReadinessView.as_view(setting="DJK8S_STARTUP_PROBES")
 print([each["probe"] for each in __import__("json").loads(view(RequestFactory().get("/?format=json")).content)["probes"]])
 """
     assert shop.script(code).splitlines() == ["200 200", "200 200", "['DatabaseProbe', 'MigrationsProbe']"]
+
+
+def test_what_a_project_may_put_in_place_of_a_class(shop):
+    """As it could with djk8s: a function that makes a probe, and a view with probes of its own."""
+    shop.add_application(
+        "own",
+        probes="from django_operator_tasks.probes import ReadinessProbe, NotReady\n"
+        "class Good(ReadinessProbe):\n    def ready(self, request): pass\n"
+        "class Bad(ReadinessProbe):\n    def ready(self, request): raise NotReady('bad')\n"
+        "def make(): return Bad()\ndef wrong(): return 1\n",
+    )
+    shop.settings["DJK8S_READINESS_PROBES"] = ["own.probes.make"]
+    assert get(shop, "/readyz") == [[503, "text/plain", "bad"]]
+    code = """
+from django.test import RequestFactory
+from django_operator_tasks.views import ReadinessView
+from own.probes import Good
+class Mine(ReadinessView):
+    probes = [Good()]
+for view in (Mine.as_view(), ReadinessView.as_view(probes=[Good()]), ReadinessView.as_view()):
+    print(view(RequestFactory().get("/")).status_code)
+"""
+    assert shop.script(code).split() == ["200", "200", "503"]
+    shop.settings["DJK8S_READINESS_PROBES"] = ["own.probes.wrong"]
+    code, output = shop.manage("probe", "--ready")
+    assert code == 1
+    assert "is no django_operator_tasks.probes.ReadinessProbe" in output
+
+
+def test_a_pool_that_gets_no_session_is_asked_once(shop, databases):
+    gone = {
+        **databases("postgresql", "stale"),
+        "PORT": str(free_port()),
+        "OPTIONS": {"pool": {"min_size": 1, "timeout": 0.2}},
+    }
+    shop.settings["DATABASES"] = {"default": gone}
+    code = """
+from django_operator_tasks import probes
+asked, ask = [], probes.ask
+probes.ask = lambda connection: asked.append(1) or ask(connection)
+try: probes.DatabaseProbe().ready(None)
+except probes.NotReady: print(len(asked))
+"""
+    assert shop.script(code).split()[-1] == "1"

@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+from conftest import finish
 
 ADMIN = {
     "DJANGO_ADMIN_USERNAME": "ann",
@@ -109,4 +110,5 @@ def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path):
     with shop.start("manage.py", "wait4db", "-s", "3600", "--ready-only", DJK8S_TERMINATION_LOG=str(log)) as waiting:
         assert "ready" in waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)
+        finish(waiting)
     assert json.loads(log.read_text())["ok"] is False

@@ -118,3 +118,16 @@ def test_a_server_that_hangs_does_not_outlast_the_timeout(site):
             backend(site, signal.SIGCONT)
     assert code == 1
     assert "stopped to answer" in output
+
+
+def test_a_database_without_its_driver_is_told_at_once(site):
+    site.settings["DATABASES"]["other"] = {"ENGINE": "django.db.backends.oracle", "NAME": "x"}
+    code, output = site.manage("wait4db", "-t", "3600", "-d", "other")
+    assert code == 1
+    assert "oracle" in output.lower()
+
+
+def test_a_database_in_memory_is_the_callers_own(shop):
+    shop.settings["DATABASES"] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    code = "from django.core.management import call_command as call\ncall('migrate', verbosity=0)\ncall('wait4db', stable=0.1, timeout=1, interval=0.1)"
+    assert "ready" in shop.script(code)

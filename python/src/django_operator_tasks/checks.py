@@ -156,9 +156,10 @@ def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 def may_be_pod(host: str) -> bool:
     """Whether an entry of ALLOWED_HOSTS may stand for a pod's address."""
     try:
-        return host == "*" or bool(ip_address(host.strip("[]")))
+        address = None if host == "*" else ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return address is None or not (address.is_loopback or address.is_unspecified)
 
 
 def in_kubernetes() -> bool:

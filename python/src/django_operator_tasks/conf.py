@@ -73,10 +73,19 @@ def lock_alias(database: str) -> str | None:
     return alias
 
 
-def only_for_locks() -> set[str]:
-    """The aliases that only serve to take a lock in another way; requests do not use them."""
-    direct = {name: lock_alias(name) for name in django_settings.DATABASES}
-    return {alias for name, alias in direct.items() if alias and alias != name} - {DEFAULT_DB_ALIAS}
+def other_ways() -> set[str]:
+    """The aliases that are another way to a database that has an alias already; requests do not use them."""
+    found = set()
+    for name, database in django_settings.DATABASES.items():
+        try:
+            alias = lock_alias(name)
+        except ImproperlyConfigured:
+            continue  # which is of interest to who takes a lock
+        if alias not in (None, name, DEFAULT_DB_ALIAS):
+            other = django_settings.DATABASES[alias]
+            if all(other.get(key) == database.get(key) for key in ("ENGINE", "NAME")):
+                found.add(alias)
+    return found
 
 
 settings = AppSettings()

@@ -215,8 +215,12 @@ class PostgresLock(SessionLock):
                     alone, in_transaction = True, False  # it pools by statement
                 if not alone:
                     return False
-                if not in_transaction or self.shares_sessions():
-                    raise self.refusal()
+                try:
+                    shared = not in_transaction or self.shares_sessions()
+                except Error as error:
+                    raise self.refusal(f"that gives no further session ({str(error).strip()})") from error
+                if shared:
+                    raise self.refusal("in transaction mode")
         finally:
             guard.close()
         self.proven = True
@@ -238,11 +242,11 @@ class PostgresLock(SessionLock):
         finally:
             mine.close()
 
-    def refusal(self) -> TaskError:
+    def refusal(self, why: str) -> TaskError:
         return TaskError(
             "LockUnsupported",
-            f"database {self.original.alias!r} is reached through a pooler in transaction mode (PgBouncer or its"
-            " like), which cannot hold a session's lock. Add a database to DATABASES that goes to the server"
+            f"database {self.original.alias!r} is reached through a pooler {why} (PgBouncer or its like),"
+            " which cannot hold a session's lock. Add a database to DATABASES that goes to the server"
             " directly, and name it by --lock-database or the setting DJK8S_MIGRATE_LOCK_DATABASE; or take no lock,"
             " by --lock-mode none (spec.lock.mode: None), and see to it yourself that only one migrates",
         )
@@ -346,7 +350,7 @@ class FileLock(Lock):
 
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
             raise TaskError(
@@ -367,9 +371,9 @@ class FileLock(Lock):
 
         try:
             ours = os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
-        except FileNotFoundError:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+        except OSError:
             ours = False  # somebody removed it, and others may lock a new one
-        fcntl.flock(self.file, fcntl.LOCK_UN)
         return ours
 
     def holder(self) -> str:

@@ -17,11 +17,12 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
-from .conf import only_for_locks, settings
+from .conf import other_ways, settings
 from .report import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
 KEY_SECONDS = 10
+NO_PROBE = "is no django_operator_tasks.probes.ReadinessProbe"
 
 
 class NotReady(Exception):
@@ -52,7 +53,7 @@ class DatabaseProbe(ReadinessProbe):
     """Every database that requests may use answers a query."""
 
     def ready(self, request: HttpRequest | None) -> None:
-        for name in [name for name in connections if name not in only_for_locks()]:
+        for name in sorted(set(connections) - other_ways()):
             try:
                 answered = answers(connections[name])
             except Exception as error:
@@ -117,10 +118,10 @@ def answers(connection: BaseDatabaseWrapper) -> bool:
     try:
         return ask(connection)
     except Error:
-        if not reused or connection.in_atomic_block:
-            raise
+        if not reused or connection.connection is None or connection.in_atomic_block:
+            raise  # it is a new one, or there is none to be had
         connection.close()
-        if pool is not None:
+        if hasattr(pool, "check"):
             pool.check()  # the others in it are as old
         return ask(connection)
 
@@ -172,33 +173,43 @@ def gives_back(cache: Any) -> bool:
         cache.delete(key)
 
 
-def kinds(setting: str) -> tuple[type[ReadinessProbe], ...]:
-    """The classes that a setting names.
+def kinds(setting: str) -> tuple[Callable[[], Any], ...]:
+    """What a setting names: classes, or functions that make probes.
 
-    :raises ImproperlyConfigured: if one of them is no probe.
+    :raises ImproperlyConfigured: if one of them cannot be a probe.
     """
     found = tuple(getattr(settings, setting))
     for kind in found:
-        if not (isinstance(kind, type) and issubclass(kind, ReadinessProbe)):
-            raise ImproperlyConfigured(f"{setting}: {kind} is no django_operator_tasks.probes.ReadinessProbe")
+        if not callable(kind) or (isinstance(kind, type) and not issubclass(kind, ReadinessProbe)):
+            raise ImproperlyConfigured(f"{setting}: {kind} {NO_PROBE}")
     return found
 
 
 @cache
-def made(kinds: tuple[type[ReadinessProbe], ...]) -> list[ReadinessProbe]:
+def made(kinds: tuple[Callable[[], Any], ...]) -> list[ReadinessProbe]:
     """One probe of each kind for the whole process, as some remember what they saw."""
     return [kind() for kind in kinds]
+
+
+def real(setting: str, probes: Sequence[Any]) -> list[ReadinessProbe]:
+    """The probes, if they are such.
+
+    :raises ImproperlyConfigured: if there are none, or one is something else.
+    """
+    if not probes:
+        raise ImproperlyConfigured(f"{setting} names no probe; leave it out for the default")
+    for probe in probes:
+        if not isinstance(probe, ReadinessProbe):
+            raise ImproperlyConfigured(f"{setting}: {probe} {NO_PROBE}")
+    return list(probes)
 
 
 def load(setting: str) -> list[ReadinessProbe]:
     """The probes that a setting names.
 
-    :raises ImproperlyConfigured: if there are none.
+    :raises ImproperlyConfigured: if there are none, or one is something else.
     """
-    found = kinds(setting)
-    if not found:
-        raise ImproperlyConfigured(f"{setting} names no probe; leave it out for the default")
-    return made(found)
+    return real(setting, made(kinds(setting)))
 
 
 @cache

@@ -12,7 +12,7 @@ from django.utils.functional import classproperty
 from django.views.generic import View
 
 from . import responses
-from .probes import ReadinessProbe, load
+from .probes import ReadinessProbe, load, real
 
 
 class LivenessView(View):
@@ -29,7 +29,7 @@ class ReadinessView(View):
 
     @classproperty
     def probes(cls) -> list[ReadinessProbe]:
-        """The probes of the settings."""
+        """The probes of the settings; a subclass may have others."""
         return load(cls.setting)
 
     @classonlymethod
@@ -38,11 +38,13 @@ class ReadinessView(View):
 
         :raises ImproperlyConfigured: if the setting names no probe, or what is none.
         """
-        load(initkwargs.get("setting", cls.setting))
+        if "setting" in initkwargs:
+            initkwargs.setdefault("probes", load(initkwargs["setting"]))
+        real(cls.setting, initkwargs.get("probes") or cls.probes)
         return super().as_view(**initkwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return responses.ready(load(self.setting), request)
+        return responses.ready(self.probes, request)
 
 
 class StartupView(ReadinessView):

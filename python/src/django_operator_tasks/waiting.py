@@ -70,7 +70,9 @@ def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
         return False
     try:
         model._base_manager.using(connection.alias).exists()
-    except (OperationalError, ProgrammingError):  # the application may have no migrations, and no table either
+    except (OperationalError, ProgrammingError):
+        if model._meta.db_table in connection.introspection.table_names():
+            raise  # something else is wrong
         return False
     return True
 

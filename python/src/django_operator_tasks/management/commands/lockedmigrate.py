@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -34,7 +35,6 @@ class Locking(Reporting, Migrate):
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
     default_database = DEFAULT_DB_ALIAS
-    within = False  # another one of this process
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -66,6 +66,8 @@ class Locking(Reporting, Migrate):
         )
         with_several: Any = SeveralDatabases(parser)
         super().add_arguments(with_several)
+        if not with_several.seen:
+            with_several.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
         self.default_database = with_several.default
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -82,43 +84,50 @@ class Locking(Reporting, Migrate):
         if timeout is not None and not timeout >= 0:
             raise CommandError("--lock-timeout must be 0 or more seconds")
         databases = options.pop("databases")
-        if Locking.within:
-            # The project's `migrate` calls this command, which runs the project's `migrate`: it has the lock.
-            for database in databases:
-                DjangoMigrate().execute(*args, **{**options, "database": database})
-            return
-        Locking.within = True
-        try:
-            self.lock_and_migrate(databases, Order(lock_id, timeout, mode, direct), *args, **options)
-        finally:
-            Locking.within = False
-
-    def lock_and_migrate(self, databases: list[str], order: Order, *args: Any, **options: Any) -> None:
-        """One database after the other."""
+        # The project's `migrate` may call this command, which runs the project's `migrate`.
+        migrate = plain_migrate if held.aliases else super().handle
         changes = Changes(options, with_alias=len(databases) > 1)
         for database in databases:
             options["database"] = database
-            if options.get("plan") or options.get("check_unapplied"):
-                super().handle(*args, **options)
+            if options.get("plan") or options.get("check_unapplied") or database in held.aliases:
+                migrate(*args, **options)
                 continue
             connection = connections[database]
             check_database(connection)
             report.current.used(connection)
-            holder = connections[order.direct or lock_alias(database) or database]
+            holder = connections[direct or lock_alias(database) or database]
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
-            with nullcontext() if order.mode == NONE else migration_lock(holder, order.lock_id, order.timeout, say):
+            with nullcontext() if mode == NONE else migration_lock(holder, lock_id, timeout, say):
                 for_database(connection)
-                with changes.of(connection):
-                    super().handle(*args, **options)
+                with held.also(database), changes.of(connection):
+                    migrate(*args, **options)
 
 
-class Order(NamedTuple):
-    """Which lock was asked for."""
+class Held(threading.local):
+    """The databases that this thread migrates just now."""
 
-    lock_id: int
-    timeout: float | None
-    mode: str
-    direct: str | None
+    def __init__(self) -> None:
+        self.aliases: frozenset[str] = frozenset()
+
+    @contextmanager
+    def also(self, alias: str) -> Iterator[None]:
+        """And another one."""
+        before = self.aliases
+        self.aliases = before | {alias}
+        try:
+            yield
+        finally:
+            self.aliases = before
+
+
+held = Held()
+
+
+def plain_migrate(*args: Any, **options: Any) -> None:
+    """Django's own `migrate`, also for options of one that has others."""
+    command = DjangoMigrate()
+    defaults = vars(command.create_parser("manage.py", "migrate").parse_args([]))
+    command.execute(*args, **{**defaults, **options})
 
 
 class SeveralDatabases:
@@ -127,12 +136,14 @@ class SeveralDatabases:
     def __init__(self, parser: CommandParser) -> None:
         self.parser = parser
         self.default = DEFAULT_DB_ALIAS
+        self.seen = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.parser, name)
 
     def add_argument(self, *flags: str, **kwargs: Any) -> Any:
         if "--database" in flags:
+            self.seen = True
             self.default = kwargs.pop("default", None) or self.default
             kwargs["action"] = "extend" if "nargs" in kwargs else "append"
             kwargs["help"] = (

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.migrations.loader import MigrationLoader
 
 from ... import report
 from ...commands import Reporting, seconds, several
@@ -53,8 +54,10 @@ class Command(Reporting):
                 known = ", ".join(connections)
                 raise CommandError(f"--database: there is no database {database!r} in DATABASES, only {known}")
         changed = Event()
+        if not options["ready_only"]:
+            MigrationLoader(None)  # imports them all, which takes its time, before the time runs
         watched = [
-            Watched(database, options["stable"], options["interval"], options["ready_only"], changed)
+            Watched(connections[database], options["stable"], options["interval"], options["ready_only"], changed)
             for database in databases
         ]
         for each in watched:
@@ -83,9 +86,11 @@ UNKNOWN = State(False, UNREACHABLE, "no answer yet")
 class Watched(Thread):
     """One database, looked at again and again: in a thread, as a server that hangs answers to no deadline."""
 
-    def __init__(self, alias: str, stable: float, interval: float, ready_only: bool, changed: Event) -> None:
+    def __init__(self, connection: Any, stable: float, interval: float, ready_only: bool, changed: Event) -> None:
         super().__init__(daemon=True)
-        self.alias, self.stable, self.interval, self.changed = alias, stable, interval, changed
+        self.connection, self.alias = connection, connection.alias
+        self.stable, self.interval, self.changed = stable, interval, changed
+        connection.inc_thread_sharing()
         self.ended = Event()
         self.migrated = ready_only
         self.alive_since: float | None = None
@@ -94,7 +99,8 @@ class Watched(Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        connection = connections[self.alias]
+        connection = self.connection
+        connections[self.alias] = connection  # in this thread as well
         if connection.vendor in ("postgresql", "mysql"):
             connection.settings_dict.setdefault("OPTIONS", {}).setdefault("connect_timeout", CONNECT_SECONDS)
         while not self.ended.is_set():
@@ -108,17 +114,19 @@ class Watched(Thread):
             self.changed.set()
             stable_in = self.stable if self.alive_since is None else self.alive_since + self.stable - time.monotonic()
             self.ended.wait(min(self.interval, stable_in) if stable_in > 0 else self.interval)
-        connection.close()
 
     def look(self, connection: Any) -> State:
         """Finds out how things stand now."""
         try:
             if not ask(connection):
                 raise Error("it does not answer")
+            if self.state is UNKNOWN:
+                self.state = State(False, "NotMigrated", "not known yet, what migrations it has")
             now = time.monotonic()
             if self.alive_since is None or self.silence() > SILENT_SECONDS:
                 self.alive_since = now
             alive = now - self.alive_since
+            self.asked_at = now
             missing = [] if self.migrated else unapplied(connection)
             self.migrated = not missing
         except Error as error:
