@@ -319,3 +319,17 @@ try: probes.DatabaseProbe().ready(None)
 except probes.NotReady: print(len(asked))
 """
     assert shop.script(code).split()[-1] == "1"
+
+
+def test_two_at_once_on_one_connection_leave_its_log_as_it_was(shop):
+    shop.settings["DEBUG"] = True
+    code = """
+from django.db import connection
+from django_operator_tasks.probes import quiet
+one, two = quiet(), quiet()
+one.__enter__(), two.__enter__()
+print(connection.queries_logged)
+one.__exit__(None, None, None), two.__exit__(None, None, None)
+print(connection.queries_logged)
+"""
+    assert shop.script(code).split() == ["False", "True"]

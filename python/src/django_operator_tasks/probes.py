@@ -215,7 +215,7 @@ def load(setting: str) -> list[ReadinessProbe]:
 @cache
 def silent(kind: Any) -> Any:
     """The same kind of connection, without a log of its queries."""
-    return type(kind.__name__, (kind,), {"queries_logged": False})
+    return type(kind.__name__, (kind,), {"queries_logged": False, "loud": kind})
 
 
 def wrapper(alias: str) -> Any:
@@ -230,7 +230,8 @@ def wrapper(alias: str) -> Any:
 def quiet() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
     wrappers = list(filter(None, map(wrapper, connections)))
-    kinds: list[Any] = [type(each) for each in wrappers]
+    # Where threads share a connection, another one may be asking just now.
+    kinds: list[Any] = [getattr(type(each), "loud", type(each)) for each in wrappers]
     for each, kind in zip(wrappers, kinds):
         each.__class__ = silent(kind)
     try:

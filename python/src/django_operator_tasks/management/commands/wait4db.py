@@ -164,9 +164,10 @@ def wait(databases: Sequence[Watched], timeout: float, changed: Event, say: Call
             if each.error is not None:
                 raise each.error
             # Words that only repeat themselves tell nobody anything.
-            done, _, words = states[each.alias]
+            state = states[each.alias]
+            done, _, words = state
             news = words if done else words.split(",")[0]
-            if each.state is not UNKNOWN and said.get(each.alias) != news:
+            if state is not UNKNOWN and said.get(each.alias) != news:
                 say(f"[{time.monotonic() - started:4.0f} s] database {each.alias!r}: {words}")
                 said[each.alias] = news
         if all(state.done for state in states.values()):
