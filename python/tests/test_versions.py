@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-PAIRS = [("3.9", "4.2"), ("3.10", "4.2"), ("3.12", "5.2"), ("3.12", "6.0"), ("3.13", "6.1")]
+PAIRS = [("3.9", "4.2"), ("3.10", "4.2"), ("3.12", "6.0"), ("3.13", "6.1")]
 UNSUPPORTED = ["3.6", "3.7", "3.8"]
 PACKAGES = ["celery[redis]==5.6.*", "psycopg[binary]==3.2.*", "pytest==8.*", "tzdata"]
 
