@@ -15,6 +15,9 @@ pytest_plugins = ["servers"]
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "python/src"
 PROJECT = ROOT / "tests/project"
+# A file that comes or goes among the sources would have the operator built anew.
+COMPILED = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venv/compiled")}
+sys.pycache_prefix = COMPILED["PYTHONPYCACHEPREFIX"]
 PROJECTS = Path(__file__).resolve().parent / "projects"
 SHOP = PROJECTS / "shop"
 
@@ -36,6 +39,7 @@ def run(pyz, tmp_path):
     def run(*argv, cwd=PROJECT, **env):
         environment = {
             "PATH": os.environ["PATH"],
+            **COMPILED,
             "DATABASE_FILE": str(tmp_path / "db.sqlite3"),
             "STATIC_ROOT": str(tmp_path / "static"),
             "DJANGO_SETTINGS_MODULE": "myapp.settings",
@@ -63,7 +67,7 @@ class Site:
         self.env = {}
 
     def environment(self, **env):
-        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)}
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **COMPILED}
         data = {"DATABASE_FILE": str(self.tmp_path / "db.sqlite3"), "SETTINGS": json.dumps(self.settings)}
         return {**path, **data, **self.env, **env}
 
