@@ -13,12 +13,11 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from django.urls import Resolver404, resolve
 
 from .conf import lock_alias, settings
 from .honesty import lasting, static_location
-from .probes import kinds, wrapper
+from .probes import kinds, usable
 from .report import run_facts
 
 ID = "django_operator_tasks"
@@ -113,7 +112,7 @@ def check_probe_paths(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 def check_sqlite_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W004: a SQLite file and several pods."""
     replicas = known_replicas()
-    files = [each.alias for each in map(wrapper, connections) if each is not None and each.vendor == "sqlite"]
+    files = [each.alias for each in usable() if each.vendor == "sqlite"]
     if not files or replicas is None or replicas < 2:
         return []
     return [
@@ -129,7 +128,7 @@ def check_sqlite_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any
 def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W005: a database that looks like a pooler, and no other to take the migration lock in."""
     found: list[CheckMessage] = []
-    for connection in filter(None, map(wrapper, connections)):
+    for connection in usable():
         data = connection.settings_dict
         looks = (
             str(data.get("PORT")) == POOLER_PORT

@@ -30,7 +30,7 @@ class ProbeMiddleware:
         self.get_response = get_response
         self.probes = load("DJK8S_READINESS_PROBES")
         self.startup_probes = load("DJK8S_STARTUP_PROBES")
-        self.started = False
+        self.once = responses.Startup()
         self.handlers: dict[str, Handler] = {
             **dict.fromkeys(settings.DJK8S_STARTUP_PATHS, self.startup),
             **dict.fromkeys(settings.DJK8S_READY_PATHS, self.ready),
@@ -73,8 +73,4 @@ class ProbeMiddleware:
 
     def startup(self, request: HttpRequest) -> HttpResponse:
         """Whether the process has started; once it has, it has."""
-        if self.started:
-            return responses.alive(request)
-        response = responses.ready(self.startup_probes, request)
-        self.started = response.status_code == responses.OK
-        return response
+        return self.once.answer(self.startup_probes, request)

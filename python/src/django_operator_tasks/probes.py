@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -218,18 +218,19 @@ def silent(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"queries_logged": False, "loud": kind})
 
 
-def wrapper(alias: str) -> Any:
-    """The connection's object; None if there is no driver for it, which only who needs it has to mind."""
-    try:
-        return connections[alias]
-    except Exception:
-        return None
+def usable() -> list[Any]:
+    """The connections that have a driver; that one has none, only who needs it has to mind."""
+    found = []
+    for alias in connections:
+        with suppress(Exception):
+            found.append(connections[alias])
+    return found
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
-    wrappers = list(filter(None, map(wrapper, connections)))
+    wrappers = usable()
     # Where threads share a connection, another one may be asking just now.
     kinds: list[Any] = [getattr(type(each), "loud", type(each)) for each in wrappers]
     for each, kind in zip(wrappers, kinds):

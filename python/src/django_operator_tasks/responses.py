@@ -27,6 +27,21 @@ def ready(probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpRespons
     return plain_ok()
 
 
+class Startup:
+    """Whether the process has started; once it has, it has."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def answer(self, probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
+        """As `ready`, until that was a yes."""
+        if self.done:
+            return alive(request)
+        response = ready(probes, request)
+        self.done = response.status_code == OK
+        return response
+
+
 def wants_json(request: HttpRequest) -> bool:
     return request.GET.get("format") == "json"
 

@@ -51,11 +51,7 @@ class StartupView(ReadinessView):
     """Whether the process has started; once it has, it has."""
 
     setting = "DJK8S_STARTUP_PROBES"
-    started = False
+    once = responses.Startup()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if StartupView.started:
-            return responses.alive(request)
-        response = super().get(request, *args, **kwargs)
-        StartupView.started = response.status_code == responses.OK
-        return response
+        return self.once.answer(self.probes, request)
