@@ -1,6 +1,7 @@
 """Real servers, from Debian's packages, each on a free port of loopback with data that goes away. A server
 that does not start fails the tests that need it."""
 
+import itertools
 import os
 import pwd
 import shutil
@@ -17,10 +18,23 @@ import pytest
 PASSWORD = "pw-of-the-tests"
 
 
-def free_port():
+# Below the ports that the kernel gives to clients, so that no client takes one between its choice and the server's
+# start; each worker of pytest-xdist has its own thousand.
+PORTS = itertools.count(20000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+
+
+def is_free(port):
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port():
+    return next(filter(is_free, PORTS))
 
 
 def program(name, package):
@@ -74,6 +88,13 @@ def home(owner):
         shutil.rmtree(path, ignore_errors=True)
 
 
+def prepare(argv):
+    """What a server needs before its first start; its own words if that fails."""
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/")
+    if done.returncode:
+        raise RuntimeError("%s failed:\n%s" % (argv[0], done.stdout[-2000:]))
+
+
 def as_user(owner):
     """Servers get an account of their own, as some refuse to run as root, and end with the tests."""
     account = []
@@ -97,7 +118,7 @@ def postgres():
     with home("postgres") as data:
         user, port = as_user("postgres"), free_port()
         (data / "password").write_text(PASSWORD)
-        subprocess.run(
+        prepare(
             [
                 *user,
                 program("initdb", "postgresql"),
@@ -112,10 +133,7 @@ def postgres():
                 "--auth=scram-sha-256",
                 "--pwfile",
                 data / "password",
-            ],
-            check=True,
-            capture_output=True,
-            cwd="/",
+            ]
         )
         argv = [
             *user,
@@ -142,17 +160,18 @@ def mariadb():
     with home("mysql") as data:
         port = free_port()
         account = ["--user=mysql"] if os.getuid() == 0 else []
-        subprocess.run(
+        # A server that starts deletes the temporary tables that it finds there, which could be another one's.
+        tmpdir = "--tmpdir=%s" % data
+        prepare(
             [
                 program("mariadb-install-db", "mariadb-server"),
                 "--no-defaults",
                 *account,
                 "--datadir=%s" % (data / "db"),
+                tmpdir,
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
-            ],
-            check=True,
-            capture_output=True,
+            ]
         )
         init = data / "init.sql"
         init.write_text("CREATE USER 'tests'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO 'tests'@'%%';\n" % PASSWORD)
@@ -161,6 +180,7 @@ def mariadb():
             program("mariadbd", "mariadb-server"),
             "--no-defaults",
             "--datadir=%s" % (data / "db"),
+            tmpdir,
             "--port=%d" % port,
             "--bind-address=127.0.0.1",
             "--socket=%s" % (data / "socket"),

@@ -1,5 +1,6 @@
 """The operator as a process of its own, under its own service account with the roles that it ships."""
 
+import itertools
 import os
 import signal
 import socket
@@ -32,10 +33,14 @@ def grant(kube, ns, watched=()):
     return "system:serviceaccount:%s:%s" % (ns, ACCOUNT)
 
 
-def free_port():
+# Below the ports that the kernel gives to clients, so that none takes one while an operator is restarted; each
+# worker of pytest-xdist has its own thousand.
+PORTS = itertools.count(25000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+
+
+def is_free(port):
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        return s.connect_ex(("127.0.0.1", port)) != 0
 
 
 class Operator:
@@ -44,7 +49,7 @@ class Operator:
     def __init__(self, kube, ns, directory, server=None, binary_path=None, name="operator", **env):
         self.kube, self.ns, self.directory = kube, ns, directory
         self.name, self.binary = name, binary_path or binary()
-        self.port = free_port()
+        self.port = next(filter(is_free, PORTS))
         self.process = None
         reply = kube.call(
             "POST",
