@@ -56,8 +56,8 @@ def answers(port):
 class Server:
     """A server process, and where it listens."""
 
-    def __init__(self, argv, port, log):
-        self.argv, self.port, self.log = argv, port, log
+    def __init__(self, argv, port, log, ready=answers):
+        self.argv, self.port, self.log, self.ready = argv, port, log, ready
         self.process = None
         self.start()
 
@@ -65,7 +65,7 @@ class Server:
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(self.argv, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        while not answers(self.port):
+        while not self.ready(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("%s did not start:\n%s" % (self.argv[0], Path(self.log).read_text()[-2000:]))
             time.sleep(0.05)
@@ -151,8 +151,14 @@ def postgres():
             "-c",
             "max_connections=200",
         ]
-        with running(argv, port, str(data / "log")) as server:
+        with running(argv, port, str(data / "log"), accepts) as server:
             yield server
+
+
+def accepts(port):
+    """PostgreSQL's port answers before the server takes sessions."""
+    words = [program("pg_isready", "postgresql"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(words).returncode == 0
 
 
 @pytest.fixture(scope="session")
@@ -208,9 +214,17 @@ def pgbouncers(postgres, number):
             % (target, target, target, port)
         )
         argv = [*as_user("postgres"), program("pgbouncer", "pgbouncer"), str(data / "ini")]
-        for each in range(number):
-            stack.enter_context(running(argv, port, str(data / ("log%d" % each))))
+        servers = [stack.enter_context(running(argv, port, str(data / ("log%d" % n)))) for n in range(number)]
+        while listeners(port) < number:
+            assert all(server.process.poll() is None for server in servers), "a pooler did not start"
+            time.sleep(0.05)
         yield port
+
+
+def listeners(port):
+    """How many sockets take connections on a port of loopback."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1] == "0100007F:%04X" % port and row[3] == "0A" for row in rows)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
 def found(site, *argv, **env):
     """The ids of this package, and all of the output."""
-    _, output = site.manage("check", *argv, **env)
+    code, output = site.manage("check", *argv, **env)
+    assert code == 0, output
+    assert "System check identified" in output
     return re.findall(r"\(django_operator_tasks\.(\w+)\)", output), output
 
 

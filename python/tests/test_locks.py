@@ -41,16 +41,16 @@ def test_many_migrate_at_once_and_one_is_killed_while_it_holds_the_lock(site, nu
     hold = tmp_path / "hold"
     hold.write_text("0003")
     processes = [
-        site.start("manage.py", "lockedmigrate", "--noinput", "--lock-timeout=100", HOLD=str(hold))
+        site.start("manage.py", "lockedmigrate", "--noinput", "--lock-timeout=500", HOLD=str(hold))
         for _ in range(number)
     ]
     try:
-        eventually(hold.with_suffix(".reached").exists, "a migrator in the middle of its work", 100)
+        eventually(hold.with_suffix(".reached").exists, "a migrator in the middle of its work", 600)
         victim = int(hold.with_suffix(".reached").read_text())
         assert victim in [process.pid for process in processes]
         os.kill(victim, signal.SIGKILL)
         hold.unlink()
-        ends = {process.pid: finish(process, 110) for process in processes}
+        ends = {process.pid: finish(process, 600) for process in processes}
     finally:
         for process in processes:
             process.kill()
@@ -216,12 +216,12 @@ def test_mysql_ends_a_session_that_is_silent_and_ours_is_not(shop, databases, pi
     shop.settings["DATABASES"] = {"default": databases("mysql", "locks")}
     code = (
         "from django.db import connection, Error\nfrom django_operator_tasks import locks\n"
-        "locks.MYSQL_PING_SECONDS, locks.MYSQL_SILENT_SECONDS = %s, 1\n"
+        "locks.MYSQL_PING_SECONDS, locks.MYSQL_SILENT_SECONDS = %s, 4\n"
         "lock = locks.MySQLLock(connection, 7); lock.open(); assert lock.try_acquire()\n"
         "import time\nstart = time.monotonic()\n"
         "with connection.cursor() as cursor:\n"
         "    held = True\n"
-        "    while held and time.monotonic() < start + 4:\n"
+        "    while held and time.monotonic() < start + 8:\n"
         "        cursor.execute('SELECT IS_USED_LOCK(%%s)', [lock.name]); held = cursor.fetchone()[0] is not None\n"
         "print(held, locks._released(lock)); lock.close()"
     ) % ping
@@ -287,20 +287,22 @@ class TestPgBouncer:
         }
         return shop
 
-    def locks(self, site):
-        return sql(site.settings["DATABASES"]["direct"], "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    def locks(self, site, number):
+        """So many are held: a server's process ends a little later than its client."""
+        count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        eventually(lambda: sql(site.settings["DATABASES"]["direct"], count) == [(number,)], "%d locks" % number)
 
     def test_it_is_detected_and_no_lock_is_stranded(self, pooled):
         code, output = pooled.manage("lockedmigrate")
         assert code == 1 and "pooler in transaction mode" in output and "DJK8S_MIGRATE_LOCK_DATABASE" in output
-        assert self.locks(pooled) == [(0,)]
+        self.locks(pooled, 0)
 
     def test_twenty_at_once_are_all_refused(self, pooled):
         processes = [pooled.start("manage.py", "lockedmigrate") for _ in range(20)]
         ends = [finish(process) for process in processes]
         assert [code for code, _ in ends] == [1] * 20, ends
         assert all("pooler in transaction mode" in output for _, output in ends), ends
-        assert self.locks(pooled) == [(0,)]
+        self.locks(pooled, 0)
 
     @pytest.mark.parametrize("way", ["option", "setting", "setting by alias"])
     def test_a_direct_database_holds_the_lock(self, pooled, way, tmp_path):
@@ -313,26 +315,26 @@ class TestPgBouncer:
             pooled.settings["DJK8S_MIGRATE_LOCK_DATABASE"] = "direct" if way == "setting" else {"default": "direct"}
         with pooled.start("manage.py", *argv, HOLD=str(hold)) as migrator:
             eventually(hold.with_suffix(".reached").exists, "the migrator at work")
-            assert self.locks(pooled) == [(1,)]
+            self.locks(pooled, 1)
             code, output = pooled.manage(*argv, "--lock-timeout=0.1")
             assert code == 1 and "migration lock 1000" in output
             hold.unlink()
             assert finish(migrator)[0] == 0
-        assert self.locks(pooled) == [(0,)]
+        self.locks(pooled, 0)
 
     def test_several_poolers_behind_one_address_are_found_out_as_well(self, pooled, three_pgbouncers):
         pooled.settings["DATABASES"]["default"]["PORT"] = str(three_pgbouncers)
         processes = [pooled.start("manage.py", "lockedmigrate") for _ in range(10)]
         ends = [finish(process) for process in processes]
         assert [code for code, _ in ends] == [1] * 10, ends
-        assert self.locks(pooled) == [(0,)]
+        self.locks(pooled, 0)
 
     def test_a_pooler_that_has_one_session_only_is_explained(self, pooled):
         pooled.settings["DATABASES"]["default"]["NAME"] = "one_pooled"
         code, output = pooled.manage("lockedmigrate")
         assert code == 1
         assert "gives no further session" in output
-        assert self.locks(pooled) == [(0,)]
+        self.locks(pooled, 0)
 
     def test_more_migrators_than_a_pool_has_sessions(self, pooled):
         """In session mode a waiting migrator may not keep from the one at work what that one needs."""

@@ -122,7 +122,7 @@ def test_the_same_work(both, databases):
 
     def look(site):
         database = site.settings["DATABASES"]["default"]
-        codes = [site.manage("wait4db", "-s", "1", "-t", "1", *([] if site is both[0] else ["--ready-only"]))[0]]
+        codes = [site.manage("wait4db", "-s", "1", "-t", "60", *([] if site is both[0] else ["--ready-only"]))[0]]
         codes += [site.manage("lockedmigrate", "--noinput")[0], site.manage("wait4db", "-s", "1")[0]]
         codes += [site.manage("ensureadmin", **ADMIN)[0]]
         codes += [site.manage("ensureadmin", **{**ADMIN, "DJANGO_ADMIN_EMAIL": "other@example.com"})[0]]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-PAIRS = [("3.9", "4.2"), ("3.10", "4.2"), ("3.12", "6.0"), ("3.13", "6.1")]
+PAIRS = [("3.9", "4.2.30"), ("3.10", "4.2.30"), ("3.12", "6.0.10"), ("3.13", "6.1.3")]
 UNSUPPORTED = ["3.6", "3.7", "3.8"]
-PACKAGES = ["celery[redis]==5.6.*", "psycopg[binary]==3.2.*", "pytest==8.*", "tzdata"]
+PACKAGES = ["celery[redis]==5.6.3", "psycopg[binary]==3.2.13", "pytest==8.4.2", "tzdata==2026.6"]
 
 
 def interpreter(version):
@@ -36,7 +36,7 @@ def test_it_works_on(python, django, tmp_path):
         "install",
         "--quiet",
         "--disable-pip-version-check",
-        "Django==%s.*" % django,
+        "Django==" + django,
         *PACKAGES,
     ]
     subprocess.run(pip, check=True)

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from support.kube import deployment, eventually, jobs_made, reason, task, writes
+from support.kube import deployment, eventually, jobs_made, reason, settle, task, writes
 from support.kubelet import Kubelet
 from support.operator import grant
 from support.proxy import Proxy
@@ -149,7 +149,7 @@ def run_scenario(kube, ns, operators, kubelet, audit, scenario, plan=None, crash
     keeper.start()
     try:
         scenario.act(kube, ns, kubelet)
-        settle(audit, ns)
+        settle(audit, account(ns))
     finally:
         stopping.set()
         keeper.join()
@@ -159,16 +159,6 @@ def run_scenario(kube, ns, operators, kubelet, audit, scenario, plan=None, crash
     made = jobs_made(audit.entries(account(ns), begin))
     assert len(made) == scenario.jobs and set(made.values()) == {1}, made
     return masked(kube.get("DjangoMigrate", ns, "m")["status"]), proxy.seen
-
-
-def settle(audit, ns, seconds=1.0):
-    """Until the operator has written nothing for a while."""
-    def quiet():
-        begin = audit.position()
-        time.sleep(seconds)
-        return not writes(audit.entries(account(ns), begin))
-
-    eventually(quiet, "no more writes")
 
 
 PLANS = [
@@ -215,6 +205,8 @@ def test_killed_every_second_under_thirty_tasks(kube, ns, operators, kubelet, au
         while not stopping.wait(1):
             operator.kill()
             operator.start(wait=False)
+            while not operator.ready() and not stopping.is_set():
+                time.sleep(0.05)
 
     striker = threading.Thread(target=strike, daemon=True)
     striker.start()
@@ -243,12 +235,14 @@ def many(kube, ns, audit, begin, count=30):
         kube.patch("DjangoMigrate", ns, "m%d" % n, {"spec": {"trigger": "2"}})
     wait(2)
     made = jobs_made(audit.entries(account(ns), begin))
-    assert len(made) == 2 * count and set(made.values()) == {1}
+    # A creation whose client was killed may be done, and yet not be written down as done.
+    names = {job["metadata"]["name"] for job in kube.list("Job", ns)}
+    assert len(names) == 2 * count and set(made) <= names and set(made.values()) == {1}
 
 
 def quiet_minute(audit, ns):
     """A minute without writes: the window is the promise itself."""
-    settle(audit, ns)
+    settle(audit, account(ns))
     begin = audit.position()
     time.sleep(60)
     assert writes(audit.entries(account(ns), begin)) == []

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support.kube import ROOT, condition, deployment, eventually, reason, task, writes
+from support.kube import ROOT, condition, deployment, eventually, reason, settle, task, writes
 
 USER = {"username": "admin", "passwordSecretRef": {"name": "pw", "key": "password"}}
 
@@ -86,10 +86,11 @@ def test_without_a_target_it_waits_and_proceeds_when_one_comes(kube, ns, operato
     eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Succeeded")
 
 
-def test_of_two_targets_none_is_picked_until_one_is_named(kube, ns, operator, kubelet):
+def test_of_two_targets_none_is_picked_until_one_is_named(kube, ns, operators, kubelet):
     kubelet.work()
     kube.create(ns, deployment("web2"))
     kube.create(ns, task("DjangoMigrate", "m"))
+    operators(ns).start()  # only now, as the two come to it by two watches
     found = held(kube, ns, "TargetAmbiguous")
     assert condition(found, "Stalled")["status"] == "True" and "web, web2" in condition(found, "Ready")["message"]
     kube.patch("DjangoMigrate", ns, "m", {"spec": {"target": {"deployment": "web2"}}})
@@ -185,13 +186,21 @@ def test_a_forged_helper_is_found_before_anything_runs(kube, ns, operators, kube
     assert operator.alive()
 
 
+POD = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+
+
+def refused(kube, ns, body):
+    """The API server's admission has come to know what it shall refuse."""
+    eventually(lambda: kube.call("POST", kube.path(body["kind"], ns) + "?dryRun=All", body, ok=(201, 403)).get("code") == 403, "it refuses")
+
+
 @pytest.mark.parametrize("cause", ["quota", "invalid"])
 def test_a_job_that_the_api_server_refuses_is_told_once_and_proceeds(kube, ns, operator, kubelet, audit, cause):
     kubelet.work()
     if cause == "quota":
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
         kube.create(ns, quota)
-        eventually(lambda: "hard" in kube.get("ResourceQuota", ns, "q")["status"])
+        refused(kube, ns, {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": POD}}})
     else:
         labels = {"metadata": {"annotations": {"django.my.domain/job-labels": "a=not a label"}}}
         kube.patch("Deployment", ns, "web", labels)
@@ -200,9 +209,10 @@ def test_a_job_that_the_api_server_refuses_is_told_once_and_proceeds(kube, ns, o
     assert ("exceeded quota" if cause == "quota" else "not a label") in condition(found, "Ready")["message"]
     assert bool(condition(found, "Stalled")) is (cause == "invalid")
     assert found["status"]["lastRun"]["number"] == 1
+    user = "system:serviceaccount:%s:django-operator" % ns
+    settle(audit, user)
     begin = audit.position()
     time.sleep(5)  # a window in which nothing may be written
-    user = "system:serviceaccount:%s:django-operator" % ns
     assert [e["requestURI"] for e in writes(audit.entries(user, begin)) if e["objectRef"]["resource"] != "jobs"] == []
     if cause == "quota":
         kube.delete("ResourceQuota", ns, "q")
@@ -218,9 +228,9 @@ def test_a_pod_that_cannot_be_made_says_why_proceeds_by_itself_and_gives_way_to_
     if cause == "quota":
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}}
         kube.create(ns, quota)
-        eventually(lambda: "hard" in kube.get("ResourceQuota", ns, "q")["status"])
     else:
         kube.call("PATCH", "/api/v1/namespaces/" + ns, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}, "application/merge-patch+json")
+    refused(kube, ns, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": POD})
     kube.create(ns, task("DjangoMigrate", "edited"))
     kube.create(ns, task("DjangoMigrate", "patient"))
     for name in ("edited", "patient"):

@@ -17,7 +17,7 @@ def site(kube):
     manifests = kube.kubectl("kustomize", str(ROOT / "config/default")).stdout
     kube.apply(manifests.replace("localhost/django-operator:latest", "localhost/django-operator:test"), NS)
     kube.kubectl("apply", "-n", NS, "-k", str(ROOT / "tests/project/deploy"))
-    kube.kubectl("wait", "-n", NS, "--for=condition=Available", "deployment", "--all", "--timeout=180s")
+    kube.kubectl("wait", "-n", NS, "--for=condition=Available", "deployment", "--all", "--timeout=400s")
     return Site(kube)
 
 

@@ -75,7 +75,7 @@ def test_a_pod_waits_for_the_migration_and_its_probes_say_so(kube, site, package
     eventually(waiting, "the init container waits for migrations")
     kube.create(site.ns, task("DjangoMigrate", "packaged", target=target))
     site.becomes("DjangoMigrate", "packaged", "Succeeded")
-    kube.kubectl("wait", "-n", site.ns, "--for=condition=Available", "deployment/packaged", "--timeout=120s")
+    kube.kubectl("wait", "-n", site.ns, "--for=condition=Available", "deployment/packaged", "--timeout=300s")
     (pod,) = kube.list("Pod", site.ns, "app=packaged")
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
     said = json.loads(pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["message"])
@@ -88,7 +88,7 @@ def test_a_pod_waits_for_the_migration_and_its_probes_say_so(kube, site, package
 def test_a_worker_is_alive_by_its_heartbeat(kube, site, packaged, snippets):
     advice = probes(snippets[1][0])
     variant(site, packaged, "beating", "worker", change=lambda pod: pod["containers"][0].update(advice), replicas=1, **SETTINGS)
-    kube.kubectl("wait", "-n", site.ns, "--for=condition=Available", "deployment/beating", "--timeout=120s")
+    kube.kubectl("wait", "-n", site.ns, "--for=condition=Available", "deployment/beating", "--timeout=300s")
     command = [*advice["livenessProbe"]["exec"]["command"], "--json"]
     found = json.loads(kube.kubectl("exec", "-n", site.ns, "deploy/beating", "--", *command).stdout)
     assert found["alive"]

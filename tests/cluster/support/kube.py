@@ -30,7 +30,7 @@ PATHS = {
     "Event": ("/apis/events.k8s.io/v1", "events"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
 }
-TIMEOUT = 30
+TIMEOUT = 180  # only ends tests that would hang
 
 
 class Kube:
@@ -164,6 +164,17 @@ def writes(entries):
         for e in entries
         if e["verb"] in ("create", "update", "patch", "delete") and e["objectRef"].get("resource") != "events"
     ]
+
+
+def settle(audit, user, seconds=1.0):
+    """Until the operator has written nothing for a while."""
+
+    def quiet():
+        begin = audit.position()
+        time.sleep(seconds)
+        return not writes(audit.entries(user, begin))
+
+    eventually(quiet, "no more writes")
 
 
 def jobs_made(entries):

@@ -30,7 +30,17 @@ def grant(kube, ns, watched=()):
             for subject in document.get("subjects", []):
                 subject["namespace"] = ns
         kube.apply(yaml.safe_dump_all([d for d in documents if d["metadata"]["namespace"] == target]))
-    return "system:serviceaccount:%s:%s" % (ns, ACCOUNT)
+    account = "system:serviceaccount:%s:%s" % (ns, ACCOUNT)
+    for target in (ns, *watched):
+        eventually(lambda: may(kube, account, target, "list", "django.my.domain", "djangomigrates"), "the role is in force")
+    eventually(lambda: may(kube, account, ns, "create", "coordination.k8s.io", "leases"), "the role is in force")
+    return account
+
+
+def may(kube, user, ns, verb, group, resource):
+    what = {"namespace": ns, "verb": verb, "group": group, "resource": resource}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": what}}
+    return kube.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
 
 
 # Below the ports that the kernel gives to clients, so that none takes one while an operator is restarted; each
