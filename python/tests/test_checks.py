@@ -145,3 +145,21 @@ def test_probes_are_not_made_by_commands_that_ask_none(shop):
     shop.settings["DJK8S_READINESS_PROBES"] = ["picky.broken.Probe"]
     assert found(shop)[0] == ["W006"]
     assert shop.manage("lockedmigrate")[0] == 0
+
+
+def test_views_are_found_wherever_the_project_put_them(shop):
+    shop.add_application(
+        "urls_of_ours",
+        below="from django.urls import include, path\nurlpatterns = [path('internal/', include('django_operator_tasks.urls'))]\n",
+        own="from django.urls import path\nfrom django_operator_tasks.views import ReadinessView\n"
+        "class Own(ReadinessView): pass\nurlpatterns = [path('readyz', Own.as_view())]\n",
+    )
+    shop.settings.update(MIDDLEWARE=[S, C], SECURE_SSL_REDIRECT=True, ALLOWED_HOSTS=["shop"])
+    for urls, paths in (
+        ("below", "/internal/livez, /internal/healthz, /internal/readyz, /internal/startupz"),
+        ("own", "/readyz"),
+    ):
+        shop.settings["ROOT_URLCONF"] = "urls_of_ours." + urls
+        ids, output = found(shop, "--deploy")
+        assert ids == ["W002", "W003"]
+        assert f"the probes at {paths} with" in output

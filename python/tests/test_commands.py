@@ -57,6 +57,15 @@ def test_a_user_is_created_left_alone_and_updated(manage, tmp_path):
     assert rows(tmp_path, "SELECT email, is_superuser FROM auth_user") == [("b@example.com", 0)]
 
 
+def test_the_last_words_of_a_program_are_kept(run, tmp_path):
+    (tmp_path / "manage.py").write_text("import sys\nsys.exit('SETTINGS BROKEN: set FOO')\n")
+    log = tmp_path / "log"
+    log.touch()
+    code, output = run("--script", "manage.py", "--", "migrate", cwd=tmp_path, DJK8S_TERMINATION_LOG=str(log))
+    assert (code, output) == (1, "SETTINGS BROKEN: set FOO\n")
+    assert json.loads(log.read_text())["message"] == "SETTINGS BROKEN: set FOO"
+
+
 def test_bad_users_are_refused_by_name(manage):
     manage("lockedmigrate")
     for change, text in (
@@ -66,7 +75,7 @@ def test_bad_users_are_refused_by_name(manage):
         ({"DJANGO_ADMIN_ATTRIBUTES": '{"nope": "x"}'}, "spec.attributes.nope"),
         ({"DJANGO_ADMIN_ATTRIBUTES": "[nonsense"}, "no JSON object"),
     ):
-        code, output = manage("ensureadmin", **{**USER, **change})
+        code, output = manage("ensureadmin", DJANGO_OPERATOR_RUN='{"secretEnv": []}', **{**USER, **change})
         assert code == 1 and text in output, output
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import finish, sql
+from conftest import connect, eventually, finish, sql
 
 NAME = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1"}
 PERSON = {"DJANGO_ADMIN_USERNAME": "ann@example.com", "DJANGO_ADMIN_PASSWORD": "long-enough-1"}
@@ -128,15 +128,15 @@ def test_a_model_of_ones_own(people):
     ("argv", "env", "text"),
     [
         (["-a", "nickname"], {}, "write FIELD=VALUE"),
-        (["-a", "nope=1"], {}, "spec.attributes.nope"),
-        (["-a", "team=99"], {}, "spec.attributes.team"),
+        (["-a", "nope=1"], {}, "--attribute nope: "),
+        (["-a", "team=99"], {}, "--attribute team: there is no people.Team with the key 99"),
         (["-a", "groups=99"], {}, "no auth.Group with the key 99"),
-        (["-a", "groups=x"], {}, "spec.attributes.groups"),
+        (["-a", "groups=x"], {}, "--attribute groups: "),
         ([], {"DJANGO_ADMIN_ATTRIBUTES": "[1]"}, "no JSON object"),
         ([], {"DJANGO_ADMIN_STAFF": "perhaps"}, "write true or false"),
         ([], {"DJANGO_ADMIN_PASSWORD_POLICY": "never"}, "write always or on-create"),
-        (["-u", "x" * 300], {}, "spec.username"),
-        (["-a", "is_active=maybe"], {}, "spec.attributes.is_active"),
+        (["-u", "x" * 300], {}, "--username: "),
+        (["-a", "is_active=maybe"], {}, "--attribute is_active: "),
     ],
     ids=str,
 )
@@ -175,3 +175,38 @@ def test_a_missing_right_is_called_so(site):
     code, output = ensure(site, **NAME)
     assert code == 1
     assert "permission denied for table auth_user" in output
+
+
+def test_a_value_that_is_stored_in_another_form_is_no_change(site):
+    changes = ["--update", "-e", "Ann@EXAMPLE.com", "-a", "date_joined=2024-01-01T00:00:00"]
+    site.settings["USE_TZ"] = True
+    assert ensure(site, "-e", "Ann@EXAMPLE.com", **NAME) == "user ann created"
+    assert users(site)[0][1] == "Ann@example.com"
+    assert ensure(site, *changes, **NAME) == "user ann updated", "of the date"
+    assert ensure(site, *changes, **NAME) == "user ann unchanged"
+    assert users(site)[0][1] == "Ann@example.com"
+
+
+def test_an_update_neither_overlooks_nor_writes_over_what_others_change(site):
+    """The row is locked while it is compared: whoever changed it before is waited for."""
+    assert ensure(site, **NAME) == "user ann created"
+    with connect(database(site)) as other:
+        other.autocommit = False
+        other.execute("UPDATE auth_user SET first_name = 'Edited', is_active = false")
+        with site.start("manage.py", "ensureadmin", "--update", "-e", "new@example.com", **NAME) as updating:
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            eventually(lambda: sql(database(site), waits) == [(1,)], "it waits for the row")
+            other.commit()
+            assert finish(updating)[1].endswith("user ann updated\n")
+    row = sql(database(site), "SELECT first_name, is_active, email FROM auth_user")
+    assert row == [("Edited", False, "new@example.com")]
+
+
+def test_a_related_object_is_looked_for_in_the_same_database(people, databases):
+    people.settings["DATABASES"]["other"] = databases("postgresql", "other_users")
+    assert people.manage("lockedmigrate", "--database=other", "--noinput")[0] == 0
+    sql(people.settings["DATABASES"]["other"], "INSERT INTO people_team (id, name) VALUES (7, 'there')")
+    wanted = ["-a", "nickname=Ann", "-d", "other"]
+    assert ensure(people, *wanted, "-a", "team=7", **PERSON) == "user ann@example.com created"
+    code, output = ensure(people, *wanted, "-a", "team=1", "--update", **PERSON)
+    assert code == 1 and "no people.Team with the key 1" in output and "Traceback" not in output

@@ -115,3 +115,11 @@ def test_a_directory_that_cannot_be_written_stops_nobody(site):
     code = "import os; os.environ['DJK8S_HEARTBEAT_DIR'] = '/proc/nothing'\nfrom django_operator_tasks.celery_heartbeat import write\nwrite('worker', 5)"
     assert "DJK8S_HEARTBEAT_DIR" in site.script(code)
     assert site.python("-m", MODULE, "nobody")[0] == 2
+
+
+def test_without_a_directory_there_is_no_heartbeat_and_no_crash(site):
+    site.env = {}
+    code = "import tempfile, sys\ntempfile._candidate_tempdir_list = lambda: ['/nonexistent']\n"
+    code += "from django_operator_tasks import heartbeat\nsys.exit(heartbeat.main(['worker']))"
+    ended, output = site.python("-c", code)
+    assert ended == 1 and "no heartbeat yet" in output and "Traceback" not in output

@@ -333,3 +333,30 @@ one.__exit__(None, None, None), two.__exit__(None, None, None)
 print(connection.queries_logged)
 """
     assert shop.script(code).split() == ["False", "True"]
+
+
+def test_a_cache_without_its_driver_is_not_ready_and_no_crash(shop):
+    shop.settings["CACHES"] = {"default": {"BACKEND": "no.such.backend.Cache"}}
+    shop.settings["DJK8S_READINESS_PROBES"] = ["django_operator_tasks.probes.CacheProbe"]
+    code, output = shop.manage("probe", "--ready")
+    assert code == 1 and "cache: could not connect to cache" in output and "Traceback" not in output
+
+
+def test_a_probe_that_nobody_would_await_is_refused(shop):
+    shop.add_application(
+        "waiting",
+        probes="from django_operator_tasks.probes import NotReady, ReadinessProbe\n"
+        "class Late(ReadinessProbe):\n    async def ready(self, request): raise NotReady()\n"
+        "def late(): return Late()\n",
+    )
+    for name, told in (("Late", True), ("late", False)):  # what a function makes is known when it is asked
+        shop.settings["DJK8S_READINESS_PROBES"] = ["waiting.probes." + name]
+        shop.settings["MIDDLEWARE"] = []
+        assert ("W006" in shop.manage("check")[1]) is told
+        code, output = shop.manage("probe", "--ready")
+        assert code != 0 and "ready() of" in output and "is async" in output
+
+
+def test_one_path_need_not_be_in_a_list(shop):
+    shop.settings["DJK8S_READY_PATHS"] = "/ready"
+    assert [status for status, *_ in get(shop, "/ready", "/", "/r")] == [200, 404, 404]

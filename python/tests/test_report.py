@@ -41,11 +41,11 @@ def test_whatever_the_text_the_line_is_json_and_fits(piece):
 
 
 def test_secrets_are_taken_out_of_free_text(facts, monkeypatch):
-    monkeypatch.setenv("PASSWORD", "hunter2")
-    monkeypatch.setenv("FROM_SECRET", "whole-secret")
+    monkeypatch.setenv("NAMED", "hunter2")
+    monkeypatch.setenv("FROM_ELSEWHERE", "whole-secret")
     monkeypatch.setenv("SHORT", "ab")
     monkeypatch.setenv("KNOWN", "well-known")
-    facts(secretEnv=["PASSWORD"], plainEnv=["KNOWN"], wholeSecrets=True)
+    facts(secretEnv=["NAMED"], plainEnv=["KNOWN"], wholeSecrets=True)
     text = "hunter2 whole-secret ab well-known postgres://u:p@h/db\nDETAIL:  Key (email)=(a@b) exists."
     assert report.scrub(text) == "*** *** ab well-known postgres://***@h/db\nDETAIL: (left out)"
     facts(secretEnv=[], plainEnv=[], wholeSecrets=False)
@@ -100,3 +100,51 @@ def test_settings_that_refuse_to_be_read_do_not_hide_what_failed(monkeypatch):
 )
 def test_whatever_a_password_in_a_url_holds(text, clean):
     assert report.scrub(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("dup\nDETAIL:  Key (a)=(b\nc) exists.\nHINT:  x", "dup\nDETAIL: (left out)\nHINT:  x"),
+        ("Duplicate entry 'it's' for key 'a.b'", "Duplicate entry (left out) for key 'a.b'"),
+        (
+            "Incorrect integer value: 'x' for column 'y' at row 1",
+            "Incorrect integer value: (left out) for column 'y' at row 1",
+        ),
+        (
+            'invalid input syntax for type integer: "x\ny"\nLINE 1: z',
+            "invalid input syntax for type integer: (left out)\nLINE 1: z",
+        ),
+    ],
+)
+def test_what_a_server_says_of_a_rows_content(text, clean):
+    assert report.scrub(text) == clean
+    assert report.scrub(clean) == clean
+
+
+def test_whatever_a_server_calls_its_detail():
+    class Detailed(Exception):
+        diag = type("Diag", (), {"message_detail": "Schlüssel (a)=(b\nc) existiert"})
+
+    try:
+        try:
+            raise Detailed("doppelt\nDETALLE:  Schlüssel (a)=(b\nc) existiert\nHINT: h")
+        except Detailed as error:
+            raise ValueError(str(error)) from error
+    except ValueError as error:
+        said = report.describe(error)
+    assert said.startswith("ValueError: doppelt\nDETALLE:  (left out)\nHINT: h (test_report.py:")
+
+
+@pytest.mark.parametrize("name", ["STRIPE_API_KEY", "db_password", "TOKEN", "SENTRY_DSN", "PGPASSWORD", "KEYS"])
+def test_a_variable_whose_name_says_so_is_secret(monkeypatch, name):
+    monkeypatch.setenv(name, "something-of-ours")
+    monkeypatch.setenv("MONKEY", "no secret at all")
+    monkeypatch.setenv("GPG_KEY", "of the image")
+    assert report.scrub("something-of-ours, no secret at all, of the image") == "***, no secret at all, of the image"
+
+
+def test_former_keys_are_secret_as_well(monkeypatch):
+    settings = type("S", (), {"SECRET_KEY": "key-1", "SECRET_KEY_FALLBACKS": ["key-0", b"key-00"], "DATABASES": {}})
+    monkeypatch.setattr(report, "_settings", lambda: settings)
+    assert report.scrub("key-1 key-0 key-00") == "*** *** ***"

@@ -68,7 +68,11 @@ def test_a_failure_has_a_reason_and_no_password(shop, result, databases):
     code, said, _ = result("lockedmigrate", "nothing")
     assert code == 1 and "nothing" in said["message"]
     code, said, _ = result("lockedmigrate", "--nonsense")
-    assert code == 2 and said["reason"] == "CommandFailed" and "exit code 2" in said["message"]
+    assert code == 2 and said["reason"] == "CommandFailed"
+    assert said["message"] == "unrecognized arguments: --nonsense (exit code 2)"
+    code, said, _ = result("lockedmigrate", "--check")
+    assert (code, said["reason"], said["databases"][0]["name"]) == (1, "NotMigrated", "results")
+    assert result("lockedmigrate", "--plan")[1]["action"] == "planned"
     result("lockedmigrate")
     shop.settings["AUTH_PASSWORD_VALIDATORS"] = [{"NAME": "shop.validators.Telling"}]
     code, said, _ = result("ensureadmin", "-p", "secret-on-the-line")
@@ -80,6 +84,7 @@ def test_a_failure_has_a_reason_and_no_password(shop, result, databases):
 def test_a_traceback_is_type_place_and_message(shop, result):
     code, said, _ = result(
         "lockedmigrate",
+        "--lock-mode=none",
         SETTINGS=json.dumps(
             {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent/db"}}}
         ),
@@ -87,6 +92,9 @@ def test_a_traceback_is_type_place_and_message(shop, result):
     assert (
         code == 1 and "Error" in said["message"] and "Traceback" not in said["message"] and len(said["message"]) < 300
     )
+    shop.settings["DATABASES"] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent/db"}}
+    code, said, output = result("lockedmigrate")
+    assert (code, said["reason"]) == (1, "DatabaseUnreachable") and "Traceback" not in output
 
 
 def test_a_probe_leaves_the_log_of_its_container_alone(result):
@@ -112,3 +120,46 @@ def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path):
         waiting.send_signal(signal.SIGINT)
         finish(waiting)
     assert json.loads(log.read_text())["ok"] is False
+
+
+def test_what_cannot_be_read_was_not_taken_back(shop, result, databases):
+    """A connection that breaks after the migrations, and one that cannot be had again."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
+    ending = "SELECT pg_terminate_backend(pg_backend_pid())"
+    shop.add_application(
+        "cutting",
+        models="",  # without, nobody tells it
+        apps="import os\nfrom django.apps import AppConfig\nfrom django.db.models.signals import post_migrate\n"
+        "def cut(sender, using, **kwargs):\n    from django.db import connections, Error\n"
+        "    if os.environ.get('AWAY'): connections[using].settings_dict['PORT'] = '1'\n"
+        f"    try: connections[using].cursor().execute('{ending}')\n    except Error: pass\n"
+        "class Cutting(AppConfig):\n    name = 'cutting'\n    def ready(self): post_migrate.connect(cut, sender=self)\n",
+    )
+    apps = shop.settings["INSTALLED_APPS"]
+    shop.settings["INSTALLED_APPS"] = [*[app for app in apps if app != "cutting"], "cutting"]
+    code, said, output = result("lockedmigrate", "--noinput")
+    assert code == 0, output
+    assert said["action"] == "applied" and said["count"] > 10
+    code, said, output = result("lockedmigrate", "--noinput", AWAY="1")
+    assert code == 0, output
+    assert (said["action"], said["count"], said["names"]) == ("applied", None, [])
+
+
+def test_the_content_of_a_row_is_nobodys_business(shop, result, databases):
+    """Servers put it into their words, on as many lines as it has."""
+    for kind in ("postgresql", "mysql"):
+        shop.settings["DATABASES"] = {"default": databases(kind, "results")}
+        shop.add_application(
+            "double",
+            management__commands__migrate="from django.core.management.commands.migrate import Command as Base\n"
+            "from django.contrib.auth.models import Group\n"
+            "class Command(Base):\n    def handle(self, *args, **options):\n        super().handle(*args, **options)\n"
+            "        for _ in range(2): Group.objects.create(name='a\\nTOPSECRET\\nb')\n",
+        )
+        code, said, _ = result("lockedmigrate", "--noinput")
+        assert code == 1
+        assert (
+            "IntegrityError" in said["message"] and "(left out)" in said["message"] and "double" not in said["message"]
+        )
+        assert "TOPSECRET" not in said["message"]
+        assert "migrate.py:" in said["message"], "the place is there"

@@ -10,14 +10,15 @@ from django.db.migrations.recorder import MigrationRecorder
 TABLE = "django_migrations"
 
 
-def applied(connection: Any) -> dict[str, bool]:
-    """The migrations, oldest first; none if the connection is broken, which others report better."""
+def applied(connection: Any) -> dict[str, bool] | None:
+    """The migrations, oldest first; None if they cannot be read, which others report better."""
+    connection.close_if_unusable_or_obsolete()  # what ran before may have left a broken one
     try:
         if hasattr(connection, "set_schema"):  # a schema for each tenant, and in each a table of its own
             return {f"{schema}: {name}": True for schema in schemas(connection) for name in within(connection, schema)}
         found = MigrationRecorder(connection).applied_migrations()
     except Error:
-        return {}
+        return None
     records = sorted(found.items(), key=lambda item: item[1].pk or 0)
     return {f"{app}.{name}": True for (app, name), _ in records}
 

@@ -15,7 +15,7 @@ NOT_FOUND = 404
 
 
 class CeleryError(Exception):
-    """A failure with a reason."""
+    """A failure with a reason, as TaskError is, for where there is no Django."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -101,7 +101,8 @@ def knows(app: Any, connection: Any, queue: str) -> bool:
 
 
 def says_not_found(error: BaseException) -> bool:
-    """Whether a broker says that there is no such queue, rather than that nobody may touch it."""
+    """Whether a broker says that there is no such queue, rather than that nobody may touch it. One without codes
+    says no more than the first."""
     codes = [getattr(error, name, None) for name in ("reply_code", "code")]
     return NOT_FOUND in codes or not any(isinstance(code, int) and code for code in codes)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import Resolver404, resolve
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from .conf import lock_alias, settings
 from .honesty import lasting, static_location
@@ -79,7 +80,7 @@ def check_probe_paths(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     before = middleware[:first]
     paths = [*settings.DJK8S_HEALTH_PATHS, *settings.DJK8S_READY_PATHS, *settings.DJK8S_STARTUP_PATHS]
     if MIDDLEWARE not in middleware:
-        paths = [path for path in paths if is_ours(path)]
+        paths = [path for path in dict.fromkeys([*paths, *included()]) if is_ours(path)]
     if not paths:
         return []
     found: list[CheckMessage] = []
@@ -192,4 +193,18 @@ def is_ours(path: str) -> bool:
         view = resolve(path).func
     except (Resolver404, ImproperlyConfigured, ImportError, AttributeError):
         return False
-    return getattr(getattr(view, "view_class", None), "__module__", "") == f"{ID}.views"
+    from .views import LivenessView, ReadinessView, StartupView
+
+    kind = getattr(view, "view_class", None)
+    return isinstance(kind, type) and issubclass(kind, (LivenessView, ReadinessView, StartupView))
+
+
+def included() -> list[str]:
+    """Where the project put this package's URLs, if it did."""
+    from .urls import urlpatterns
+
+    found = []
+    for pattern in urlpatterns:
+        with suppress(NoReverseMatch, ImproperlyConfigured, ImportError, AttributeError):
+            found.append(reverse(str(pattern.name)))
+    return found

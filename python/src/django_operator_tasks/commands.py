@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -30,6 +31,18 @@ class Reporting(BaseCommand):
         finally:
             report.current.write()
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        complain = parser.error
+
+        def error(message: str) -> Any:
+            if self.has_command_line:
+                report.current.ended(f"{message} (exit code 2)")
+            complain(message)
+
+        parser.error = error  # type: ignore[method-assign, unused-ignore]
+        return parser
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
@@ -52,6 +65,8 @@ def seconds(parser: CommandParser, short: str, long: str, default: float, help: 
 def number(text: str) -> float:
     """A number; whole ones stay whole in messages."""
     value = float(text)
+    if not isfinite(value):
+        raise ValueError(text)
     return int(value) if value.is_integer() else value
 
 

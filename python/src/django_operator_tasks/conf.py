@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
-PREFIX = "DJK8S_"
+PREFIX = "DJK8S_"  # for who imports it, as from djk8s
 DEFAULTS: dict[str, Any] = {
     # Paths at which ProbeMiddleware answers whether the process is alive, ready, started.
     "DJK8S_HEALTH_PATHS": ("/healthz", "/livez"),
@@ -42,6 +42,8 @@ class AppSettings:
         if name not in DEFAULTS:
             raise AttributeError(f"there is no setting {name}")
         value = getattr(django_settings, name, DEFAULTS[name])
+        if name.endswith("_PATHS") and isinstance(value, str):
+            return (value,)  # one path, and not one for each of its letters
         return perform_import(value, name) if name in IMPORT_STRINGS else value
 
 

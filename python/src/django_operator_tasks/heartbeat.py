@@ -37,7 +37,7 @@ def write(role: str, within: float) -> None:
     :raises OSError: if the directory cannot be written.
     """
     # The clock of the machine's start: the same for all processes, and nobody sets it.
-    data = {"pid": os.getpid(), "at": time.monotonic(), "within": within}
+    data = {"at": time.monotonic(), "within": within}
     target = path(role)
     part = f"{target}.{os.getpid()}"
     with open(part, "w", encoding="ascii") as file:
@@ -56,13 +56,14 @@ def remove(role: str) -> None:
 
 def look(role: str, max_age: float) -> dict[str, Any]:
     """What the file says: `alive`, and a `message` for people."""
-    file = path(role)
+    file = ""
     try:
+        file = path(role)
         with open(file, encoding="ascii") as opened:
             data = json.load(opened)
         age, within = time.monotonic() - float(data["at"]), float(data["within"])
-    except FileNotFoundError:
-        return {"alive": False, "message": f"{role}: no heartbeat yet ({file})"}
+    except FileNotFoundError as error:  # also where there is no directory for temporary files
+        return {"alive": False, "message": f"{role}: no heartbeat yet ({file or error})"}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {"alive": False, "message": f"{role}: cannot read {file}: {error}"}
     if age < 0:

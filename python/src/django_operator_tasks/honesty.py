@@ -30,13 +30,12 @@ def check_database(connection: BaseDatabaseWrapper) -> None:
     if connection.vendor != "sqlite":
         return
     file = sqlite_file(connection)
-    name = str(connection.settings_dict.get("NAME") or ":memory:")
     if "mounts" in run_facts() and (file is None or not lasting(file)):
         raise TaskError(
             "EphemeralDatabase",
             "database %r is the SQLite file %s, which vanishes with this pod. Does the Job use the settings"
             " (DJANGO_SETTINGS_MODULE) and the environment that the web pods use? A SQLite file that is meant"
-            " has to lie on a volume" % (connection.alias, name),
+            " has to lie on a volume" % (connection.alias, file or ":memory:"),
         )
 
 

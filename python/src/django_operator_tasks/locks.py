@@ -267,7 +267,10 @@ class PostgresLock(SessionLock):
             self.connection.close()
         if row is None:
             return "nobody any more"
-        return "server process {} (client {}, application {!r}, connected {})".format(*row)
+        process, client, application, since = row
+        if since is None:
+            return f"server process {process} (of another role; one with pg_read_all_stats sees more)"
+        return f"server process {process} (client {client}, application {application!r}, connected {since})"
 
 
 def server_process(connection: BaseDatabaseWrapper) -> int:
@@ -337,7 +340,12 @@ class FileLock(Lock):
         database = sqlite_file(self.original)
         if database is not None:
             self.path = f"{os.path.realpath(database)}.migrate-{self.id}.lock"
-            self.file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as it is held
+            try:
+                self.file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as it is held
+            except OSError as error:
+                raise TaskError(
+                    "DatabaseUnreachable", f"cannot open the lock file beside the SQLite database: {error}"
+                ) from error
 
     def close(self) -> None:
         if self.file:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from inspect import iscoroutinefunction
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -136,15 +137,14 @@ def check_caches(concerns: Callable[[Any], bool], answers: Callable[[Any], bool]
     """Asks the caches that the probe is about."""
     from django.core.cache import caches
 
-    for each in filter(concerns, caches.all()):
-        try:
-            answered = answers(each)
-        except Exception as error:
-            logger.warning("a cache is not ready: %s", scrubbed(f"{type(error).__name__}: {error}"))
-            raise NotReady("cache: could not connect to cache") from error
-        if not answered:
-            logger.warning("a cache is not ready: a server does not answer")
-            raise NotReady("cache: could not connect to cache")
+    try:
+        answered = all(answers(each) for each in filter(concerns, caches.all()))
+    except Exception as error:  # also of a backend whose driver is not there
+        logger.warning("a cache is not ready: %s", scrubbed(f"{type(error).__name__}: {error}"))
+        raise NotReady("cache: could not connect to cache") from error
+    if not answered:
+        logger.warning("a cache is not ready: a server does not answer")
+        raise NotReady("cache: could not connect to cache")
 
 
 def memcached_answers(cache: Any) -> bool:
@@ -182,6 +182,7 @@ def kinds(setting: str) -> tuple[Callable[[], Any], ...]:
     for kind in found:
         if not callable(kind) or (isinstance(kind, type) and not issubclass(kind, ReadinessProbe)):
             raise ImproperlyConfigured(f"{setting}: {kind} {NO_PROBE}")
+        refuse_async(setting, kind)
     return found
 
 
@@ -201,7 +202,16 @@ def real(setting: str, probes: Sequence[Any]) -> list[ReadinessProbe]:
     for probe in probes:
         if not isinstance(probe, ReadinessProbe):
             raise ImproperlyConfigured(f"{setting}: {probe} {NO_PROBE}")
+        refuse_async(setting, probe)
     return list(probes)
+
+
+def refuse_async(setting: str, probe: object) -> None:
+    """One that nobody awaits would be content whatever it finds."""
+    if iscoroutinefunction(getattr(probe, "ready", None)):
+        raise ImproperlyConfigured(
+            f"{setting}: ready() of {probe} is async; leave `async` out: under ASGI it runs in a thread"
+        )
 
 
 def load(setting: str) -> list[ReadinessProbe]:

@@ -26,7 +26,21 @@ PLAIN = re.compile(
     r"|KUBERNETES_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)$"
 )
 CREDENTIALS_IN_URL = re.compile(r"(?<=://)\S+@")
-DATABASE_DETAIL = re.compile(r"^\s*DETAIL:.*$", re.MULTILINE)
+# Variables whose names say that they are secret, as Django's debug page knows them too.
+SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|SIGNATURE|CREDENTIAL|API_?KEY|(^|_)(PASS|PW|KEYS?|DSN)(_|$)", re.IGNORECASE
+)
+# Where servers put the content of rows into their words.
+LEFT_OUT = "(left out)"
+DATABASE_ROWS = (
+    re.compile(
+        r"^(\s*DETAIL: )(?! *\(left out\)).*?(?=\n\s*(?:HINT|CONTEXT|QUERY|WHERE|LINE \d+):|\s*\Z)",
+        re.MULTILINE | re.DOTALL,
+    ),
+    re.compile(r"(Duplicate entry )'.*'(?= for key)", re.DOTALL),
+    re.compile(r"(Incorrect [\w ]+ value: )'.*'(?= for column)", re.DOTALL),
+    re.compile(r"(invalid input (?:syntax|value) for [^:\n]+: )\".*?\"(?=\s*$)", re.MULTILINE | re.DOTALL),
+)
 
 
 def run_facts() -> Dict[str, Any]:
@@ -87,7 +101,8 @@ class Report:
     def ended(self, code: object) -> None:
         """Says with what exit code the command ended, where it said nothing itself."""
         if self.failure is None:
-            self.failure = ("CommandFailed", "the command ended with exit code %s" % code)
+            words = "the command ended with exit code %s" % code if isinstance(code, int) else str(code)
+            self.failure = ("CommandFailed", words)
 
     def line(self) -> bytes:
         """The JSON line, within the limit."""
@@ -139,8 +154,9 @@ def fail_early(reason: str, message: str) -> NoReturn:
 def describe(error: BaseException) -> str:
     """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
     base = sys.modules.get("django.core.management.base")
+    said = without_rows(error)
     if base is not None and isinstance(error, base.CommandError):
-        return str(error)
+        return said
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)
     frames = traceback.extract_tb(error.__traceback__)
@@ -150,7 +166,26 @@ def describe(error: BaseException) -> str:
         own = [frame for frame in frames if "site-packages" not in frame.filename and ".pyz" not in frame.filename]
         last = own[-1] if own else last
         where = " (%s:%s in %s)" % (os.path.basename(last.filename), last.lineno, last.name)
-    return "%s: %s%s" % (name, error, where)
+    return "%s: %s%s" % (name, said, where)
+
+
+def without_rows(error: BaseException) -> str:
+    """An exception's words, without what its database says of a row's content."""
+    said = str(error)
+    link: Optional[BaseException] = error
+    while link is not None:
+        detail = getattr(getattr(link, "diag", None), "message_detail", None)
+        if detail:  # it says which part that is, in whatever language
+            said = said.replace(detail, LEFT_OUT)
+        link = link.__cause__
+    return blanked(said)
+
+
+def blanked(text: str) -> str:
+    """The same for words whose exception is not at hand."""
+    for pattern in DATABASE_ROWS:
+        text = pattern.sub(r"\1" + LEFT_OUT, text)
+    return text
 
 
 def scrubbed(text: str) -> str:
@@ -163,7 +198,7 @@ def scrubbed(text: str) -> str:
 
 def scrub(text: object) -> str:
     """The text without secrets."""
-    clean = DATABASE_DETAIL.sub("DETAIL: (left out)", str(text))
+    clean = blanked(str(text))
     for secret in sorted(secrets(), key=len, reverse=True):
         clean = clean.replace(secret, "***")
     return CREDENTIALS_IN_URL.sub("***@", clean)
@@ -174,23 +209,28 @@ def secrets() -> Set[str]:
     facts = run_facts()
     found = {os.environ.get(name, "") for name in facts.get("secretEnv", [])} | current.hidden
     found.add(os.environ.get(PASSWORD_VARIABLE, ""))
+    found |= {value for name, value in unnamed() if SECRET_NAME.search(name)}
     if facts.get("wholeSecrets"):
         known = set(facts.get("plainEnv", [])) | {RUN_VARIABLE}
-        found |= {
-            value
-            for name, value in os.environ.items()
-            if name not in known and not PLAIN.match(name) and len(value) >= SHORTEST_UNNAMED_SECRET
-        }
+        found |= {value for name, value in unnamed() if name not in known}
     settings = _settings()
     if settings is not None:
         try:
-            key = settings.SECRET_KEY  # Django refuses to hand out an empty one
+            keys = [settings.SECRET_KEY]  # Django refuses to hand out an empty one
         except Exception:
-            key = ""
-        found.add(key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key or ""))
+            keys = []
+        for key in keys + list(getattr(settings, "SECRET_KEY_FALLBACKS", None) or []):
+            found.add(key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key or ""))
         for database in (getattr(settings, "DATABASES", None) or {}).values():
             found.add(str(database.get("PASSWORD") or ""))
     return {value for value in found if value}
+
+
+def unnamed() -> Iterable[Tuple[str, str]]:
+    """Variables that may hold a secret, though nobody named them as such."""
+    for name, value in os.environ.items():
+        if name != RUN_VARIABLE and not PLAIN.match(name) and len(value) >= SHORTEST_UNNAMED_SECRET:
+            yield name, value
 
 
 def _settings() -> Any:

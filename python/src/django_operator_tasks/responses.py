@@ -13,13 +13,13 @@ OK = 200
 
 def alive(request: HttpRequest) -> HttpResponse:
     """Whoever can say this is alive."""
-    return report([]) if wants_json(request) else plain_ok()
+    return in_json([]) if wants_json(request) else plain_ok()
 
 
 def ready(probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
     """What the probes say: 200, or the status of the first that is not ready (503)."""
     if wants_json(request):
-        return report(examine(probes, request))
+        return in_json(examine(probes, request))
     try:
         check(probes, request)
     except NotReady as not_ready:
@@ -50,7 +50,7 @@ def plain_ok() -> HttpResponse:
     return HttpResponse("Ok", status=OK, content_type="text/plain")
 
 
-def report(findings: Sequence[Finding]) -> JsonResponse:
+def in_json(findings: Sequence[Finding]) -> JsonResponse:
     return JsonResponse(summary(findings), status=next((f.failure.status for f in findings if f.failure), OK))
 
 

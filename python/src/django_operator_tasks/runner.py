@@ -44,7 +44,9 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
         if code:
-            report.current.ended(code)
+            report.current.ended(left.code)
+            if not isinstance(left.code, int):
+                print(left.code, file=sys.stderr)  # as Python does when it is not held up
     except BaseException as error:  # whatever it is, the operator has to hear of it
         report.current.failed(error)
         sys.excepthook(type(error), error, error.__traceback__)

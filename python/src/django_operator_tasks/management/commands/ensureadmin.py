@@ -9,18 +9,22 @@ import random
 import time
 from argparse import BooleanOptionalAction
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from ... import report
 from ...commands import Reporting
 from ...honesty import check_database
+from ...report import run_facts
 from ...waiting import for_database, for_model
 
 T = TypeVar("T")
@@ -189,6 +193,8 @@ def ensure(model: Any, wanted: Wanted, database: str) -> tuple[Any, str]:
         return create(model, users, username, wanted), "created"
     if not wanted.updates:
         return user, "unchanged"
+    # What somebody else changes just now is neither overlooked nor written over.
+    user = model._base_manager.using(users.db).select_for_update().get(pk=user.pk)
     return user, "updated" if update(user, wanted) else "unchanged"
 
 
@@ -239,7 +245,9 @@ def update(user: Any, wanted: Wanted) -> bool:
     fields = dict(checked(model, wanted.attributes, user._state.db))
     email = email_field(model)
     if email and email != model.USERNAME_FIELD and wanted.email is not None:
-        fields[email] = wanted.email
+        normal = getattr(model._default_manager, "normalize_email", str)(wanted.email)
+        if getattr(user, email) not in (normal, wanted.email):
+            fields[email] = normal
     flags = {"is_superuser": wanted.superuser, "is_staff": wanted.staff}
     fields.update(known(model, {name: value for name, value in flags.items() if value is not None}))
     several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
@@ -291,7 +299,7 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
     """The values as the model's fields take them; for fields that hold several objects, their keys."""
     result = {}
     for name, value in values.items():
-        place = "spec.username" if name == model.USERNAME_FIELD else f"spec.attributes.{name}"
+        place = place_of(name, model)
         try:
             field = model._meta.get_field(name)
         except FieldDoesNotExist as error:
@@ -299,12 +307,40 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
         try:
             if field.many_to_many:
                 result[name] = keys_of(field, value, database)
+            elif field.is_relation:
+                result[name] = key_of(field, value, database)
             else:
-                result[name] = field.clean(value, None)
+                result[name] = in_time_zone(field.clean(value, None))
         except (ValidationError, ValueError, TypeError) as error:
             said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             raise CommandError(f"{place}: {said}") from error
     return result
+
+
+def place_of(name: str, model: Any) -> str:
+    """What somebody wrote to get this field: in a resource, or on a command line."""
+    if name == model.USERNAME_FIELD:
+        return "spec.username" if run_facts() else "--username"
+    return f"spec.attributes.{name}" if run_facts() else f"--attribute {name}"
+
+
+def in_time_zone(value: Any) -> Any:
+    """A time without a zone means the project's."""
+    if isinstance(value, datetime) and settings.USE_TZ and timezone.is_naive(value):
+        return timezone.make_aware(value)
+    return value
+
+
+def key_of(field: Any, value: Any, database: str) -> Any:
+    """The key of one other object."""
+    key = field.to_python(value)
+    if key is None:
+        return field.clean(key, None)
+    others = field.related_model
+    allowed = others._base_manager.using(database).complex_filter(field.get_limit_choices_to())
+    if not allowed.filter(**{field.target_field.name: key}).exists():
+        raise ValidationError(f"there is no {others._meta.label} with the key {key}")
+    return key
 
 
 def keys_of(field: Any, value: Any, database: str) -> list[Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.core.management import get_commands, load_command_class
@@ -17,6 +17,7 @@ from ... import report
 from ...applied import applied
 from ...commands import Reporting, several
 from ...conf import lock_alias, settings
+from ...errors import TaskError
 from ...honesty import check_database
 from ...locks import migration_lock
 from ...waiting import for_database
@@ -89,18 +90,34 @@ class Locking(Reporting, Migrate):
         changes = Changes(options, with_alias=len(databases) > 1)
         for database in databases:
             options["database"] = database
-            if options.get("plan") or options.get("check_unapplied") or database in held.aliases:
+            if database in held.aliases:
                 migrate(*args, **options)
                 continue
             connection = connections[database]
-            check_database(connection)
             report.current.used(connection)
-            holder = connections[direct or lock_alias(database) or database]
+            if options.get("plan") or options.get("check_unapplied"):
+                self.only_look(migrate, *args, **options)
+                continue
+            check_database(connection)
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
-            with nullcontext() if mode == NONE else migration_lock(holder, lock_id, timeout, say):
+            with ExitStack() as stack:
+                if mode != NONE:
+                    holder = connections[direct or lock_alias(database) or database]
+                    stack.enter_context(migration_lock(holder, lock_id, timeout, say))
                 for_database(connection)
                 with held.also(database), changes.of(connection):
                     migrate(*args, **options)
+
+    def only_look(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
+        """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
+        try:
+            migrate(*args, **options)
+        except SystemExit as end:
+            if end.code and self.has_command_line:
+                there_are = TaskError("NotMigrated", f"database {options['database']!r} has migrations to come")
+                report.current.failed(there_are)
+            raise
+        report.current.did("planned" if options.get("plan") else "checked")
 
 
 class Held(threading.local):
@@ -171,14 +188,17 @@ class Changes:
             yield
         finally:
             after = applied(connection)
-            self.came += self.named(connection, (name for name in after if name not in before))
-            self.went += self.named(connection, (name for name in before if name not in after))
+            if before is not None and after is not None:
+                self.came += self.named(connection, (name for name in after if name not in before))
+                self.went += self.named(connection, (name for name in before if name not in after))
             if self.prune:
                 report.current.did("pruned", self.went)
             elif self.went and not self.came:
                 report.current.did("unapplied", self.went)
             else:
                 report.current.did("applied", self.came)
+            if before is None or after is None:
+                report.current.count = None  # nobody knows
 
     def named(self, connection: Any, names: Iterator[str]) -> list[str]:
         return [f"{connection.alias}: {name}" if self.with_alias else name for name in names]
@@ -200,6 +220,10 @@ def project_migrate() -> type[BaseCommand]:
     if module is not None and getattr(module.__spec__, "_initializing", False):
         return DjangoMigrate  # it asks for this command just now, to be made of it
     return type(load_command_class(app, "migrate"))
+
+
+if TYPE_CHECKING:
+    Command = Locking
 
 
 def __getattr__(name: str) -> Any:

@@ -66,7 +66,7 @@ class Command(Reporting):
             wait(watched, options["timeout"], changed, self.say_at_once if options["verbosity"] else lambda text: None)
         finally:
             for each in watched:
-                each.ended.set()
+                each.leave()
         for database in databases:
             report.current.used(connections[database])
         report.current.did("ready", databases)
@@ -91,6 +91,9 @@ class Watched(Thread):
         self.connection, self.alias = connection, connection.alias
         self.stable, self.interval, self.changed = stable, interval, changed
         connection.inc_thread_sharing()
+        self.options = connection.settings_dict.setdefault("OPTIONS", {})
+        if connection.vendor in ("postgresql", "mysql"):
+            connection.settings_dict["OPTIONS"] = {"connect_timeout": CONNECT_SECONDS, **self.options}
         self.ended = Event()
         self.migrated = ready_only
         self.alive_since: float | None = None
@@ -101,8 +104,6 @@ class Watched(Thread):
     def run(self) -> None:
         connection = self.connection
         connections[self.alias] = connection  # in this thread as well
-        if connection.vendor in ("postgresql", "mysql"):
-            connection.settings_dict.setdefault("OPTIONS", {}).setdefault("connect_timeout", CONNECT_SECONDS)
         while not self.ended.is_set():
             self.asked_at = time.monotonic()
             try:
@@ -114,6 +115,14 @@ class Watched(Thread):
             self.changed.set()
             stable_in = self.stable if self.alive_since is None else self.alive_since + self.stable - time.monotonic()
             self.ended.wait(min(self.interval, stable_in) if stable_in > 0 else self.interval)
+
+    def leave(self) -> None:
+        """Ends, and leaves the connection to its owner as it was, unless a server that hangs keeps it."""
+        self.ended.set()
+        self.join(1)
+        if not self.is_alive():
+            self.connection.settings_dict["OPTIONS"] = self.options
+            self.connection.dec_thread_sharing()
 
     def look(self, connection: Any) -> State:
         """Finds out how things stand now."""
