@@ -210,3 +210,78 @@ def test_a_related_object_is_looked_for_in_the_same_database(people, databases):
     assert ensure(people, *wanted, "-a", "team=7", **PERSON) == "user ann@example.com created"
     code, output = ensure(people, *wanted, "-a", "team=1", "--update", **PERSON)
     assert code == 1 and "no people.Team with the key 1" in output and "Traceback" not in output
+
+
+MODELS = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+class Lower(BaseUserManager):
+    def create_superuser(self, email, password): return self.make(email.lower(), password)
+    def make(self, email, password, **more):
+        user = self.model(email=email, **more)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+class Natural(Lower):
+    def get_by_natural_key(self, email): return self.get(email__iexact=email)
+class Silent(Lower):
+    def create_superuser(self, email, password): self.make(email, password)
+class Needing(Lower):
+    def create_superuser(self, name, email, password): return self.make(email or '', password, name=name)
+class Base(AbstractBaseUser):
+    email = models.EmailField(unique=True, max_length=100)
+    agreed = models.BooleanField(default=False)
+    USERNAME_FIELD = "email"
+    class Meta: abstract = True
+class LowerUser(Base): objects = Lower()
+class NaturalUser(Base): objects = Natural()
+class SilentUser(Base): objects = Silent()
+class NeedingUser(Base):
+    name = models.CharField(max_length=20, unique=True)
+    USERNAME_FIELD = "name"
+    objects = Needing()
+"""
+
+
+@pytest.mark.parametrize("model", ["LowerUser", "NaturalUser", "SilentUser", "NeedingUser"])
+def test_what_managers_do_otherwise(shop, databases, model):
+    """Lower case, nothing returned, an address that has to be given."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "managers")}
+    shop.add_application("members", models=MODELS)
+    shop.settings["AUTH_USER_MODEL"] = "members." + model
+    assert shop.manage("migrate", "--run-syncdb", "--noinput")[0] == 0
+    name = "Ann@Example.com"
+    argv = ["-u", name, "-p", "long-enough-1", "-a", "agreed=yes", "--update"]
+    assert ensure(shop, *argv).endswith(" created")
+    assert ensure(shop, *argv).endswith(" unchanged")
+    rows = sql(database(shop), "SELECT agreed FROM members_" + model.lower())
+    assert rows == [(True,)]
+
+
+@pytest.mark.parametrize("argv", [["-a", "password=foo"], ["-a", "username=bob"]], ids=str)
+def test_what_has_an_option_of_its_own_is_no_attribute(site, argv):
+    code, output = ensure(site, *argv, **NAME)
+    assert code == 1 and "it is no attribute; use --" in output
+    assert users(site) == []
+
+
+def test_an_update_stays_in_its_database_whatever_a_router_says(site, databases):
+    site.settings["DATABASES"]["other"] = databases("postgresql", "other_users")
+    site.add_application("routing", router="class R:\n    def db_for_write(self, model, **hints): return 'default'\n")
+    assert site.manage("lockedmigrate", "--database=other", "--noinput")[0] == 0
+    assert ensure(site, **{**NAME, "DJANGO_ADMIN_USERNAME": "boss"}) == "user boss created"
+    site.settings["DATABASE_ROUTERS"] = ["routing.router.R"]
+    assert ensure(site, "-d", "other", **NAME) == "user ann created"
+    assert (
+        ensure(site, "-d", "other", "--update", "-p", "long-enough-2", "-e", "a@example.com", **NAME)
+        == "user ann updated"
+    )
+    assert [row[0] for row in users(site)] == ["boss"]
+    other = sql(site.settings["DATABASES"]["other"], "SELECT username, email FROM auth_user")
+    assert other == [("ann", "a@example.com")]
+
+
+def test_outside_of_a_job_a_migration_to_come_is_the_callers_affair(site):
+    """Entrypoints run it while a release is under way."""
+    sql(database(site), "DELETE FROM django_migrations WHERE app = 'auth' AND name LIKE '0012%'")
+    assert ensure(site, **NAME) == "user ann created"

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from conftest import eventually
+from conftest import eventually, finish
 
 MODULE = "django_operator_tasks.heartbeat"
 
@@ -75,6 +75,31 @@ def test_beat_lives_and_hangs(site, tmp_path):
     finally:
         beat.kill()
         beat.wait()
+
+
+def test_a_beat_that_ended_or_hangs_at_its_start_is_not_alive(site, tmp_path):
+    argv = ["beat", "-l", "error", "--max-interval=300", "-s", str(tmp_path / "schedule"), "--pidfile="]
+    beat = celery(site, *argv)
+    becomes(site, "beat", True)
+    beat.terminate()
+    finish(beat)
+    assert "no heartbeat yet" in look(site, "beat")["message"]
+    beat = celery(site, *argv)
+    becomes(site, "beat", True)
+    beat.kill()
+    finish(beat)
+    assert look(site, "beat")["alive"], "what a killed one promised stands"
+    site.add_application(
+        "hanging",
+        scheduler="import time\nfrom celery.beat import PersistentScheduler\n"
+        "class Hanging(PersistentScheduler):\n    def setup_schedule(self): time.sleep(3600)\n",
+    )
+    beat = celery(site, *argv, "-S", "hanging.scheduler.Hanging")
+    try:
+        becomes(site, "beat", False)
+    finally:
+        beat.kill()
+        finish(beat)
 
 
 def test_beat_that_waits_for_its_broker_is_alive(site, own_redis, tmp_path):

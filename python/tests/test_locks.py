@@ -64,6 +64,58 @@ def test_many_migrate_at_once_and_one_is_killed_while_it_holds_the_lock(site, nu
         assert outputs.count("Applying stock." + name) == 1, "exactly one of the others took over"
 
 
+SLOW = {
+    "postgresql": "INSERT INTO stock_plan SELECT 'basic' FROM (SELECT pg_sleep({0})) s WHERE NOT EXISTS (SELECT 1 FROM stock_plan)",
+    "mysql": "INSERT INTO stock_plan SELECT 'basic' FROM (SELECT SLEEP({0})) s WHERE NOT EXISTS (SELECT 1 FROM stock_plan)",
+}
+RUNNING = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'INSERT INTO stock_plan%'",
+    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO stock_plan%'",
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_statement_that_a_killed_migrator_left_behind_is_waited_for(shop, databases, kind, how):
+    """Its lock ended with its process, but the server may still be at work for it."""
+    shop.settings["DATABASES"] = {"default": databases(kind, "orphan")}
+    shop.add_application(
+        "slow",
+        migrations__0001_initial="import os\nfrom django.db import migrations\n"
+        "class Migration(migrations.Migration):\n    atomic = False\n    operations = ["
+        "migrations.RunSQL('CREATE TABLE IF NOT EXISTS stock_plan (name varchar(9))'), "
+        f"migrations.RunSQL(\"{SLOW[kind]}\".format(os.environ['SECONDS']))]\n",
+    )
+    migrate = ("manage.py", "lockedmigrate", "slow", "--noinput")
+    with shop.start(*migrate, SECONDS="8") as first:
+        eventually(lambda: [int(n) for (n,) in sql(default(shop), RUNNING[kind])] == [1], "its statement runs")
+        code, output = shop.manage(*migrate[1:], "--lock-timeout=0.5", SECONDS="0")
+        assert code == 1 and "migration lock 1000" in output and "that ended" not in output
+        first.send_signal(how)
+        finish(first)
+        with shop.start(*migrate, SECONDS="1") as second:
+            most = 0
+            while second.poll() is None:
+                ((now,),) = sql(default(shop), RUNNING[kind])
+                most = max(most, int(now))
+            code, output = finish(second)
+    assert code == 0, output
+    assert most <= 1, "never two of them"
+    # PostgreSQL ends a statement that nobody waits for; the other engine does not.
+    assert kind == "postgresql" or "held by the last statement of a migrator that ended: connection" in output
+    assert sql(default(shop), "SELECT name FROM stock_plan") == [("basic",)]
+
+
+def test_a_statement_left_behind_is_waited_for_where_the_server_does_not_end_it(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "orphan")}
+    with connect(default(shop)) as other:
+        other.execute("SELECT pg_advisory_lock(%d, 1000)" % 0x646A70)
+        code, output = shop.manage("lockedmigrate", "--lock-timeout=1")
+        assert code == 1 and "a migrator that ended: server process" in output
+        assert shop.manage("lockedmigrate", "--lock-mode=none")[0] == 0
+    assert shop.manage("lockedmigrate", "--lock-timeout=1")[0] == 0
+
+
 def test_a_lock_that_is_held_times_out_naming_its_holder_and_is_given_back(site, tmp_path, engine):
     hold = tmp_path / "hold"
     hold.write_text("0002")
@@ -112,7 +164,9 @@ def test_a_lock_that_was_cut_is_reported(shop, databases, tmp_path):
     hold.write_text("0002")
     with shop.start("manage.py", "lockedmigrate", HOLD=str(hold)) as migrator:
         eventually(hold.with_suffix(".reached").exists, "the migrator at work")
-        (ended,) = sql(default(shop), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        (ended,) = sql(
+            default(shop), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+        )
         assert ended == (True,)
         hold.unlink()
         code, output = finish(migrator)
@@ -176,7 +230,7 @@ def test_a_projects_own_migrate_that_calls_it_for_each_database_has_each_lock(sh
         "def look(using, **_):\n"
         "    with connections[using].cursor() as cursor:\n"
         '        cursor.execute("SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database'
-        " WHERE locktype = 'advisory' AND datname = current_database()\")\n"
+        " WHERE locktype = 'advisory' AND objsubid = 1 AND datname = current_database()\")\n"
         "        print(using, cursor.fetchone()[0])\n"
         "class Command(Migrate):\n"
         "    def handle(self, *args, **options):\n"
@@ -289,7 +343,7 @@ class TestPgBouncer:
 
     def locks(self, site, number):
         """So many are held: a server's process ends a little later than its client."""
-        count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
         eventually(lambda: sql(site.settings["DATABASES"]["direct"], count) == [(number,)], "%d locks" % number)
 
     def test_it_is_detected_and_no_lock_is_stranded(self, pooled):
@@ -349,3 +403,52 @@ class TestPgBouncer:
 
     def test_none_takes_none(self, pooled):
         assert pooled.manage("lockedmigrate", "--lock-mode=none")[0] == 0
+
+
+OPTIONS = {
+    "a lock timeout of its own": ("parser.add_argument('--lock-timeout', default='0s')", ["--lock-timeout=5s"], "5s"),
+    "one of that name": ("parser.add_argument('--pg', dest='lock_timeout', default='0s')", ["--pg=5s"], "5s"),
+    "databases": ("parser.add_argument('--databases', default='none')", ["--databases=all"], "all"),
+    "a default of its own": ("parser.set_defaults(database='default')", ["--database", "default"], "default"),
+    "a group": ("", ["--database", "default"], "default"),
+}
+
+
+@pytest.mark.parametrize("what", OPTIONS)
+def test_options_of_a_projects_own_migrate_are_its_own(shop, databases, what):
+    shop.settings["DATABASES"] = {"default": databases("sqlite", "options")}
+    line, given, seen_value = OPTIONS[what]
+    adds = "super().add_arguments(parser)\n        " + line
+    if what == "a group":
+        adds = (
+            "import argparse\n        super().add_arguments(parser)\n        group = parser.add_argument_group('g')\n"
+        )
+        adds += "        parser._handle_conflict_resolve(None, [('--database', parser._option_string_actions['--database'])])\n"
+        adds += "        group.add_argument('--database', default='default')"
+    name = {"databases": "databases"}.get(what, "lock_timeout" if seen_value == "5s" else "database")
+    shop.add_application(
+        "own",
+        management__commands__migrate="from django.core.management.commands.migrate import Command as Migrate\n"
+        "class Command(Migrate):\n    def add_arguments(self, parser):\n        "
+        + adds
+        + "\n    def handle(self, *args, **options):\n"
+        f"        print('seen', options['{name}'])\n        super().handle(*args, **options)\n",
+    )
+    ours = "--migration-lock-timeout=3" if name == "lock_timeout" else "--lock-timeout=3"
+    code, output = shop.manage("lockedmigrate", *given, ours)
+    assert code == 0 and "seen " + seen_value in output, output
+    if name == "lock_timeout":  # the operator means ours
+        code, output = shop.manage("lockedmigrate", "--lock-timeout=3", DJANGO_OPERATOR_RUN='{"secretEnv": []}')
+        assert code == 0 and "seen 0s" in output, output
+
+
+def test_a_migration_that_ends_the_process_has_not_migrated(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("sqlite", "ending")}
+    shop.add_application(
+        "ending",
+        migrations__0001_initial="import sys\nfrom django.db import migrations\n"
+        "class Migration(migrations.Migration):\n"
+        "    operations = [migrations.RunPython(lambda apps, editor: sys.exit(0))]\n",
+    )
+    code, output = shop.manage("lockedmigrate", "ending")
+    assert code == 1 and "ended the process before its end" in output

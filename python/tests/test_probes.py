@@ -360,3 +360,34 @@ def test_a_probe_that_nobody_would_await_is_refused(shop):
 def test_one_path_need_not_be_in_a_list(shop):
     shop.settings["DJK8S_READY_PATHS"] = "/ready"
     assert [status for status, *_ in get(shop, "/ready", "/", "/r")] == [200, 404, 404]
+
+
+def test_views_need_no_database_to_answer(shop):
+    """ATOMIC_REQUESTS would open a transaction first."""
+    gone = {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": str(free_port()), "NAME": "x"}
+    shop.settings.update(MIDDLEWARE=[], ROOT_URLCONF="django_operator_tasks.urls")
+    shop.settings["DATABASES"] = {"default": {**gone, "ATOMIC_REQUESTS": True}}
+    answers = get(shop, "/livez", "/readyz", "/startupz")
+    assert [status for status, *_ in answers] == [200, 503, 503]
+
+
+def test_each_view_remembers_for_itself(shop):
+    shop.add_application(
+        "starting",
+        urls="from django.urls import path\nfrom django_operator_tasks.probes import DatabaseProbe\n"
+        "from django_operator_tasks.views import StartupView\nfrom shop.probes import Never\n"
+        "class A(StartupView): probes = [DatabaseProbe()]\nclass B(StartupView): probes = [Never()]\n"
+        "urlpatterns = [path('a', A.as_view()), path('b', B.as_view())]\n",
+    )
+    shop.settings.update(MIDDLEWARE=[], ROOT_URLCONF="starting.urls")
+    assert [status for status, *_ in get(shop, "/b", "/a", "/b")] == [503, 200, 503]
+
+
+def test_a_probe_that_says_no_is_no_error_of_the_project(shop):
+    """Which Django would send to ADMINS, every five seconds."""
+    for path in ("/readyz", "/readyz?format=json"):
+        for middleware in (True, False):
+            if not middleware:
+                shop.settings.update(MIDDLEWARE=[], ROOT_URLCONF="django_operator_tasks.urls")
+            output = shop.script(GET % ((path,),), DATABASE_FILE="/nonexistent/db")
+            assert "503" in output and "Service Unavailable" not in output

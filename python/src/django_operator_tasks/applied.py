@@ -12,13 +12,22 @@ TABLE = "django_migrations"
 
 def applied(connection: Any) -> dict[str, bool] | None:
     """The migrations, oldest first; None if they cannot be read, which others report better."""
-    connection.close_if_unusable_or_obsolete()  # what ran before may have left a broken one
     try:
-        if hasattr(connection, "set_schema"):  # a schema for each tenant, and in each a table of its own
-            return {f"{schema}: {name}": True for schema in schemas(connection) for name in within(connection, schema)}
-        found = MigrationRecorder(connection).applied_migrations()
+        return read(connection)
+    except Error:
+        if connection.in_atomic_block or connection.is_usable():
+            return None
+    try:  # what ran before left it broken
+        connection.close()
+        return read(connection)
     except Error:
         return None
+
+
+def read(connection: Any) -> dict[str, bool]:
+    if hasattr(connection, "set_schema"):  # a schema for each tenant, and in each a table of its own
+        return {f"{schema}: {name}": True for schema in schemas(connection) for name in within(connection, schema)}
+    found = MigrationRecorder(connection).applied_migrations()
     records = sorted(found.items(), key=lambda item: item[1].pk or 0)
     return {f"{app}.{name}": True for (app, name), _ in records}
 

@@ -3,6 +3,7 @@ application is in INSTALLED_APPS, and Celery starts Django."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 from collections.abc import Callable
@@ -20,11 +21,13 @@ def connect() -> None:
     """Listens to Celery, in its own processes only: elsewhere it is not loaded when Django starts."""
     if "celery" not in sys.modules:
         return
-    from celery.signals import beat_init, celeryd_init, worker_shutdown
+    from celery.signals import beat_init, celeryd_init, import_modules, worker_shutdown
 
     celeryd_init.connect(on_worker, dispatch_uid="django_operator_tasks.worker")
     worker_shutdown.connect(on_worker_shutdown, dispatch_uid="django_operator_tasks.worker_shutdown")
     beat_init.connect(on_beat, dispatch_uid="django_operator_tasks.beat")
+    import_modules.connect(before_beat, dispatch_uid="django_operator_tasks.before_beat")
+    before_beat()
 
 
 def on_worker(instance: Any = None, **_: Any) -> None:
@@ -55,8 +58,16 @@ def on_worker_shutdown(**_: Any) -> None:
     try_to(heartbeat.remove, "worker")
 
 
+def before_beat(**_: Any) -> None:
+    """Forgets the beat before this one, in the same volume: one that hangs while it makes its scheduler shall be
+    seen."""
+    if "celery.apps.beat" in sys.modules:  # only beat's own process has it
+        forget_beat()
+
+
 def on_beat(sender: Any = None, **_: Any) -> None:
     """Writes a heartbeat after each tick of the schedule, good until the next is due."""
+    atexit.register(forget_beat)
     scheduler = sender.scheduler
     tick = scheduler.tick
 
@@ -67,6 +78,11 @@ def on_beat(sender: Any = None, **_: Any) -> None:
         return interval
 
     scheduler.tick = tick_and_tell
+
+
+def forget_beat() -> None:
+    """A beat that ended is not alive."""
+    try_to(heartbeat.remove, "beat")
 
 
 def write(role: str, within: float) -> None:

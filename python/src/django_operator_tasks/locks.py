@@ -11,7 +11,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import IO, Any
 
@@ -27,7 +27,11 @@ PAUSE = 0.5
 # same one as before in one of ten cases.
 POOLER_ROUNDS = 30
 PROOF = (0x646A6F, 1)  # a lock for the time of that try; nobody else's
+WORK = 0x646A70  # the first key of the lock of at_work
 MYSQL_NAME_LIMIT = 64
+# PostgreSQL 14 looks, if it is told to, whether anybody still waits for a statement (milliseconds).
+CLIENT_CHECK_SINCE, CLIENT_CHECK = 140_000, "1000"
+ORPHAN = "the last statement of a migrator that ended: "
 # A session that holds the lock is silent for as long as the migrations run. Nothing on the way may take it for
 # dead, and the server has to notice when it is: a machine that lost its power says no word.
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
@@ -65,6 +69,30 @@ def migration_lock(
             )
     finally:
         lock.close()
+
+
+@contextmanager
+def at_work(
+    connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
+) -> Iterator[None]:
+    """Holds a second lock while the block runs: on the session that migrates. A migrator that is killed leaves the
+    first one at once, but the server is still at its last statement; who comes next waits for that.
+
+    :raises TaskError: LockTimeout.
+    """
+    kinds: dict[str, type[Lock]] = {"postgresql": PostgresWork, "mysql": MySQLWork}
+    if connection.vendor not in kinds:
+        yield
+        return
+    lock = kinds[connection.vendor](connection, lock_id)
+    lock.open()
+    _acquire(lock, timeout, say)
+    session = connection.connection
+    try:
+        yield
+    finally:
+        if connection.connection is session:  # else it went with the one that was closed
+            _released(lock)
 
 
 def _released(lock: Lock) -> bool:
@@ -173,19 +201,26 @@ class PostgresLock(SessionLock):
     options = KEEPALIVES
     pooled = False
     proven = False
+    matches = "l.objsubid = 1 AND ((l.classid::bigint << 32) | l.objid::bigint) = %s"
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """The lock's number, as the server takes it."""
+        return (self.id,)
+
+    def ask_for(self, function: str) -> bool:
+        return bool(self.ask(f"SELECT {function}({', '.join(['%s'] * len(self.keys))})", *self.keys)[0])
 
     def open(self) -> None:
         super().open()
-        own: Any = self.connection.connection
-        # A pooler tells a number of its own when the connection is made.
-        self.pooled = own.info.backend_pid != server_process(self.connection)
+        self.pooled = is_pooled(self.connection)
         if self.pooled:
             self.connection.close()
 
     def try_acquire(self) -> bool:
         if self.pooled and not self.proven and not self.prove():
             return False
-        acquired = bool(self.ask("SELECT pg_try_advisory_lock(%s)", self.id)[0])
+        acquired = self.ask_for("pg_try_advisory_lock")
         if acquired:
             self.settle()
         elif self.pooled:
@@ -252,16 +287,15 @@ class PostgresLock(SessionLock):
         )
 
     def release(self) -> bool:
-        return bool(self.ask("SELECT pg_advisory_unlock(%s)", self.id)[0])
+        return self.ask_for("pg_advisory_unlock")
 
     def holder(self) -> str:
         row = self.ask(
-            "SELECT a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start"
+            "SELECT a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start"  # noqa: S608
             " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-            " AND ((l.classid::bigint << 32) | l.objid::bigint) = %s"
+            f" WHERE l.locktype = 'advisory' AND l.granted AND {self.matches}"
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            self.id,
+            *self.keys,
         )
         if self.pooled:
             self.connection.close()
@@ -271,6 +305,43 @@ class PostgresLock(SessionLock):
         if since is None:
             return f"server process {process} (of another role; one with pg_read_all_stats sees more)"
         return f"server process {process} (client {client}, application {application!r}, connected {since})"
+
+
+class PostgresWork(PostgresLock):
+    """On the session that migrates. A pooler's is not ours to keep a lock in."""
+
+    matches = "l.objsubid = 2 AND l.classid::bigint = %s AND l.objid::bigint = %s"
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        return (WORK, self.id & 0x7FFFFFFF)
+
+    def open(self) -> None:
+        self.connection = self.original
+        self.connection.ensure_connection()
+        self.pooled = is_pooled(self.connection)
+
+    def try_acquire(self) -> bool:
+        if self.pooled:
+            return True
+        if not self.ask_for("pg_try_advisory_lock"):
+            return False
+        if getattr(self.connection, "pg_version", 0) >= CLIENT_CHECK_SINCE and self.connection.get_autocommit():
+            with suppress(Error):  # not every operating system can
+                self.ask("SELECT set_config('client_connection_check_interval', %s, false)", CLIENT_CHECK)
+        return True
+
+    def release(self) -> bool:
+        return self.pooled or super().release()
+
+    def holder(self) -> str:
+        return ORPHAN + super().holder()
+
+
+def is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    """A pooler tells a number of its own when the connection is made."""
+    own: Any = connection.connection
+    return bool(own.info.backend_pid != server_process(connection))
 
 
 def server_process(connection: BaseDatabaseWrapper) -> int:
@@ -283,10 +354,7 @@ class MySQLLock(SessionLock):
 
     def open(self) -> None:
         super().open()
-        name = f"migrate-{self.id}-{self.connection.settings_dict['NAME']}"
-        if len(name) > MYSQL_NAME_LIMIT:
-            name = f"migrate-{self.id}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-        self.name = name
+        self.name = mysql_name(f"migrate-{self.id}", self.connection)
         self.ended = Event()
         self.pinger = Thread(target=self.ping, daemon=True)
         with self.connection.cursor() as cursor:
@@ -328,6 +396,29 @@ class MySQLLock(SessionLock):
         # Sessions of other accounts are seen by those with the right PROCESS only.
         row = self.ask("SELECT user, host FROM information_schema.processlist WHERE id = %s", number)
         return f"connection {number}" + (f" (user {row[0]}, client {row[1]})" if row else "")
+
+
+class MySQLWork(MySQLLock):
+    """On the session that migrates."""
+
+    def open(self) -> None:
+        self.connection = self.original
+        self.name = mysql_name(f"at-work-{self.id}", self.connection)
+
+    def try_acquire(self) -> bool:
+        return bool(self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1)
+
+    def release(self) -> bool:
+        return bool(self.ask("SELECT RELEASE_LOCK(%s)", self.name)[0] == 1)
+
+    def holder(self) -> str:
+        return ORPHAN + super().holder()
+
+
+def mysql_name(prefix: str, connection: BaseDatabaseWrapper) -> str:
+    """A lock's name within the server's limit."""
+    name = f"{prefix}-{connection.settings_dict['NAME']}"
+    return name if len(name) <= MYSQL_NAME_LIMIT else f"{prefix}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 class FileLock(Lock):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from .probes import Finding, NotReady, ReadinessProbe, check, examine
 
 OK = 200
+R = TypeVar("R", bound=HttpResponse)
 
 
 def alive(request: HttpRequest) -> HttpResponse:
@@ -23,7 +25,7 @@ def ready(probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpRespons
     try:
         check(probes, request)
     except NotReady as not_ready:
-        return not_ready.response()
+        return unlogged(not_ready.response())
     return plain_ok()
 
 
@@ -50,8 +52,16 @@ def plain_ok() -> HttpResponse:
     return HttpResponse("Ok", status=OK, content_type="text/plain")
 
 
+def unlogged(response: R) -> R:
+    """The probe has told the log; Django would call each of them an error, and write to ADMINS."""
+    marked: Any = response
+    marked._has_been_logged = True
+    return response
+
+
 def in_json(findings: Sequence[Finding]) -> JsonResponse:
-    return JsonResponse(summary(findings), status=next((f.failure.status for f in findings if f.failure), OK))
+    response = JsonResponse(summary(findings), status=next((f.failure.status for f in findings if f.failure), OK))
+    return unlogged(response)
 
 
 def summary(findings: Sequence[Finding]) -> dict[str, object]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import connections
+from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
@@ -15,14 +17,25 @@ from . import responses
 from .probes import ReadinessProbe, load, real
 
 
-class LivenessView(View):
+class ProbeView(View):
+    """No transaction around it, as ATOMIC_REQUESTS has it: it has to answer without a database."""
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        view = super().as_view(**initkwargs)
+        for alias in connections:
+            view = non_atomic_requests(using=alias)(view)
+        return view
+
+
+class LivenessView(ProbeView):
     """A process that answers is alive."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return responses.alive(request)
 
 
-class ReadinessView(View):
+class ReadinessView(ProbeView):
     """Whether what the process needs is there: 200, or 503 by the first probe that says no."""
 
     setting = "DJK8S_READINESS_PROBES"
@@ -51,7 +64,12 @@ class StartupView(ReadinessView):
     """Whether the process has started; once it has, it has."""
 
     setting = "DJK8S_STARTUP_PROBES"
-    once = responses.Startup()
+    once = responses.Startup()  # each view gets one of its own
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        """The view, which remembers for itself alone."""
+        return super().as_view(**{"once": responses.Startup(), **initkwargs})
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.once.answer(self.probes, request)

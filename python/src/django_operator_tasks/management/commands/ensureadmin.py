@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import check_password as same_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError, CommandParser
@@ -95,19 +96,19 @@ class Command(Reporting):
         for_database(connection)
         for_model(connection, model)
         report.current.used(connection)
-        user, action = at_last(lambda: ensure(model, wanted, options["database"]), connection)
+        user, action = at_last(lambda first: ensure(model, wanted, options["database"], is_new=first), connection)
         report.current.did(action, [user.get_username()])
         self.stdout.write(f"user {user.get_username()} {action}")
 
 
-def at_last(act: Callable[[], T], connection: BaseDatabaseWrapper) -> T:
+def at_last(act: Callable[[bool], T], connection: BaseDatabaseWrapper) -> T:
     """Does it in a transaction, and again when somebody else was quicker."""
     deadline = time.monotonic() + BUSY_SECONDS
     looked_again = False
     while True:
         try:
             with transaction.atomic(using=connection.alias):
-                return act()
+                return act(not looked_again)
         except IntegrityError:
             # Somebody else made the same user just now, or another field is taken; the second look tells.
             if looked_again:
@@ -179,16 +180,24 @@ def attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
         if not equals:
             raise CommandError(f"--attribute {item}: write FIELD=VALUE")
         found[name] = value
+    for name, way in (("password", "--password, $DJANGO_ADMIN_PASSWORD"), (model.USERNAME_FIELD, "--username")):
+        if name in found:
+            raise CommandError(f"{place_of(name, model, attribute=True)}: it is no attribute; use {way}")
     return found
 
 
-def ensure(model: Any, wanted: Wanted, database: str) -> tuple[Any, str]:
-    """The user, and what was done."""
+def ensure(model: Any, wanted: Wanted, database: str, *, is_new: bool = True) -> tuple[Any, str]:
+    """The user, and what was done.
+
+    :param is_new: False: somebody like him is there, as the database refused him.
+    """
     users = model._default_manager.db_manager(database)
     username = model.normalize_username(wanted.username)
     # Managers store an address with its domain in lower case, and may have done so for this one.
     stored = {username, getattr(users, "normalize_email", str)(username)}
-    user = users.filter(**{model.USERNAME_FIELD + "__in": stored}).first()
+    if not is_new:
+        stored |= {each.lower() for each in stored}
+    user = users.filter(**{model.USERNAME_FIELD + "__in": stored}).first() or by_natural_key(users, username)
     if user is None:
         return create(model, users, username, wanted), "created"
     if not wanted.updates:
@@ -196,6 +205,14 @@ def ensure(model: Any, wanted: Wanted, database: str) -> tuple[Any, str]:
     # What somebody else changes just now is neither overlooked nor written over.
     user = model._base_manager.using(users.db).select_for_update().get(pk=user.pk)
     return user, "updated" if update(user, wanted) else "unchanged"
+
+
+def by_natural_key(users: Any, username: str) -> Any:
+    """The user by what a login would find; None if there is none."""
+    try:
+        return users.get_by_natural_key(username) if hasattr(users, "get_by_natural_key") else None
+    except users.model.DoesNotExist:
+        return None
 
 
 def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
@@ -207,10 +224,13 @@ def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
         fields[email] = wanted.email or ""
     missing = [name for name in model.REQUIRED_FIELDS if name not in fields]
     if missing:
-        variables = ", ".join(f"$DJANGO_ADMIN_{name.upper()}" for name in missing)
+        variables = [f"$DJANGO_ADMIN_{name.upper()}" for name in missing]
+        ways = ", ".join(
+            ["--attribute", "$DJANGO_ADMIN_ATTRIBUTES", *(each for each in variables if each[1:] not in TAKEN)]
+        )
         raise CommandError(
             f"the user model {model._meta.label} requires {', '.join(missing)} as well; set spec.attributes"
-            f" (by hand: --attribute, $DJANGO_ADMIN_ATTRIBUTES or {variables})"
+            f" (by hand: {ways})"
         )
     check_password(wanted.password, model(**plain(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
@@ -218,8 +238,12 @@ def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
     make = users.create_superuser if wanted.new_superuser else getattr(users, "create_user", None)
     if email in fields and (make is None or takes(make, email)):
         given[email] = fields.pop(email)
+    elif email and email not in given and make is not None and demands(make, email):
+        given[email] = None  # as djk8s gives it
     if make is not None:
         user = make(password=wanted.password, **given)
+        if user is None:  # some managers return nothing
+            user = users.get(**{model.USERNAME_FIELD: given[model.USERNAME_FIELD]})
     else:
         user = model(**given)
         user.set_password(wanted.password)
@@ -239,6 +263,12 @@ def takes(function: Callable[..., Any], name: str) -> bool:
     return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
+def demands(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function cannot be called without this parameter."""
+    parameter = inspect.signature(function).parameters.get(name)
+    return parameter is not None and parameter.default is parameter.empty
+
+
 def update(user: Any, wanted: Wanted) -> bool:
     """Whether anything had to be changed."""
     model = type(user)
@@ -252,12 +282,13 @@ def update(user: Any, wanted: Wanted) -> bool:
     fields.update(known(model, {name: value for name, value in flags.items() if value is not None}))
     several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     changed = set_fields(user, fields)
-    if wanted.sets_password and not user.check_password(wanted.password):
+    # Not the model's own method, which may save a better hash wherever a router says.
+    if wanted.sets_password and not same_password(wanted.password, user.password):
         check_password(wanted.password, user)
         user.set_password(wanted.password)
         changed = True
     if changed:
-        user.save()
+        user.save(using=user._state.db)
     return set_several(user, several) or changed
 
 
@@ -310,18 +341,25 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
             elif field.is_relation:
                 result[name] = key_of(field, value, database)
             else:
-                result[name] = in_time_zone(field.clean(value, None))
+                result[name] = in_time_zone(field.clean(truth(field, value), None))
         except (ValidationError, ValueError, TypeError) as error:
             said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             raise CommandError(f"{place}: {said}") from error
     return result
 
 
-def place_of(name: str, model: Any) -> str:
+def place_of(name: str, model: Any, *, attribute: bool = False) -> str:
     """What somebody wrote to get this field: in a resource, or on a command line."""
-    if name == model.USERNAME_FIELD:
+    if name == model.USERNAME_FIELD and not attribute:
         return "spec.username" if run_facts() else "--username"
     return f"spec.attributes.{name}" if run_facts() else f"--attribute {name}"
+
+
+def truth(field: Any, value: Any) -> Any:
+    """Words for yes and no, as the other options take them."""
+    if field.get_internal_type() == "BooleanField" and isinstance(value, str):
+        return {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}.get(value.lower(), value)
+    return value
 
 
 def in_time_zone(value: Any) -> Any:

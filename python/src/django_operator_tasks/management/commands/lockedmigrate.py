@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,14 @@ from ...commands import Reporting, several
 from ...conf import lock_alias, settings
 from ...errors import TaskError
 from ...honesty import check_database
-from ...locks import migration_lock
+from ...locks import at_work, migration_lock
+from ...report import run_facts
 from ...waiting import for_database
 
 AUTO, NONE = "auto", "none"
+OWN_OPTIONS = ("--lock-id", "--lock-timeout", "--lock-mode", "--lock-database")
+DATABASES = "_lock_databases"  # among the options, where the project's own may be called anything
+STORE, APPEND, EXTEND = argparse._StoreAction, argparse._AppendAction, argparse._ExtendAction
 
 
 if TYPE_CHECKING:
@@ -35,56 +41,62 @@ class Locking(Reporting, Migrate):
     """Adds the lock to the class of a `migrate`."""
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
-    default_database = DEFAULT_DB_ALIAS
+    default_database: Any = DEFAULT_DB_ALIAS
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
+        super().add_arguments(parser)
+        self.default_database = several_databases(parser)
+        self.own = OwnOptions(parser)
+        self.own.add(
             "-L",
             "--lock-id",
             type=int,
             default=settings.DJK8S_MIGRATE_LOCK_ID,
             help="The advisory lock ID to use for migrations.",
         )
-        parser.add_argument(
+        self.own.add(
             "--lock-timeout",
             type=float,
             default=None,
             metavar="SEC",
             help="Seconds to wait for the lock before failing. Default: wait without end.",
         )
-        parser.add_argument(
+        self.own.add(
             "--lock-mode",
             choices=[AUTO, NONE],
             default=AUTO,
             help="auto: the lock that the database's engine has; none: no lock. Default: auto.",
         )
-        parser.add_argument(
+        self.own.add(
             "--lock-database",
             choices=tuple(connections),
             default=None,
             help="Takes the lock in this database instead, such as one that goes past a pooler."
             " Default: the setting DJK8S_MIGRATE_LOCK_DATABASE, else the database that is migrated.",
         )
-        with_several: Any = SeveralDatabases(parser)
-        super().add_arguments(with_several)
-        if not with_several.seen:
-            with_several.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
-        self.default_database = with_several.default
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if run_facts():  # the operator means this command's options, whatever the project's are called
+            parse = parser.parse_args
+            parser.parse_args = lambda args=None, *more: parse(  # type: ignore[method-assign, assignment]
+                [self.own.renamed(word) for word in args or ()], *more
+            )
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         databases = several(options.get("database"), self.default_database)
-        return super().execute(*args, **{**options, "database": databases[0], "databases": databases})
+        return super().execute(*args, **{**options, "database": databases[0], DATABASES: databases})
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
         """What Django's system checks look at before."""
-        return {**super().get_check_kwargs(options), "databases": options["databases"]}
+        return {**super().get_check_kwargs(options), "databases": options[DATABASES]}
 
     def handle(self, *args: Any, **options: Any) -> None:
-        lock_id, timeout = options.pop("lock_id"), options.pop("lock_timeout")
-        mode, direct = options.pop("lock_mode"), options.pop("lock_database")
+        lock_id, timeout, mode, direct = (options.pop(self.own.dests[name]) for name in OWN_OPTIONS)
         if timeout is not None and not timeout >= 0:
             raise CommandError("--lock-timeout must be 0 or more seconds")
-        databases = options.pop("databases")
+        databases = options.pop(DATABASES)
         # The project's `migrate` may call this command, which runs the project's `migrate`.
         migrate = plain_migrate if held.aliases else super().handle
         changes = Changes(options, with_alias=len(databases) > 1)
@@ -100,13 +112,17 @@ class Locking(Reporting, Migrate):
                 continue
             check_database(connection)
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
+            started = time.monotonic()
             with ExitStack() as stack:
                 if mode != NONE:
                     holder = connections[direct or lock_alias(database) or database]
                     stack.enter_context(migration_lock(holder, lock_id, timeout, say))
                 for_database(connection)
+                if mode != NONE:
+                    left = None if timeout is None else round(max(0, timeout - time.monotonic() + started), 1)
+                    stack.enter_context(at_work(connection, lock_id, left, say))
                 with held.also(database), changes.of(connection):
-                    migrate(*args, **options)
+                    to_its_end(migrate, *args, **options)
 
     def only_look(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
@@ -147,28 +163,51 @@ def plain_migrate(*args: Any, **options: Any) -> None:
     command.execute(*args, **{**defaults, **options})
 
 
-class SeveralDatabases:
-    """A parser whose --database, as the project's own `migrate` has it, may be given several times."""
+def to_its_end(migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """A migration that ends the process has not migrated, whatever exit code it gives."""
+    try:
+        migrate(*args, **options)
+    except SystemExit as end:
+        if end.code:
+            raise
+        raise CommandError("a migration, or who listens to it, ended the process before its end") from end
 
-    def __init__(self, parser: CommandParser) -> None:
+
+def several_databases(parser: Any) -> Any:
+    """Lets --database, as the project's own `migrate` has it, be given several times; its default."""
+    option = parser._option_string_actions.get("--database")
+    if option is None:
+        option = parser.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
+    default = parser.get_default(option.dest)
+    parser.set_defaults(**{option.dest: None})
+    kind: Any = EXTEND if option.nargs else APPEND
+    if type(option) is STORE:
+        option.__class__ = kind
+    more = "May be given several times: they are migrated in that order, each under a lock."
+    option.help = f"{option.help or ''} {more}".strip()
+    return default or DEFAULT_DB_ALIAS
+
+
+class OwnOptions:
+    """The options of this command. One that the project's own `migrate` has as well stays the project's; ours is
+    then --migration-lock-… ."""
+
+    def __init__(self, parser: Any) -> None:
         self.parser = parser
-        self.default = DEFAULT_DB_ALIAS
-        self.seen = False
+        self.dests: dict[str, str] = {}
+        self.others: dict[str, str] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.parser, name)
+    def add(self, *flags: str, **kwargs: Any) -> None:
+        name = flags[-1]
+        flags = tuple(flag for flag in flags if flag not in self.parser._option_string_actions)
+        if name not in flags or name[2:].replace("-", "_") in {action.dest for action in self.parser._actions}:
+            self.others[name] = "--migration-" + name[2:]
+            flags = (self.others[name],)
+        self.dests[name] = self.parser.add_argument(*flags, **kwargs).dest
 
-    def add_argument(self, *flags: str, **kwargs: Any) -> Any:
-        if "--database" in flags:
-            self.seen = True
-            self.default = kwargs.pop("default", None) or self.default
-            kwargs["action"] = "extend" if "nargs" in kwargs else "append"
-            kwargs["help"] = (
-                "{} May be given several times: they are migrated in that order, each under a lock.".format(
-                    kwargs.get("help", "")
-                ).strip()
-            )
-        return self.parser.add_argument(*flags, **kwargs)
+    def renamed(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        return self.others.get(name, name) + equals + value
 
 
 class Changes:
