@@ -1,10 +1,12 @@
 """Many migrators at once, on real databases: each migration once, nobody waits for longer than he wants."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from conftest import connect, eventually, finish, sql
@@ -90,7 +92,7 @@ def test_the_statement_that_a_killed_migrator_left_behind_is_waited_for(shop, da
     with shop.start(*migrate, SECONDS="8") as first:
         eventually(lambda: [int(n) for (n,) in sql(default(shop), RUNNING[kind])] == [1], "its statement runs")
         code, output = shop.manage(*migrate[1:], "--lock-timeout=0.5", SECONDS="0")
-        assert code == 1 and "migration lock 1000" in output and "that ended" not in output
+        assert code == 1 and "migration lock 1000" in output and "still runs" not in output
         first.send_signal(how)
         finish(first)
         with shop.start(*migrate, SECONDS="1") as second:
@@ -102,18 +104,40 @@ def test_the_statement_that_a_killed_migrator_left_behind_is_waited_for(shop, da
     assert code == 0, output
     assert most <= 1, "never two of them"
     # PostgreSQL ends a statement that nobody waits for; the other engine does not.
-    assert kind == "postgresql" or "held by the last statement of a migrator that ended: connection" in output
+    assert kind == "postgresql" or "whose statement still runs: connection" in output
     assert sql(default(shop), "SELECT name FROM stock_plan") == [("basic",)]
 
 
 def test_a_statement_left_behind_is_waited_for_where_the_server_does_not_end_it(shop, databases):
+    """And a session at no statement is not, as its client may be gone without a word."""
+    key = "%d, 1000" % 0x646A70
     shop.settings["DATABASES"] = {"default": databases("postgresql", "orphan")}
     with connect(default(shop)) as other:
-        other.execute("SELECT pg_advisory_lock(%d, 1000)" % 0x646A70)
+
+        def work():
+            with contextlib.suppress(Exception):  # it is cancelled
+                other.execute("SELECT pg_advisory_lock(%s), pg_sleep(3600)" % key)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+        eventually(lambda: sql(default(shop), held) == [(1,)], "somebody at work")
         code, output = shop.manage("lockedmigrate", "--lock-timeout=1")
-        assert code == 1 and "a migrator that ended: server process" in output
-        assert shop.manage("lockedmigrate", "--lock-mode=none")[0] == 0
+        assert code == 1 and "whose statement still runs: server process" in output
+        assert shop.manage("lockedmigrate", "--lock-mode=none", "stock", "0002")[0] == 0
+        other.cancel()
+        worker.join()
+        assert sql(default(shop), held) == [(1,)]
+        assert shop.manage("lockedmigrate", "--lock-timeout=1")[0] == 0
+    assert seen(shop)[0] == ALL
+
+
+def test_a_session_at_no_statement_is_not_waited_for_by_mysql(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("mysql", "orphan")}
+    other = connect(default(shop))
+    other.cursor().execute("SELECT GET_LOCK('at-work-1000-orphan', 0)")
     assert shop.manage("lockedmigrate", "--lock-timeout=1")[0] == 0
+    other.close()
 
 
 def test_a_lock_that_is_held_times_out_naming_its_holder_and_is_given_back(site, tmp_path, engine):

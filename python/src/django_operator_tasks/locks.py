@@ -31,7 +31,7 @@ WORK = 0x646A70  # the first key of the lock of at_work
 MYSQL_NAME_LIMIT = 64
 # PostgreSQL 14 looks, if it is told to, whether anybody still waits for a statement (milliseconds).
 CLIENT_CHECK_SINCE, CLIENT_CHECK = 140_000, "1000"
-ORPHAN = "the last statement of a migrator that ended: "
+ORPHAN = "a migrator that was killed or lost its lock, whose statement still runs: "
 # A session that holds the lock is silent for as long as the migrations run. Nothing on the way may take it for
 # dead, and the server has to notice when it is: a machine that lost its power says no word.
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
@@ -76,7 +76,8 @@ def at_work(
     connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
 ) -> Iterator[None]:
     """Holds a second lock while the block runs: on the session that migrates. A migrator that is killed leaves the
-    first one at once, but the server is still at its last statement; who comes next waits for that.
+    first one at once, but the server is still at its last statement; who comes next waits for that. A session at no
+    statement is not waited for: its client may be gone without a word.
 
     :raises TaskError: LockTimeout.
     """
@@ -289,14 +290,17 @@ class PostgresLock(SessionLock):
     def release(self) -> bool:
         return self.ask_for("pg_advisory_unlock")
 
-    def holder(self) -> str:
-        row = self.ask(
-            "SELECT a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start"  # noqa: S608
-            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+    def of_holder(self, columns: str) -> Any:
+        """What the server says of the session that has the lock; None if none has."""
+        return self.ask(
+            f"SELECT {columns} FROM pg_locks l JOIN pg_stat_activity a USING (pid)"  # noqa: S608 - of this file
             f" WHERE l.locktype = 'advisory' AND l.granted AND {self.matches}"
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             *self.keys,
         )
+
+    def holder(self) -> str:
+        row = self.of_holder("a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start")
         if self.pooled:
             self.connection.close()
         if row is None:
@@ -325,7 +329,8 @@ class PostgresWork(PostgresLock):
         if self.pooled:
             return True
         if not self.ask_for("pg_try_advisory_lock"):
-            return False
+            state = self.of_holder("a.state")  # that of another role is hidden
+            return state is not None and state[0] not in ("active", None)
         if getattr(self.connection, "pg_version", 0) >= CLIENT_CHECK_SINCE and self.connection.get_autocommit():
             with suppress(Error):  # not every operating system can
                 self.ask("SELECT set_config('client_connection_check_interval', %s, false)", CLIENT_CHECK)
@@ -406,7 +411,10 @@ class MySQLWork(MySQLLock):
         self.name = mysql_name(f"at-work-{self.id}", self.connection)
 
     def try_acquire(self) -> bool:
-        return bool(self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1)
+        if self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1:
+            return True
+        state = self.ask("SELECT command FROM information_schema.processlist WHERE id = IS_USED_LOCK(%s)", self.name)
+        return state is not None and state[0] == "Sleep"
 
     def release(self) -> bool:
         return bool(self.ask("SELECT RELEASE_LOCK(%s)", self.name)[0] == 1)
