@@ -112,13 +112,15 @@ def test_a_command_in_the_middle_of_another_programs_work_writes_nothing(shop, t
     assert log.read_text() == ""
 
 
-def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path):
+@pytest.mark.parametrize(("how", "ends"), [(signal.SIGINT, None), (signal.SIGTERM, 143)])
+def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path, how, ends):
     log = tmp_path / "log"
     log.touch()
     with shop.start("manage.py", "wait4db", "-s", "3600", "--ready-only", DJK8S_TERMINATION_LOG=str(log)) as waiting:
         assert "ready" in waiting.stdout.readline()
-        waiting.send_signal(signal.SIGINT)
-        finish(waiting)
+        waiting.send_signal(how)
+        code, _ = finish(waiting)
+    assert ends in (None, code)
     assert json.loads(log.read_text())["ok"] is False
 
 

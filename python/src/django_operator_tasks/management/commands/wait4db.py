@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
@@ -60,6 +62,8 @@ class Command(Reporting):
             Watched(connections[database], options["stable"], options["interval"], options["ready_only"], changed)
             for database in databases
         ]
+        if self.has_command_line:  # the first process of a container, as init containers are, would not end by itself
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         for each in watched:
             each.start()
         try:
