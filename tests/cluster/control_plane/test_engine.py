@@ -4,7 +4,7 @@ import time
 from datetime import datetime
 
 import pytest
-from support.kube import condition, deployment, eventually, jobs_made, reason, task, writes
+from support.kube import condition, deployment, eventually, jobs_made, reason, settle, task, writes
 
 USER = {"username": "admin", "passwordSecretRef": {"name": "pw", "key": "password"}}
 SPECS = {
@@ -280,13 +280,15 @@ def test_finished_resources_beyond_the_number_go_but_not_those_that_a_tool_track
     eventually(lambda: {t["metadata"]["name"] for t in kube.list("DjangoMigrate", ns)} == {"tracked", "c", "d"})
 
 
-def test_the_number_of_jobs_at_once_can_be_limited(kube, ns, operators, kubelet):
+def test_the_number_of_jobs_at_once_can_be_limited(kube, ns, operators, kubelet, audit):
     operators(ns, MAX_CONCURRENT_JOBS="1").start()
     for name in ("a", "b", "c"):
         kube.create(ns, task("DjangoMigrate", name))
     def reasons():
         return sorted(reason(t) or "" for t in kube.list("DjangoMigrate", ns))
     eventually(lambda: reasons() == ["ConcurrencyLimit", "ConcurrencyLimit", "Starting"])
+    eventually(lambda: kube.list("Job", ns), "the Job, which comes after the intent")
+    settle(audit, account(ns))
     assert len(kube.list("Job", ns)) == 1
     kubelet.work()
     eventually(lambda: reasons() == ["Succeeded"] * 3)
