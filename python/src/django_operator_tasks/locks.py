@@ -30,7 +30,7 @@ PROOF = (0x646A6F, 1)  # a lock for the time of that try; nobody else's
 WORK = 0x646A70  # the first key of the lock of at_work
 MYSQL_NAME_LIMIT = 64
 # PostgreSQL 14 looks, if it is told to, whether anybody still waits for a statement (milliseconds).
-CLIENT_CHECK_SINCE, CLIENT_CHECK = 140_000, "1000"
+CLIENT_CHECK_SINCE, CLIENT_CHECK = 140_000, 1000
 ORPHAN = "a migrator that was killed or lost its lock, whose statement still runs: "
 # A session that holds the lock is silent for as long as the migrations run. Nothing on the way may take it for
 # dead, and the server has to notice when it is: a machine that lost its power says no word.
@@ -234,7 +234,11 @@ class PostgresLock(SessionLock):
         if getattr(self.connection, "pg_version", 0) >= IDLE_SESSION_TIMEOUT_SINCE:
             settings["idle_session_timeout"] = 0
         for name, value in settings.items():
-            self.ask("SELECT set_config(%s, %s, false)", name, str(value))
+            self.configure(name, value)
+
+    def configure(self, name: str, value: int) -> None:
+        """A setting of the server's, for this session."""
+        self.ask("SELECT set_config(%s, %s, false)", name, str(value))
 
     def prove(self) -> bool:
         """Refuses a pooler that gives the server's session to somebody else between two statements: a lock
@@ -333,7 +337,7 @@ class PostgresWork(PostgresLock):
             return state is not None and state[0] not in ("active", None)
         if getattr(self.connection, "pg_version", 0) >= CLIENT_CHECK_SINCE and self.connection.get_autocommit():
             with suppress(Error):  # not every operating system can
-                self.ask("SELECT set_config('client_connection_check_interval', %s, false)", CLIENT_CHECK)
+                self.configure("client_connection_check_interval", CLIENT_CHECK)
         return True
 
     def release(self) -> bool:
@@ -366,11 +370,14 @@ class MySQLLock(SessionLock):
             cursor.execute("SET SESSION wait_timeout = %s", [MYSQL_SILENT_SECONDS])
 
     def try_acquire(self) -> bool:
-        acquired = bool(self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1)
+        acquired = self.ask_for("GET_LOCK(%s, 0)")
         if acquired:
             self.connection.inc_thread_sharing()
             self.pinger.start()
         return acquired
+
+    def ask_for(self, function: str) -> bool:
+        return bool(self.ask(f"SELECT {function}", self.name)[0] == 1)
 
     def ping(self) -> None:
         """Says that we are still there: the server ends a session that is silent for longer, and its lock with it."""
@@ -382,7 +389,7 @@ class MySQLLock(SessionLock):
 
     def release(self) -> bool:
         self.end_pings()
-        return bool(self.ask("SELECT RELEASE_LOCK(%s)", self.name)[0] == 1)
+        return self.ask_for("RELEASE_LOCK(%s)")
 
     def end_pings(self) -> None:
         self.ended.set()
@@ -411,13 +418,13 @@ class MySQLWork(MySQLLock):
         self.name = mysql_name(f"at-work-{self.id}", self.connection)
 
     def try_acquire(self) -> bool:
-        if self.ask("SELECT GET_LOCK(%s, 0)", self.name)[0] == 1:
+        if self.ask_for("GET_LOCK(%s, 0)"):
             return True
         state = self.ask("SELECT command FROM information_schema.processlist WHERE id = IS_USED_LOCK(%s)", self.name)
         return state is not None and state[0] == "Sleep"
 
     def release(self) -> bool:
-        return bool(self.ask("SELECT RELEASE_LOCK(%s)", self.name)[0] == 1)
+        return self.ask_for("RELEASE_LOCK(%s)")
 
     def holder(self) -> str:
         return ORPHAN + super().holder()
