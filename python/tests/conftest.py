@@ -20,6 +20,7 @@ COMPILED = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venv/compiled")}
 sys.pycache_prefix = COMPILED["PYTHONPYCACHEPREFIX"]
 PROJECTS = Path(__file__).resolve().parent / "projects"
 SHOP = PROJECTS / "shop"
+LIMIT = 300  # seconds; it only ends tests that would hang
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def run(pyz, tmp_path):
             **{k: v for k, v in env.items() if v is not None},
         }
         done = subprocess.run(
-            [sys.executable, str(pyz), *argv], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+            [sys.executable, str(pyz), *argv], cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -56,6 +57,14 @@ def run(pyz, tmp_path):
 @pytest.fixture
 def manage(run):
     return lambda *argv, **env: run("--script", "manage.py", "--", *argv, **env)
+
+
+class Process(subprocess.Popen):
+    """One that a test that fails does not wait for."""
+
+    def __exit__(self, *error):
+        self.kill()
+        super().__exit__(*error)
 
 
 class Site:
@@ -72,7 +81,7 @@ class Site:
         return {**path, **data, **self.env, **env}
 
     def start(self, *argv, **env):
-        return subprocess.Popen(
+        return Process(
             [sys.executable, *argv],
             cwd=self.path,
             env=self.environment(**env),
@@ -84,7 +93,7 @@ class Site:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def python(self, *argv, timeout=120, **env):
+    def python(self, *argv, timeout=LIMIT, **env):
         """Exit code and output."""
         process = self.start(*argv, **env)
         try:
@@ -116,13 +125,13 @@ class Site:
         return output
 
 
-def finish(process, timeout=120):
+def finish(process, timeout=LIMIT):
     output, _ = process.communicate(timeout=timeout)
     return process.returncode, output
 
 
-def eventually(look, what, timeout=60):
-    """Waits for a condition; the limit only ends tests that would hang."""
+def eventually(look, what, timeout=LIMIT):
+    """Waits for a condition."""
     deadline = time.monotonic() + timeout
     while True:
         found = look()

@@ -108,7 +108,7 @@ def test_a_session_that_was_ended_is_an_interruption(site):
 
 def test_a_server_that_hangs_does_not_outlast_the_timeout(site):
     with site.start(
-        "manage.py", "wait4db", "--ready-only", "-s", "3600", "-i", "0.1", "-t", "6", PGAPPNAME="waiting"
+        "manage.py", "wait4db", "--ready-only", "-s", "3600", "-i", "0.1", "-t", "15", PGAPPNAME="waiting"
     ) as waiting:
         output_until(waiting, "ready, without interruption for 0 s")
         backend(site, signal.SIGSTOP)
