@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -128,6 +129,20 @@ class Site:
 def finish(process, timeout=LIMIT):
     output, _ = process.communicate(timeout=timeout)
     return process.returncode, output
+
+
+def output_until(process, text):
+    """What it says up to a line that has this text."""
+    lines = []
+    limit = threading.Timer(LIMIT, process.kill)
+    limit.start()
+    try:
+        while text not in "".join(lines[-1:]):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "ended without %r: %s" % (text, "".join(lines))
+    finally:
+        limit.cancel()
+    return "".join(lines)
 
 
 def eventually(look, what, timeout=LIMIT):

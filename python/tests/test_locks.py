@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from conftest import connect, eventually, finish, sql
+from conftest import connect, eventually, finish, output_until, sql
 
 ENGINES = ["sqlite", "postgresql", "mysql"]
 ALL = ["0001_initial", "0002_first", "0003_held", "0004_index", "0005_last"]
@@ -122,7 +122,7 @@ def test_the_statement_that_a_killed_migrator_left_behind_is_waited_for(shop, da
         with shop.start(*migrate, SECONDS="1") as second:
             if kind == "mysql":  # PostgreSQL itself ends a statement that nobody waits for
                 # It may have waited for the first lock before, whose session ends on its own.
-                said = next((line for line in second.stdout if "still runs" in line), "it waited for nothing")
+                said = output_until(second, "whose statement still runs")
                 assert re.search(r"whose statement still runs: connection \d+", said), said
                 assert running(shop, kind) == 1
                 open_the_gate()

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from conftest import finish
+from conftest import finish, output_until
 
 ADMIN = {
     "DJANGO_ADMIN_USERNAME": "ann",
@@ -117,7 +117,7 @@ def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path, how, ends):
     log = tmp_path / "log"
     log.touch()
     with shop.start("manage.py", "wait4db", "-s", "3600", "--ready-only", DJK8S_TERMINATION_LOG=str(log)) as waiting:
-        assert "ready" in waiting.stdout.readline()
+        output_until(waiting, "ready")
         waiting.send_signal(how)
         code, _ = finish(waiting)
     assert ends in (None, code)

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import eventually, finish, sql
+from conftest import eventually, finish, output_until, sql
 from servers import free_port
 
 FAST = ["-s", "0.2", "-i", "0.1"]
@@ -14,16 +14,6 @@ FAST = ["-s", "0.2", "-i", "0.1"]
 def site(shop, databases):
     shop.settings["DATABASES"] = {"default": databases("postgresql", "waiting")}
     return shop
-
-
-def output_until(process, text):
-    lines = []
-    while True:
-        line = process.stdout.readline()
-        assert line, "ended without %r: %s" % (text, lines)
-        lines.append(line)
-        if text in line:
-            return "".join(lines)
 
 
 @pytest.mark.everywhere
