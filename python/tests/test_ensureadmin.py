@@ -77,10 +77,26 @@ def test_staff_without_all_rights(site):
     assert sorted(row[2:] for row in users(site)) == [(False, False), (False, True), (True, True)]
 
 
-@pytest.mark.parametrize(("engine", "number"), [("postgresql", 2), ("postgresql", 8), ("mysql", 4), ("sqlite", 4)])
-def test_several_at_once_make_one_user(shop, databases, engine, number):
+REPEATABLE_READ, SERIALIZABLE = 3, 4  # of psycopg
+
+
+@pytest.mark.parametrize(
+    ("engine", "number", "isolation"),
+    [
+        ("postgresql", 2, None),
+        ("postgresql", 8, None),
+        ("postgresql", 4, REPEATABLE_READ),
+        ("postgresql", 6, SERIALIZABLE),
+        ("mysql", 4, None),
+        ("mysql", 6, "serializable"),
+        ("sqlite", 4, None),
+    ],
+)
+def test_several_at_once_make_one_user(shop, databases, engine, number, isolation):
     site = shop
     site.settings["DATABASES"] = {"default": databases(engine, "users")}
+    if isolation:
+        database(site)["OPTIONS"] = {"isolation_level": isolation}
     assert site.manage("lockedmigrate", "--noinput")[0] == 0
     processes = [site.start("manage.py", "ensureadmin", "--update", **NAME) for _ in range(number)]
     ends = [finish(process) for process in processes]
@@ -236,6 +252,14 @@ class Base(AbstractBaseUser):
 class LowerUser(Base): objects = Lower()
 class NaturalUser(Base): objects = Natural()
 class SilentUser(Base): objects = Silent()
+class Team(models.Model): pass
+class Joined(Lower):
+    def get_queryset(self): return super().get_queryset().select_related("team")
+class JoinedUser(Base):
+    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL)
+    objects = Joined()
+    class Meta: base_manager_name = "objects"
+class Note(models.Model): user = models.ForeignKey(JoinedUser, on_delete=models.CASCADE)
 class NeedingUser(Base):
     name = models.CharField(max_length=20, unique=True)
     USERNAME_FIELD = "name"
@@ -243,7 +267,7 @@ class NeedingUser(Base):
 """
 
 
-@pytest.mark.parametrize("model", ["LowerUser", "NaturalUser", "SilentUser", "NeedingUser"])
+@pytest.mark.parametrize("model", ["LowerUser", "NaturalUser", "SilentUser", "NeedingUser", "JoinedUser"])
 def test_what_managers_do_otherwise(shop, databases, model):
     """Lower case, nothing returned, an address that has to be given."""
     shop.settings["DATABASES"] = {"default": databases("postgresql", "managers")}
@@ -256,6 +280,9 @@ def test_what_managers_do_otherwise(shop, databases, model):
     assert ensure(shop, *argv).endswith(" unchanged")
     rows = sql(database(shop), "SELECT agreed FROM members_" + model.lower())
     assert rows == [(True,)]
+    if model == "JoinedUser":
+        code, output = ensure(shop, *argv, "-a", "note=1")
+        assert code == 1 and "note: it is no field of members.JoinedUser, but one of members.Note" in output
 
 
 @pytest.mark.parametrize("argv", [["-a", "password=foo"], ["-a", "username=bob"]], ids=str)

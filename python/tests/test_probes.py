@@ -3,6 +3,7 @@
 import json
 import signal
 
+import django
 import pytest
 from servers import free_port
 
@@ -47,7 +48,8 @@ def test_json_tells_what_each_probe_said(shop):
     ]
     assert json.loads(get(shop, "/livez?format=json")[0][2]) == {"status": "ok", "probes": []}
     code, output = shop.manage("probe", "--ready", "--json")
-    assert code == 1 and [each["ready"] for each in json.loads(output)["probes"]] == [False, True]
+    (line,) = [line for line in output.splitlines() if line.startswith("{")]
+    assert code == 1 and [each["ready"] for each in json.loads(line)["probes"]] == [False, True]
     code, output = shop.manage("probe", "--live", "--json")
     assert code == 0 and json.loads(output) == {"status": "ok", "probes": []}
 
@@ -156,6 +158,40 @@ def test_a_project_below_a_prefix_is_asked_at_its_root(shop):
     assert get(shop, "/livez")[0][0] == 200
 
 
+def test_the_log_says_why_in_one_line(shop, databases):
+    shop.settings["DJK8S_READINESS_PROBES"] = ["shop.probes.Never"]
+    assert shop.script(GET % (("/readyz",),)).splitlines()[0] == "Never is not ready: never"
+    gone = {**databases("postgresql", "quiet"), "PORT": str(free_port())}
+    shop.settings.update(DATABASES={"default": gone}, DJK8S_READINESS_PROBES=[P + "DatabaseProbe"])
+    (said,) = [line for line in shop.script(GET % (("/readyz",),)).splitlines() if not line.startswith("[")]
+    assert said.startswith("DatabaseProbe is not ready: database 'default': ") and "Is the server running" in said
+
+
+OWN_MIDDLEWARE = """
+from django.contrib.auth.models import User
+from django_operator_tasks.middleware import ProbeMiddleware
+class Alive(ProbeMiddleware):
+    def health(self, request):
+        User.objects.count()
+        return super().health(request)
+class Marking(ProbeMiddleware):
+    def __call__(self, request):
+        response = super().__call__(request)
+        response["X-Pod"] = "here"
+        return response
+class Both(Marking, Alive): pass
+"""
+
+
+@pytest.mark.parametrize("name", ["Alive", "Marking", "Both"])
+def test_a_middleware_made_of_ours_works_under_asgi(shop, name):
+    shop.manage("lockedmigrate")
+    shop.add_application("own", middleware=OWN_MIDDLEWARE)
+    shop.settings["MIDDLEWARE"] = ["own.middleware." + name]
+    lines = [json.loads(line) for line in shop.script(ASGI).splitlines() if line.startswith("[")]
+    assert lines[:2] == [[200, "Ok"]] * 2 and lines[3][0] == 404
+
+
 @pytest.mark.parametrize("backend", ["PyMemcacheCache", "PyLibMCCache"])
 def test_memcached_servers_are_all_asked(shop, memcached, backend):
     name = "django.core.cache.backends.memcached." + backend
@@ -215,6 +251,7 @@ def test_a_way_past_the_pooler_is_nobody_elses_business(shop, databases):
         ({"default": here, "direct": gone}, "direct", 200),
         ({"default": here, "direct": gone}, {"default": "direct"}, 200),
         ({"default": here, "direct": gone}, "nowhere", 503),
+        ({"default": here, "direct": {**gone, "NAME": "x", "TEST": {"MIRROR": "default"}}}, "direct", 200),
         ({"default": here}, "nowhere", 200),
         ({"default": gone, "direct": here}, "direct", 503),
         ({"default": other, "direct": gone}, {"default": "direct"}, 503),  # another database, which requests may use
@@ -369,6 +406,15 @@ def test_views_need_no_database_to_answer(shop):
     shop.settings["DATABASES"] = {"default": {**gone, "ATOMIC_REQUESTS": True}}
     answers = get(shop, "/livez", "/readyz", "/startupz")
     assert [status for status, *_ in answers] == [200, 503, 503]
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="LoginRequiredMiddleware came with Django 5.1")
+def test_views_need_no_login(shop):
+    shop.settings["ROOT_URLCONF"] = "django_operator_tasks.urls"
+    names = "sessions.middleware.Session", "auth.middleware.Authentication", "auth.middleware.LoginRequired"
+    shop.settings["MIDDLEWARE"] = ["django.contrib.%sMiddleware" % name for name in names]
+    shop.manage("lockedmigrate")
+    assert [status for status, *_ in get(shop, "/livez", "/readyz", "/startupz")] == [200] * 3
 
 
 def test_each_view_remembers_for_itself(shop):

@@ -113,13 +113,65 @@ def test_whatever_a_password_in_a_url_holds(text, clean):
         ),
         (
             'invalid input syntax for type integer: "x\ny"\nLINE 1: z',
-            "invalid input syntax for type integer: (left out)\nLINE 1: z",
+            "invalid input syntax for type integer: (left out)\nLINE 1: (left out)",
         ),
+        ("no column \"a\"\nLINE 1: set a = 'Bob'\n        ^", 'no column "a"\nLINE 1: (left out)'),
+        ("json\nCONTEXT:  JSON data, line 1: Bob\nand more", "json\nCONTEXT: (left out)"),
+        ('value "99 of Bob" is out of range for type integer', "value (left out) is out of range for type integer"),
+        ('date/time field value out of range: "1984"', "date/time field value out of range: (left out)"),
+        ('malformed array literal: "{Bob"', "malformed array literal: (left out)"),
+        (
+            "Incorrect date value: 'x' for function str_to_date",
+            "Incorrect date value: (left out) for function str_to_date",
+        ),
+        ("right syntax to use near ''Bob' x' at line 1", "right syntax to use near (left out) at line 1"),
+        ("value is out of range in '(`a` - 7)'", "value is out of range in (left out)"),
     ],
 )
 def test_what_a_server_says_of_a_rows_content(text, clean):
     assert report.scrub(text) == clean
     assert report.scrub(clean) == clean
+
+
+@pytest.mark.parametrize(
+    "text", ["Truncated incorrect INTEGER value: '{\"ssn\": 7}'", "Truncated incorrect DOUBLE value: 'it's'"]
+)
+def test_a_tuple_in_words(text):
+    assert report.scrub(str((1292, text))).startswith("(1292, %s" % repr(text)[:9])
+    assert "ssn" not in report.scrub(str((1292, text))) and "it's" not in report.scrub(str((1292, text)))
+
+
+def test_a_database_whose_host_is_a_url():
+    made = report.Report()
+    url = "mongodb+srv://app:s3cret@cluster0.example.net/shop?authSource=admin&password=hunter2"
+    made.used(type("C", (), {"alias": "default", "settings_dict": {"ENGINE": "x.y", "HOST": url, "NAME": "a@b"}}))
+    assert made.databases == [
+        {"alias": "default", "engine": "y", "host": "mongodb+srv://***@cluster0.example.net/shop", "name": "a@b"}
+    ]
+    assert report.scrub("see https://h/x?user=a&password=hunter2&y") == "see https://h/x?user=a&password=***&y"
+
+
+def test_a_password_among_the_options_of_a_database(monkeypatch):
+    settings = type("S", (), {"SECRET_KEY": "key-1", "DATABASES": {"a": {"OPTIONS": {"passwd": "pw-1"}}, "b": {}}})
+    monkeypatch.setattr(report, "_settings", lambda: settings)
+    assert report.scrub("pw-1 is wrong") == "*** is wrong"
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_server_that_says_which_part_is_what(linked):
+    """In whatever language; what it quotes of the statement and of the row is left out."""
+
+    class Data(Exception):
+        diag = type("D", (), {"message_primary": 'ungültig: "Bob"', "sqlstate": "22P02", "message_hint": "Tipp"})
+
+    try:
+        try:
+            raise Data("ungültig: \"Bob\"\nZEILE 1: set a = 'Bob'\nTIPP: Tipp")
+        except Data as error:
+            raise ValueError("no: %s" % error) from (error if linked else None)
+    except ValueError as error:
+        said = report.describe(error)
+    assert said.startswith("ValueError: no: ungültig: (left out)\nHINT:  Tipp (test_report.py:")
 
 
 def test_whatever_a_server_calls_its_detail():

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from conftest import finish, output_until
+from conftest import connect, finish, output_until
 
 ADMIN = {
     "DJANGO_ADMIN_USERNAME": "ann",
@@ -124,6 +124,27 @@ def test_a_command_that_was_interrupted_is_not_ok(shop, tmp_path, how, ends):
     assert json.loads(log.read_text())["ok"] is False
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_migrator_that_waits_ends_when_it_is_told_to(shop, databases, tmp_path, inside):
+    """Also as the first process of a container. In a Job the pod says why, so that a disruption is no failure."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
+    log = tmp_path / "log"
+    log.touch()
+    env = {"DJANGO_OPERATOR_RUN": '{"secretEnv":[]}'} if inside else {}
+    code = "from django_operator_tasks import report\nreport.PATH = %r\n" % str(log)
+    code += "import sys\nfrom django.core.management import execute_from_command_line\n"
+    code += "execute_from_command_line(['manage.py', 'lockedmigrate'])"
+    setup = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"
+    with connect(shop.settings["DATABASES"]["default"]) as other:
+        other.execute("SELECT pg_advisory_lock(1000)")
+        with shop.start("-c", setup + code, **env) as waiting:
+            output_until(waiting, "waiting for migration lock 1000")
+            waiting.send_signal(signal.SIGTERM)
+            assert finish(waiting)[0] == 143
+    text = log.read_text()
+    assert text == "" if inside else json.loads(text)["ok"] is False
+
+
 def test_what_cannot_be_read_was_not_taken_back(shop, result, databases):
     """A connection that breaks after the migrations, and one that cannot be had again."""
     shop.settings["DATABASES"] = {"default": databases("postgresql", "results")}
@@ -145,6 +166,38 @@ def test_what_cannot_be_read_was_not_taken_back(shop, result, databases):
     code, said, output = result("lockedmigrate", "--noinput", AWAY="1")
     assert code == 0, output
     assert (said["action"], said["count"], said["names"]) == ("applied", None, [])
+
+
+CHANGES = {
+    "a value that is none": "UPDATE people SET age = name::int",
+    "a literal": "UPDATE people SET age = 'Bob 078-05-1120'",
+    "another column": "UPDATE people SET nope = 'Bob 078-05-1120'",
+    "JSON": "ALTER TABLE people ALTER name TYPE json USING ('{' || name || '}')::json",
+    "a date": "UPDATE people SET born = '1984-13-45'",
+    "MySQL: a number": "ALTER TABLE people MODIFY name integer",
+    "MySQL: a sum": "UPDATE people SET age = name + 1",
+    "MySQL: syntax": "UPDATE people SET age = 'Bob 078-05-1120' OOPS",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_data_migration_met_is_nobodys_business(shop, result, databases, change):
+    kind = "mysql" if "MySQL" in change else "postgresql"
+    shop.settings["DATABASES"] = {"default": databases(kind, "results")}
+    shop.add_application(
+        "changing",
+        migrations__0001_initial="from django.db import migrations\nclass Migration(migrations.Migration):\n"
+        "    operations = [migrations.RunSQL(%r), migrations.RunSQL(%r), migrations.RunSQL(%r)]\n"
+        % (
+            "CREATE TABLE people (name varchar(40), age integer, born date)",
+            "INSERT INTO people (name, age) VALUES ('Bob 078-05-1120', 1)",
+            CHANGES[change],
+        ),
+    )
+    code, said, _ = result("lockedmigrate", "changing")
+    assert code == 1 and "0001_initial" not in said["message"], "no statement of the project's"
+    assert "Error" in said["message"], "but what kind of"
+    assert not any(part in said["message"] for part in ("Bob", "078", "1984", "1120")), said["message"]
 
 
 def test_the_content_of_a_row_is_nobodys_business(shop, result, databases):

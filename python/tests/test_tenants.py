@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import PROJECTS, Site, finish, sql
+from conftest import PROJECTS, Site, finish, output_until, sql
 
 
 @pytest.fixture
@@ -41,6 +41,34 @@ def test_every_tenant_is_migrated_under_one_lock(site):
         assert migrations(site, name).count("notes.0001_initial") == 1
         assert sql(database(site), "SELECT count(*) FROM %s.notes_note" % name) == [(0,)]
     assert sum(output.count("Applying notes.0001_initial") for _, output in ends) == 2, "once a tenant"
+
+
+def test_a_tenant_without_his_migrations_is_not_migrated(site):
+    assert site.manage("lockedmigrate", "--shared", "--noinput")[0] == 0
+    assert site.manage("wait4db", "-s", "0.1", "-i", "0.1")[0] == 0
+    sql(
+        database(site),
+        "CREATE SCHEMA blue",
+        "CREATE SCHEMA red",
+        "INSERT INTO customers_client (schema_name, name) VALUES ('blue', 'blue'), ('red', 'red')",
+    )
+    assert site.manage("lockedmigrate", "--tenant", "--schema=red", "--noinput")[0] == 0
+    code, output = site.manage("wait4db", "-s", "0.1", "-i", "0.1", "-t", "5")
+    assert code == 1 and "the next is blue: " in output and "red" not in output
+    code, output = site.manage("probe", "--startup")
+    assert code == 1 and "migrations are not applied" in output
+    with site.start("manage.py", "wait4db", "-s", "0.1", "-i", "0.1", "-t", "3600") as waiting:
+        output_until(waiting, "not migrated")
+        assert site.manage("lockedmigrate", "--noinput")[0] == 0
+        assert finish(waiting)[0] == 0
+    assert site.manage("probe", "--startup")[0] == 0
+    look = "from django.db import connection\nfrom django_operator_tasks.waiting import unapplied\n"
+    look += "connection.set_schema('red', include_public=False)\nprint(unapplied(connection), connection.schema_name, connection.include_public_schema)"
+    assert site.script(look.replace("shop", "tenants"), DJANGO_SETTINGS_MODULE="tenants.settings").split() == [
+        "[]",
+        "red",
+        "False",
+    ]
 
 
 def test_its_own_options_are_there_and_the_report_names_the_schemas(site, tmp_path):

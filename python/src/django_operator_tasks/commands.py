@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import isfinite
-from typing import Any
+from signal import SIG_DFL, SIGTERM, getsignal, signal
+from threading import current_thread, main_thread
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -51,10 +55,30 @@ class Reporting(BaseCommand):
                 report.current.failed(error)
             raise
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """While the block waits, SIGTERM ends the process: also the first one of a container, which would not end by
+        itself."""
+        if not self.has_command_line or current_thread() is not main_thread() or getsignal(SIGTERM) != SIG_DFL:
+            yield
+            return
+        signal(SIGTERM, end)
+        try:
+            yield
+        finally:
+            signal(SIGTERM, SIG_DFL)
+
     def say_at_once(self, text: str) -> None:
         """Tells at once, also where the output is no terminal."""
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def end(number: int, frame: object) -> NoReturn:
+    """Ends the process as a signal does. The operator tells what became of a Job by its pod, not by a command that
+    was still waiting."""
+    report.current.unfinished = bool(report.run_facts())
+    sys.exit(128 + number)
 
 
 def seconds(parser: CommandParser, short: str, long: str, default: float, help: str) -> None:

@@ -85,7 +85,9 @@ def other_ways() -> set[str]:
             continue  # which is of interest to who takes a lock
         if alias not in (None, name, DEFAULT_DB_ALIAS):
             other = django_settings.DATABASES[alias]
-            if all(other.get(key) == database.get(key) for key in ("ENGINE", "NAME")):
+            same = all(other.get(key) == database.get(key) for key in ("ENGINE", "NAME"))
+            for_tests: Any = other.get("TEST") or {}
+            if same or for_tests.get("MIRROR") == name:
                 found.add(alias)
     return found
 

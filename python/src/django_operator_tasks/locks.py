@@ -431,8 +431,8 @@ class MySQLWork(MySQLLock):
 
 
 def mysql_name(prefix: str, connection: BaseDatabaseWrapper) -> str:
-    """A lock's name within the server's limit."""
-    name = f"{prefix}-{connection.settings_dict['NAME']}"
+    """A lock's name within the server's limit. The database may stand in a file of options alone."""
+    name = f"{prefix}-{first_row(connection, 'SELECT DATABASE()')[0] or ''}"
     return name if len(name) <= MYSQL_NAME_LIMIT else f"{prefix}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 

@@ -26,6 +26,12 @@ class ProbeMiddleware:
     sync_capable = True
     async_capable = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # One that looks at the response takes it as such, not as something to be awaited.
+        if "__call__" in cls.__dict__ and "async_capable" not in cls.__dict__:
+            cls.async_capable = iscoroutinefunction(cls.__call__)
+
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self.probes = load("DJK8S_READINESS_PROBES")
@@ -53,8 +59,8 @@ class ProbeMiddleware:
         handler = self.handler(request)
         if handler is None:
             return cast(HttpResponseBase, await self.get_response(request))
-        if handler == self.health:
-            return handler(request)
+        if handler == self.health and type(self).health is ProbeMiddleware.health:
+            return handler(request)  # which waits for nothing
         return await sync_to_async(handler, thread_sensitive=True)(request)
 
     def handler(self, request: HttpRequest) -> Handler | None:

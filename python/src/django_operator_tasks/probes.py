@@ -29,8 +29,11 @@ NO_PROBE = "is no django_operator_tasks.probes.ReadinessProbe"
 class NotReady(Exception):
     """Raised by a probe; its content and status are what the client gets."""
 
-    def __init__(self, content: str = "Not ready", status: int = 503) -> None:
+    details = ""  # more than the client gets, for the log
+
+    def __init__(self, content: str = "Not ready", status: int = 503, *, details: str = "") -> None:
         self.content = content
+        self.details = details
         self.status = status
         super().__init__(content)
 
@@ -58,8 +61,8 @@ class DatabaseProbe(ReadinessProbe):
             try:
                 answered = answers(connections[name])
             except Exception as error:
-                logger.warning("database %r is not ready: %s", name, scrubbed(str(error)).strip())
-                raise NotReady("db: could not connect to database") from error
+                details = f"database {name!r}: {error}"
+                raise NotReady("db: could not connect to database", details=details) from error
             if not answered:
                 raise NotReady(f"db: database '{name}' is not responding")
 
@@ -79,11 +82,10 @@ class MigrationsProbe(ReadinessProbe):
             try:
                 count = len(unapplied(connections[name]))
             except Exception as error:
-                logger.warning("migrations of database %r cannot be read: %s", name, scrubbed(str(error)).strip())
-                raise NotReady("db: could not read migrations") from error
+                details = f"the migrations of database {name!r} cannot be read: {error}"
+                raise NotReady("db: could not read migrations", details=details) from error
             if count:
-                logger.warning("database %r lacks %d migrations", name, count)
-                raise NotReady("db: migrations are not applied")
+                raise NotReady("db: migrations are not applied", details=f"database {name!r} lacks {count} migrations")
         self.migrated = True
 
 
@@ -140,11 +142,10 @@ def check_caches(concerns: Callable[[Any], bool], answers: Callable[[Any], bool]
     try:
         answered = all(answers(each) for each in filter(concerns, caches.all()))
     except Exception as error:  # also of a backend whose driver is not there
-        logger.warning("a cache is not ready: %s", scrubbed(f"{type(error).__name__}: {error}"))
-        raise NotReady("cache: could not connect to cache") from error
+        details = f"a cache: {type(error).__name__}: {error}"
+        raise NotReady("cache: could not connect to cache", details=details) from error
     if not answered:
-        logger.warning("a cache is not ready: a server does not answer")
-        raise NotReady("cache: could not connect to cache")
+        raise NotReady("cache: could not connect to cache", details="a cache: a server does not answer")
 
 
 def memcached_answers(cache: Any) -> bool:
@@ -253,13 +254,18 @@ def quiet() -> Iterator[None]:
 
 
 def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
-    """Asks one probe after the other.
+    """Asks one probe after the other, and tells the log of the first that is not ready.
 
-    :raises NotReady: by the first that is not.
+    :raises NotReady: as that one did.
     """
     with quiet():
         for probe in probes:
-            probe.ready(request)
+            try:
+                probe.ready(request)
+            except NotReady as not_ready:
+                said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
+                logger.warning("%s is not ready: %s", type(probe).__name__, said)
+                raise
 
 
 @dataclass(frozen=True)

@@ -25,21 +25,30 @@ PLAIN = re.compile(
     r"^(PATH|HOME|HOSTNAME|PWD|LANG|LC_.*|TZ|TERM|SHLVL|GPG_KEY|PYTHON.*|DJANGO_SETTINGS_MODULE|VIRTUAL_ENV"
     r"|KUBERNETES_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)$"
 )
-CREDENTIALS_IN_URL = re.compile(r"(?<=://)\S+@")
+CREDENTIALS_IN_URL = re.compile(r"(?<=://)\S+@|(?<=[?&]password=)[^&\s]+", re.IGNORECASE)
+PASSWORD_OPTIONS = ("PASSWORD", "password", "passwd")
 # Variables whose names say that they are secret, as Django's debug page knows them too.
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|SIGNATURE|CREDENTIAL|API_?KEY|(^|_)(PASS|PW|KEYS?|DSN)(_|$)", re.IGNORECASE
 )
-# Where servers put the content of rows into their words.
+# Where servers put the content of rows, or a statement's, into their words.
 LEFT_OUT = "(left out)"
+DATA_EXCEPTIONS = "22"  # the class of PostgreSQL's errors about a value, which they quote
 DATABASE_ROWS = (
     re.compile(
         r"^(\s*DETAIL: )(?! *\(left out\)).*?(?=\n\s*(?:HINT|CONTEXT|QUERY|WHERE|LINE \d+):|\s*\Z)",
         re.MULTILINE | re.DOTALL,
     ),
     re.compile(r"(Duplicate entry )'.*'(?= for key)", re.DOTALL),
-    re.compile(r"(Incorrect [\w ]+ value: )'.*'(?= for column)", re.DOTALL),
+    re.compile(r"([Ii]ncorrect [\w ]+ value: )'.*'(?= for (?:column|function))", re.DOTALL),
+    re.compile(r"([Ii]ncorrect [\w ]+ value: )\\?['\"].*['\"]", re.DOTALL),
+    re.compile(r"(right syntax to use near )'.*'(?= at line)", re.DOTALL),
+    re.compile(r"(value is out of range in )'.*'", re.DOTALL),
     re.compile(r"(invalid input (?:syntax|value) for [^:\n]+: )\".*?\"(?=\s*$)", re.MULTILINE | re.DOTALL),
+    re.compile(r"((?:out of range|malformed \w+ literal): )\".*?\"(?=\s*$)", re.MULTILINE | re.DOTALL),
+    re.compile(r"(\bvalue )\".*\"(?= is out of range)", re.DOTALL),
+    re.compile(r"^(\s*CONTEXT: )(?! *\(left out\)).*?(?=\n\s*LINE \d+:|\s*\Z)", re.MULTILINE | re.DOTALL),
+    re.compile(r"^(\s*LINE \d+: )(?! *\(left out\)).*(?:\n *\^)?", re.MULTILINE),
 )
 
 
@@ -67,6 +76,7 @@ class Report:
         self.databases: List[Dict[str, str]] = []
         self.failure: Optional[Tuple[str, str]] = None
         self.hidden: Set[str] = set()
+        self.unfinished = False
 
     def did(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
         """Says what was done to what."""
@@ -88,8 +98,8 @@ class Report:
             {
                 "alias": connection.alias,
                 "engine": settings.get("ENGINE", "").rsplit(".", 1)[-1],
-                "host": str(settings.get("HOST") or ""),
-                "name": str(settings.get("NAME") or ""),
+                "host": place(settings.get("HOST")),
+                "name": place(settings.get("NAME")),
             }
         )
 
@@ -125,7 +135,7 @@ class Report:
     def write(self, path: Optional[str] = None) -> None:
         """Writes the line where the kubelet reads it, if this is a container that has such a place."""
         path = path or log_path()
-        if not os.path.exists(path):
+        if self.unfinished or not os.path.exists(path):
             return
         try:
             with open(path, "wb") as log:
@@ -151,6 +161,12 @@ def fail_early(reason: str, message: str) -> NoReturn:
     sys.exit(1)
 
 
+def place(value: object) -> str:
+    """A host or a name of a database; of a URL what is no credential."""
+    text = str(value or "")
+    return CREDENTIALS_IN_URL.sub(hidden, text).split("?")[0] if "://" in text else text
+
+
 def describe(error: BaseException) -> str:
     """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
     base = sys.modules.get("django.core.management.base")
@@ -172,13 +188,36 @@ def describe(error: BaseException) -> str:
 def without_rows(error: BaseException) -> str:
     """An exception's words, without what its database says of a row's content."""
     said = str(error)
-    link: Optional[BaseException] = error
-    while link is not None:
-        detail = getattr(getattr(link, "diag", None), "message_detail", None)
-        if detail:  # it says which part that is, in whatever language
-            said = said.replace(detail, LEFT_OUT)
-        link = link.__cause__
+    for link in origins(error):
+        # A server of PostgreSQL says which part is what, in whatever language.
+        diag = getattr(link, "diag", None)
+        if diag is None:
+            continue
+        words = str(link).strip()
+        if words and getattr(diag, "message_primary", None):
+            said = said.replace(words, without_values(diag))
+        elif getattr(diag, "message_detail", None):
+            said = said.replace(diag.message_detail, LEFT_OUT)
     return blanked(said)
+
+
+def origins(error: BaseException) -> Iterable[Any]:
+    """The exception, and those that led to it."""
+    link: Optional[BaseException] = error
+    seen: Set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def without_values(diag: Any) -> str:
+    """What went wrong, and what to do about it; not where, which quotes the statement and the row."""
+    primary = str(diag.message_primary)
+    if str(getattr(diag, "sqlstate", None) or "").startswith(DATA_EXCEPTIONS):
+        primary = re.sub(r'".*"', LEFT_OUT, primary, flags=re.DOTALL)
+    hint = getattr(diag, "message_hint", None)
+    return "%s\nHINT:  %s" % (primary, hint) if hint else primary
 
 
 def blanked(text: str) -> str:
@@ -201,7 +240,11 @@ def scrub(text: object) -> str:
     clean = blanked(str(text))
     for secret in sorted(secrets(), key=len, reverse=True):
         clean = clean.replace(secret, "***")
-    return CREDENTIALS_IN_URL.sub("***@", clean)
+    return CREDENTIALS_IN_URL.sub(hidden, clean)
+
+
+def hidden(found: Any) -> str:
+    return "***@" if found.group().endswith("@") else "***"
 
 
 def secrets() -> Set[str]:
@@ -222,7 +265,8 @@ def secrets() -> Set[str]:
         for key in keys + list(getattr(settings, "SECRET_KEY_FALLBACKS", None) or []):
             found.add(key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key or ""))
         for database in (getattr(settings, "DATABASES", None) or {}).values():
-            found.add(str(database.get("PASSWORD") or ""))
+            for options in (database, database.get("OPTIONS") or {}):
+                found |= {str(options.get(name) or "") for name in PASSWORD_OPTIONS}
     return {value for value in found if value}
 
 

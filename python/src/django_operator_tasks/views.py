@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.db import connections
 from django.db.transaction import non_atomic_requests
@@ -18,14 +18,16 @@ from .probes import ReadinessProbe, load, real
 
 
 class ProbeView(View):
-    """No transaction around it, as ATOMIC_REQUESTS has it: it has to answer without a database."""
+    """No transaction around it, as ATOMIC_REQUESTS has it: it has to answer without a database. And no login, as
+    LoginRequiredMiddleware has it."""
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
-        view = super().as_view(**initkwargs)
+        view: Any = super().as_view(**initkwargs)
         for alias in connections:
             view = non_atomic_requests(using=alias)(view)
-        return view
+        view.login_required = False
+        return cast("Callable[..., HttpResponseBase]", view)
 
 
 class LivenessView(ProbeView):

@@ -10,10 +10,12 @@ from typing import Any
 from django.db import OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
 from .errors import TaskError
 from .report import run_facts
+from .tenants import of_each_tenant
 
 DATABASE_SECONDS = 60
 TABLE_SECONDS = 300
@@ -57,8 +59,25 @@ def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     )
 
 
-def unapplied(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
-    """The migrations that the code knows and the database has not seen; of one application, or of all."""
+def unapplied(connection: BaseDatabaseWrapper) -> list[str]:
+    """The migrations that the code knows and the database has not seen; also those of each tenant."""
+    missing = to_come(connection)
+    if missing:
+        return missing  # tenants come later
+    plans: dict[frozenset[Any], list[str]] = {}  # most tenants are alike
+
+    def look(schema: str) -> None:
+        has = frozenset(MigrationRecorder(connection).applied_migrations())
+        if has not in plans:
+            plans[has] = to_come(connection)
+        missing.extend(f"{schema}: {name}" for name in plans[has])
+
+    of_each_tenant(connection, look)
+    return missing
+
+
+def to_come(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
+    """The same for where the connection is; of one application, or of all."""
     executor = MigrationExecutor(connection)
     leaves = [node for node in executor.loader.graph.leaf_nodes() if app in (None, node[0])]
     plan: list[Any] = executor.migration_plan(leaves)
@@ -66,7 +85,7 @@ def unapplied(connection: BaseDatabaseWrapper, app: str | None = None) -> list[s
 
 
 def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
-    if run_facts() and unapplied(connection, model._meta.app_label):
+    if run_facts() and to_come(connection, model._meta.app_label):
         return False
     try:
         model._base_manager.using(connection.alias).exists()
@@ -78,8 +97,15 @@ def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
 
 
 def _connects(connection: BaseDatabaseWrapper) -> bool:
+    pool: Any = getattr(connection, "pool", None)
+    reused = connection.connection is not None or pool is not None
     try:
         connection.ensure_connection()
+        if reused and not connection.in_atomic_block and not connection.is_usable():
+            connection.close()  # it is from before, and the server gave it up
+            if hasattr(pool, "check"):
+                pool.check()
+            connection.ensure_connection()
         return True
     except OperationalError as error:
         connection.close()

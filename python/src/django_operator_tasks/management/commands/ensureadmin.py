@@ -30,6 +30,8 @@ from ...waiting import for_database, for_model
 
 T = TypeVar("T")
 BUSY_SECONDS = 60.0
+# PostgreSQL: serialization_failure, deadlock_detected; MySQL: a lock's timeout, a deadlock, a row that changed.
+GIVEN_UP = {"40001", "40P01", 1205, 1213, 1020}
 ALWAYS, ON_CREATE = "always", "on-create"
 # Variables with a meaning of their own, whatever the model's fields are called.
 TAKEN = {
@@ -93,8 +95,9 @@ class Command(Reporting):
         wanted = Wanted(options, model)
         connection = connections[options["database"]]
         check_database(connection)
-        for_database(connection)
-        for_model(connection, model)
+        with self.interruptible():
+            for_database(connection)
+            for_model(connection, model)
         report.current.used(connection)
         user, action = at_last(lambda first: ensure(model, wanted, options["database"], is_new=first), connection)
         report.current.did(action, [user.get_username()])
@@ -115,10 +118,18 @@ def at_last(act: Callable[[bool], T], connection: BaseDatabaseWrapper) -> T:
                 raise
             looked_again = True
         except OperationalError as error:
-            # SQLite has no queue for writers that have read before.
-            if connection.vendor != "sqlite" or "locked" not in str(error) or time.monotonic() >= deadline:
+            if not asks_again(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
                 raise
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - only to keep out of each other's way
+
+
+def asks_again(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:
+    """Whether the server gave up a transaction in favour of another one, and it may be tried again."""
+    if connection.vendor == "sqlite":  # has no queue for writers that have read before
+        return "locked" in str(error)
+    cause: Any = error.__cause__
+    codes = {getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None), *error.args[:1]}
+    return bool(codes & GIVEN_UP)
 
 
 class Wanted:
@@ -203,7 +214,8 @@ def ensure(model: Any, wanted: Wanted, database: str, *, is_new: bool = True) ->
     if not wanted.updates:
         return user, "unchanged"
     # What somebody else changes just now is neither overlooked nor written over.
-    user = model._base_manager.using(users.db).select_for_update().get(pk=user.pk)
+    rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
+    user = rows.select_for_update().get(pk=user.pk)
     return user, "updated" if update(user, wanted) else "unchanged"
 
 
@@ -335,6 +347,9 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
             field = model._meta.get_field(name)
         except FieldDoesNotExist as error:
             raise CommandError(f"{place}: {error}") from error
+        if field.auto_created and not field.concrete:
+            owner = field.related_model._meta.label
+            raise CommandError(f"{place}: it is no field of {model._meta.label}, but one of {owner} that points to it")
         try:
             if field.many_to_many:
                 result[name] = keys_of(field, value, database)

@@ -113,14 +113,17 @@ class Locking(Reporting, Migrate):
             check_database(connection)
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
             started = time.monotonic()
+            if not connection.in_atomic_block:
+                connection.close()  # what is silent for as long as we wait may be cut
             with ExitStack() as stack:
-                if mode != NONE:
-                    holder = connections[direct or lock_alias(database) or database]
-                    stack.enter_context(migration_lock(holder, lock_id, timeout, say))
-                for_database(connection)
-                if mode != NONE:
-                    left = None if timeout is None else round(max(0, timeout - time.monotonic() + started), 1)
-                    stack.enter_context(at_work(connection, lock_id, left, say))
+                with self.interruptible():
+                    if mode != NONE:
+                        holder = connections[direct or lock_alias(database) or database]
+                        stack.enter_context(migration_lock(holder, lock_id, timeout, say))
+                    for_database(connection)
+                    if mode != NONE:
+                        left = None if timeout is None else round(max(0, timeout - time.monotonic() + started), 1)
+                        stack.enter_context(at_work(connection, lock_id, left, say))
                 with held.also(database), changes.of(connection):
                     to_its_end(migrate, *args, **options)
 

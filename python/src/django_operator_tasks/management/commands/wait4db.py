@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
@@ -62,15 +60,15 @@ class Command(Reporting):
             Watched(connections[database], options["stable"], options["interval"], options["ready_only"], changed)
             for database in databases
         ]
-        if self.has_command_line:  # the first process of a container, as init containers are, would not end by itself
-            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        for each in watched:
-            each.start()
-        try:
-            wait(watched, options["timeout"], changed, self.say_at_once if options["verbosity"] else lambda text: None)
-        finally:
+        with self.interruptible():
             for each in watched:
-                each.leave()
+                each.start()
+            try:
+                say = self.say_at_once if options["verbosity"] else lambda text: None
+                wait(watched, options["timeout"], changed, say)
+            finally:
+                for each in watched:
+                    each.leave()
         for database in databases:
             report.current.used(connections[database])
         report.current.did("ready", databases)
