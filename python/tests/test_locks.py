@@ -146,13 +146,15 @@ def test_a_statement_left_behind_is_waited_for_where_the_server_does_not_end_it(
 
         worker = threading.Thread(target=work)
         worker.start()
-        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
-        eventually(lambda: sql(default(shop), held) == [(1,)], "somebody at work")
-        code, output = shop.manage("lockedmigrate", "--lock-timeout=1")
-        assert code == 1 and "whose statement still runs: server process" in output
-        assert shop.manage("lockedmigrate", "--lock-mode=none", "stock", "0002")[0] == 0
-        other.cancel()
-        worker.join()
+        try:
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+            eventually(lambda: sql(default(shop), held) == [(1,)], "somebody at work")
+            code, output = shop.manage("lockedmigrate", "--lock-timeout=1")
+            assert code == 1 and "whose statement still runs: server process" in output
+            assert shop.manage("lockedmigrate", "--lock-mode=none", "stock", "0002")[0] == 0
+        finally:
+            other.cancel()
+            worker.join()
         assert sql(default(shop), held) == [(1,)]
         assert shop.manage("lockedmigrate", "--lock-timeout=1")[0] == 0
     assert seen(shop)[0] == ALL
@@ -222,6 +224,47 @@ def test_a_lock_that_was_cut_is_reported(shop, databases, tmp_path):
         code, output = finish(migrator)
     assert code == 1 and "lock 1000 was gone at their end" in output
     assert seen(shop)[0] == ALL
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_session_from_before_the_wait_is_not_trusted_after_it(shop, databases, pool):
+    """Servers and balancers cut what is silent for long."""
+    options = {"application_name": "migrator", **({"pool": {"min_size": 2, "max_size": 4}} if pool else {})}
+    shop.settings["DATABASES"] = {"default": {**databases("postgresql", "locks"), "OPTIONS": options}}
+    shop.add_application(
+        "early",
+        apps="from django.apps import AppConfig\nclass Early(AppConfig):\n    name = 'early'\n    def ready(self):\n"
+        "        from django.db import connection\n        connection.cursor().execute('SELECT 1')\n",
+    )
+    asking = "FROM pg_stat_activity WHERE application_name = 'migrator' AND query LIKE '%pg_try_advisory_lock%'"
+    mine = asking.replace("query LIKE", "query NOT LIKE")
+    with connect({**default(shop), "OPTIONS": {}}) as other:
+        other.execute("SELECT pg_advisory_lock(1000)")
+        with shop.start("manage.py", "lockedmigrate") as waiting:
+            output_until(waiting, "waiting for migration lock 1000")
+            eventually(lambda: sql(default(shop), "SELECT count(*) " + asking) == [(1,)], "it asks again and again")
+            if pool:
+                sql(default(shop), "SELECT pg_terminate_backend(pid, 10000) " + mine)
+            else:
+                eventually(lambda: sql(default(shop), "SELECT count(*) " + mine) == [(0,)], "no other session")
+            other.execute("SELECT pg_advisory_unlock(1000)")
+            code, output = finish(waiting)
+    assert code == 0, output
+
+
+def test_the_lock_of_a_database_that_stands_in_a_file_of_options(shop, databases, tmp_path):
+    here, other = databases("mysql", "one"), databases("mysql", "two")
+    for settings, expected in ((here, 1), (other, 0)):
+        file = tmp_path / (settings["NAME"] + ".cnf")
+        names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "database": "NAME"}
+        lines = ["%s = %s" % (name, settings[key]) for name, key in names.items()]
+        file.write_text("\n".join(["[client]", *lines, ""]))
+        options = {"read_default_file": str(file)}
+        shop.settings["DATABASES"] = {"default": {"ENGINE": "django.db.backends.mysql", "OPTIONS": options}}
+        with contextlib.closing(connect(here)) as holder:
+            holder.cursor().execute("SELECT GET_LOCK('migrate-1000-one', 0)")
+            code, output = shop.manage("lockedmigrate", "--lock-timeout=0.5")
+        assert code == expected, output
 
 
 def test_what_broke_in_a_migration_is_what_is_told(shop, databases):
@@ -315,20 +358,21 @@ def test_the_server_notices_a_holder_that_says_no_word(shop, databases):
     assert shop.script(code).split() == ["True", "30", "0", "True"]
 
 
-@pytest.mark.parametrize(("ping", "silent", "kept"), [("0.2", 10, "True"), ("3600", 2, "False")])
-def test_mysql_ends_a_session_that_is_silent_and_ours_is_not(shop, databases, ping, silent, kept):
+@pytest.mark.parametrize(("ping", "kept"), [("0.2", "True"), ("3600", "False")])
+def test_mysql_ends_a_session_that_is_silent_and_ours_is_not(shop, databases, ping, kept):
     shop.settings["DATABASES"] = {"default": databases("mysql", "locks")}
     code = (
         "from django.db import connection, Error\nfrom django_operator_tasks import locks\n"
-        "locks.MYSQL_PING_SECONDS, locks.MYSQL_SILENT_SECONDS = %s, %s\n"
+        "locks.MYSQL_PING_SECONDS, locks.MYSQL_SILENT_SECONDS = %s, 20\n"
         "lock = locks.MySQLLock(connection, 7); lock.open(); assert lock.try_acquire()\n"
+        "if locks.MYSQL_PING_SECONDS > 20: lock.connection.cursor().execute('SET SESSION wait_timeout = 2')\n"
         "import time\nstart = time.monotonic()\n"
         "with connection.cursor() as cursor:\n"
         "    held = True\n"
-        "    while held and time.monotonic() < start + 15:\n"
+        "    while held and time.monotonic() < start + 25:\n"
         "        time.sleep(0.2); cursor.execute('SELECT IS_USED_LOCK(%%s)', [lock.name]); held = cursor.fetchone()[0] is not None\n"
         "print(held, locks._released(lock)); lock.close()"
-    ) % (ping, silent)
+    ) % ping
     assert shop.script(code).split() == [kept, kept]
 
 
@@ -431,6 +475,7 @@ class TestPgBouncer:
         processes = [pooled.start("manage.py", "lockedmigrate") for _ in range(10)]
         ends = [finish(process) for process in processes]
         assert [code for code, _ in ends] == [1] * 10, ends
+        assert all("pooler in transaction mode" in output for _, output in ends), ends
         self.locks(pooled, 0)
 
     def test_a_pooler_that_has_one_session_only_is_explained(self, pooled):

@@ -45,6 +45,7 @@ def python(built, tmp_path_factory):
     (wheel,) = built.glob("*.whl")
     subprocess.run(
         [
+            ROOT / "tests/retry",
             environment / "bin/pip",
             "install",
             "--quiet",

@@ -10,7 +10,13 @@ from conftest import ROOT
 
 PAIRS = [("3.9", "4.2.30"), ("3.10", "4.2.30"), ("3.12", "6.0.10"), ("3.13", "6.1.3")]
 UNSUPPORTED = ["3.6", "3.7", "3.8"]
-PACKAGES = ["celery[redis]==5.6.3", "psycopg[binary]==3.2.13", "pytest==8.4.2", "tzdata==2026.6"]
+PACKAGES = [
+    "celery[redis]==5.6.3",
+    "psycopg[binary]==3.2.13",
+    "pytest==8.4.2",
+    "pytest-timeout==2.4.0",
+    "tzdata==2026.6",
+]
 
 
 def interpreter(version):
@@ -32,6 +38,7 @@ def test_it_works_on(python, django, tmp_path):
     environment = tmp_path / "venv"
     subprocess.run([interpreter(python), "-m", "venv", environment], check=True)
     pip = [
+        ROOT / "tests/retry",
         environment / "bin/pip",
         "install",
         "--quiet",

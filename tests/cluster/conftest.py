@@ -21,7 +21,7 @@ def kube():
     assert kubeconfig and Path(kubeconfig).exists(), "no cluster: start the tests by `make test`"
     kube = Kube(kubeconfig)
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config/crd"))
-    kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
     return kube
 
 

@@ -311,7 +311,6 @@ def test_two_operators_in_two_namespaces_do_not_disturb_each_other(kube, ns, ope
     for where, foreign in ((ns, other), (other, ns)):
         touched = {e["objectRef"].get("namespace") for e in audit.entries(account(where), begin) if "objectRef" in e}
         assert where in touched and foreign not in touched
-    kube.call("DELETE", "/api/v1/namespaces/" + other)
 
 
 def test_one_operator_can_work_in_several_namespaces(kube, ns, operators):
@@ -326,7 +325,6 @@ def test_one_operator_can_work_in_several_namespaces(kube, ns, operators):
         kube.create(where, task("DjangoMigrate", "m"))
     for where in (ns, second):
         eventually(lambda: kube.list("Job", where))
-    kube.call("DELETE", "/api/v1/namespaces/" + second)
 
 
 def test_a_standby_takes_over_and_the_first_gives_the_lease_back(kube, ns, operators, kubelet, one):

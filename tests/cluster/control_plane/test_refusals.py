@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support.kube import ROOT, condition, deployment, eventually, reason, settle, task, writes
+from support.kube import ROOT, TIMEOUT, condition, deployment, eventually, reason, settle, task, writes
 
 USER = {"username": "admin", "passwordSecretRef": {"name": "pw", "key": "password"}}
 
@@ -246,7 +246,7 @@ def test_a_pod_that_cannot_be_made_says_why_proceeds_by_itself_and_gives_way_to_
     else:
         kube.call("PATCH", "/api/v1/namespaces/" + ns, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": None}}}, "application/merge-patch+json")
     for name, runs in (("edited", 2), ("patient", 1)):
-        done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, name)) and reason(t) == "Succeeded" and t, timeout=120)
+        done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, name)) and reason(t) == "Succeeded" and t, timeout=2 * TIMEOUT)
         assert done["status"]["lastRun"]["number"] == runs
 
 

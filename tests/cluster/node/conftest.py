@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from support.kube import ROOT, eventually
+from support.kube import ROOT, TIMEOUT, eventually
 
 NS = "django-operator"
 
@@ -61,7 +61,7 @@ class Site:
         pods = self.kube.list("Pod", NS, "batch.kubernetes.io/job-name=" + job) if job else []
         return pods[0] if pods else None
 
-    def becomes(self, kind, name, wanted, timeout=90):
+    def becomes(self, kind, name, wanted, timeout=2 * TIMEOUT):
         from support.kube import reason
 
         def look():

@@ -94,7 +94,7 @@ def test_the_migration_lock_is_postgresqls_own_and_names_who_holds_it(kube, site
     site.sql("SELECT pg_terminate_backend(%s)" % pid)
     assert site.becomes("DjangoMigrate", "locked", "Succeeded")["status"]["lastRun"]["number"] == 2
     assert site.sql(held) == "", "given back"
-    holder.wait(timeout=30)
+    holder.wait(timeout=180)
 
 
 def test_a_user_is_updated_and_never_demoted_unasked(kube, site):
@@ -323,5 +323,5 @@ def test_uninstalling_with_resources_left_and_the_operator_gone_comes_to_an_end(
     assert seen > 100
     assert len(kube.list("DjangoMigrate", site.ns)) > 3
     kube.kubectl("delete", "-k", str(ROOT / "config/default"), "-n", site.ns)
-    kube.kubectl("delete", "-k", str(ROOT / "config/crd"), "--timeout=60s")
-    kube.kubectl("delete", "namespace", site.ns, "--timeout=120s")
+    kube.kubectl("delete", "-k", str(ROOT / "config/crd"), "--timeout=180s")
+    kube.kubectl("delete", "namespace", site.ns, "--timeout=400s")

@@ -51,7 +51,15 @@ class Kube:
 
     def call(self, method, path, body=None, kind="application/json", ok=(200, 201, 202)):
         data = None if body is None else json.dumps(body)
-        reply = self.http.request(method, self.server + path, data=data, headers={"Content-Type": kind}, timeout=30)
+        for last in (False, False, False, False, True) if method == "GET" else (True,):
+            try:
+                reply = self.http.request(method, self.server + path, data=data, headers={"Content-Type": kind}, timeout=30)
+                if last or (reply.status_code != 429 and reply.status_code < 500):
+                    break
+            except (requests.ConnectionError, requests.Timeout):
+                if last:
+                    raise
+            time.sleep(1)  # the API server stalls with its machine, and says so
         if ok and reply.status_code not in ok:
             raise AssertionError("%s %s: %d %s" % (method, path, reply.status_code, reply.text[:2000]))
         return reply.json()
@@ -78,7 +86,7 @@ class Kube:
 
     def kubectl(self, *args, input=None, check=True):
         command = ["kubectl", "--kubeconfig", self.kubeconfig, *args]
-        done = subprocess.run(command, input=input, capture_output=True, text=True)
+        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=4 * TIMEOUT)
         if check and done.returncode:
             raise AssertionError("%s\n%s%s" % (" ".join(command), done.stdout, done.stderr))
         return done

@@ -64,7 +64,7 @@ class Kubelet:
             while not self.stopping.wait(0.05):
                 try:
                     for pod in self.pods():
-                        if pod["status"].get("phase") == "Pending" and "deletionTimestamp" not in pod["metadata"]:
+                        if pod["status"].get("phase") in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]:
                             self.run(pod)
                             self.end(pod)
                 except Exception:  # a pod may go while it is looked at

@@ -9,7 +9,7 @@ import urllib.request
 
 import yaml
 
-from .kube import ROOT, eventually
+from .kube import ROOT, TIMEOUT, eventually
 
 ACCOUNT = "django-operator"
 
@@ -119,7 +119,7 @@ class Operator:
     def stop(self):
         """SIGTERM; the exit code."""
         self.process.terminate()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=TIMEOUT)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
