@@ -254,7 +254,7 @@ def quiet() -> Iterator[None]:
 
 
 def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
-    """Asks one probe after the other, and tells the log of the first that is not ready.
+    """Asks one probe after the other, and tells the log what the client is not told of the first that is not ready.
 
     :raises NotReady: as that one did.
     """
@@ -263,8 +263,9 @@ def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None
             try:
                 probe.ready(request)
             except NotReady as not_ready:
-                said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
-                logger.warning("%s is not ready: %s", type(probe).__name__, said)
+                if not_ready.details or request is not None:  # else the caller sees it
+                    said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
+                    logger.warning("%s is not ready: %s", type(probe).__name__, said)
                 raise
 
 

@@ -216,8 +216,9 @@ def without_values(diag: Any) -> str:
     primary = str(diag.message_primary)
     if str(getattr(diag, "sqlstate", None) or "").startswith(DATA_EXCEPTIONS):
         primary = re.sub(r'".*"', LEFT_OUT, primary, flags=re.DOTALL)
-    hint = getattr(diag, "message_hint", None)
-    return "%s\nHINT:  %s" % (primary, hint) if hint else primary
+    detail = LEFT_OUT if getattr(diag, "message_detail", None) else ""
+    parts = [("DETAIL", detail), ("HINT", getattr(diag, "message_hint", None))]
+    return "\n".join([primary, *("%s:  %s" % part for part in parts if part[1])])
 
 
 def blanked(text: str) -> str:
