@@ -252,6 +252,21 @@ def test_a_session_from_before_the_wait_is_not_trusted_after_it(shop, databases,
     assert code == 0, output
 
 
+def test_who_calls_it_keeps_his_session(shop, databases):
+    """A role, a limit, what is not committed yet."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
+    code = (
+        "from django.core.management import call_command\nfrom django.db import connection, transaction\n"
+        "cursor = connection.cursor()\ncursor.execute(\"SET lock_timeout = '2s'\")\n"
+        "cursor.execute('CREATE TABLE log (id int)')\ntransaction.set_autocommit(False)\n"
+        "cursor.execute('INSERT INTO log VALUES (1)')\ncall_command('lockedmigrate', 'contenttypes', verbosity=0)\n"
+        "print(transaction.get_autocommit())\n"
+        "for query in ('SHOW lock_timeout', 'SELECT count(*) FROM log'):\n"
+        "    cursor = connection.cursor()\n    cursor.execute(query)\n    print(cursor.fetchone()[0])\n"
+    )
+    assert shop.script(code).split() == ["False", "2s", "1"]
+
+
 def test_the_lock_of_a_database_that_stands_in_a_file_of_options(shop, databases, tmp_path):
     here, other = databases("mysql", "one"), databases("mysql", "two")
     for settings, expected in ((here, 1), (other, 0)):

@@ -180,16 +180,29 @@ class Marking(ProbeMiddleware):
         response["X-Pod"] = "here"
         return response
 class Both(Marking, Alive): pass
+class Mixin:
+    def __call__(self, request):
+        response = super().__call__(request)
+        response["X-Pod"] = "here"
+        return response
+class Mixed(Mixin, ProbeMiddleware): pass
+class Asynchronous(ProbeMiddleware):
+    async def __call__(self, request): return await super().__call__(request)
+class Either(ProbeMiddleware):
+    async_capable = True
+    def __call__(self, request): return self.answer(request) if self.is_async else None
 """
 
 
-@pytest.mark.parametrize("name", ["Alive", "Marking", "Both"])
+@pytest.mark.parametrize("name", ["Alive", "Marking", "Both", "Mixed", "Asynchronous", "Either"])
 def test_a_middleware_made_of_ours_works_under_asgi(shop, name):
     shop.manage("lockedmigrate")
     shop.add_application("own", middleware=OWN_MIDDLEWARE)
     shop.settings["MIDDLEWARE"] = ["own.middleware." + name]
     lines = [json.loads(line) for line in shop.script(ASGI).splitlines() if line.startswith("[")]
     assert lines[:2] == [[200, "Ok"]] * 2 and lines[3][0] == 404
+    if name != "Either":
+        assert get(shop, "/livez", "/readyz") == [[200, "text/plain", "Ok"]] * 2
 
 
 @pytest.mark.parametrize("backend", ["PyMemcacheCache", "PyLibMCCache"])

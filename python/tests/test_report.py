@@ -126,6 +126,9 @@ def test_whatever_a_password_in_a_url_holds(text, clean):
         ),
         ("right syntax to use near ''Bob' x' at line 1", "right syntax to use near (left out) at line 1"),
         ("value is out of range in '(`a` - 7)'", "value is out of range in (left out)"),
+        ("Table has no partition for value 1120", "Table has no partition for value (left out)"),
+        ('syntax error at or near "Brien"', "syntax error at or near (left out)"),
+        ('syntax error in tsquery: "Bob 078"', "syntax error in tsquery: (left out)"),
     ],
 )
 def test_what_a_server_says_of_a_rows_content(text, clean):
@@ -162,16 +165,19 @@ def test_a_server_that_says_which_part_is_what(linked):
     """In whatever language; what it quotes of the statement and of the row is left out."""
 
     class Data(Exception):
-        diag = type("D", (), {"message_primary": 'ungültig: "Bob"', "sqlstate": "22P02", "message_hint": "Tipp"})
+        said = "ungültige Eingabesyntax für Typ uuid: »Bob »078«"
+        diag = type("D", (), {"message_primary": said, "sqlstate": "22P02", "message_hint": "Tipp"})
 
     try:
         try:
-            raise Data("ungültig: \"Bob\"\nZEILE 1: set a = 'Bob'\nTIPP: Tipp")
+            raise Data(Data.said + "\nZEILE 1: set a = 'Bob'\nTIPP: Tipp")
         except Data as error:
             raise ValueError("no: %s" % error) from (error if linked else None)
     except ValueError as error:
         said = report.describe(error)
-    assert said.startswith("ValueError: no: ungültig: (left out)\nHINT:  Tipp (test_report.py:")
+    assert said.startswith(
+        "ValueError: no: ungültige Eingabesyntax für Typ uuid: (left out)\nHINT:  Tipp (test_report.py:"
+    )
 
 
 def test_whatever_a_server_calls_its_detail():

@@ -134,7 +134,7 @@ def test_a_migrator_that_waits_ends_when_it_is_told_to(shop, databases, tmp_path
     code = "from django_operator_tasks import report\nreport.PATH = %r\n" % str(log)
     code += "import sys\nfrom django.core.management import execute_from_command_line\n"
     code += "execute_from_command_line(['manage.py', 'lockedmigrate'])"
-    setup = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"
+    setup = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\nos.getpid = lambda: 1\n"
     with connect(shop.settings["DATABASES"]["default"]) as other:
         other.execute("SELECT pg_advisory_lock(1000)")
         with shop.start("-c", setup + code, **env) as waiting:
@@ -143,6 +143,16 @@ def test_a_migrator_that_waits_ends_when_it_is_told_to(shop, databases, tmp_path
             assert finish(waiting)[0] == 143
     text = log.read_text()
     assert text == "" if inside else json.loads(text)["ok"] is False
+
+
+def test_a_waiter_ends_whatever_the_project_does_with_signals(shop):
+    body = "import signal\nfrom django.apps import AppConfig\nclass Deaf(AppConfig):\n    name = 'deaf'\n"
+    body += "    def ready(self): signal.signal(signal.SIGTERM, lambda *_: print('deaf', flush=True))\n"
+    shop.add_application("deaf", apps=body)
+    with shop.start("manage.py", "wait4db", "-s", "3600", "--ready-only") as waiting:
+        output_until(waiting, "ready")
+        waiting.send_signal(signal.SIGTERM)
+        assert finish(waiting)[0] == 143
 
 
 def test_what_cannot_be_read_was_not_taken_back(shop, result, databases):
@@ -173,6 +183,9 @@ CHANGES = {
     "a literal": "UPDATE people SET age = 'Bob 078-05-1120'",
     "another column": "UPDATE people SET nope = 'Bob 078-05-1120'",
     "JSON": "ALTER TABLE people ALTER name TYPE json USING ('{' || name || '}')::json",
+    "words to look for": "SELECT to_tsquery(name) FROM people",
+    "a quote": "UPDATE people SET name = 'O'Bob 078'",
+    "a date in numbers": "SELECT make_date(1984, 13, 45)",
     "a date": "UPDATE people SET born = '1984-13-45'",
     "MySQL: a number": "ALTER TABLE people MODIFY name integer",
     "MySQL: a sum": "UPDATE people SET age = name + 1",

@@ -71,6 +71,23 @@ def test_a_tenant_without_his_migrations_is_not_migrated(site):
     ]
 
 
+def test_many_tenants_are_asked_for_together(site):
+    assert site.manage("lockedmigrate", "--shared", "--noinput")[0] == 0
+    assert site.manage("wait4db", "-s", "0.1", "-i", "0.1")[0] == 0
+    names = ["t%03d" % number for number in range(250)]
+    rows = ", ".join("('%s', '%s')" % (name, name) for name in names)
+    copies = ["CREATE SCHEMA %s" % name for name in names]
+    copies += ["CREATE TABLE %s.django_migrations AS TABLE public.django_migrations" % name for name in names]
+    sql(database(site), "INSERT INTO customers_client (schema_name, name) VALUES " + rows, *copies)
+    sql(database(site), *["DELETE FROM %s.django_migrations WHERE app = 'notes'" % name for name in names[-2:]])
+    code = (
+        "from django.db import connection, reset_queries\nfrom django_operator_tasks.waiting import unapplied\n"
+        "connection.force_debug_cursor = True\nprint(unapplied(connection), len(connection.queries) < 60)"
+    )
+    said = site.script(code, DJANGO_SETTINGS_MODULE="tenants.settings").strip()
+    assert said == "['t248: notes.0001_initial', 't249: notes.0001_initial'] True"
+
+
 def test_its_own_options_are_there_and_the_report_names_the_schemas(site, tmp_path):
     _, help = site.manage("lockedmigrate", "--help")
     assert "--tenant" in help and "--executor" in help and "--lock-timeout" in help

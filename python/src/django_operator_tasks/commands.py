@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from signal import SIG_DFL, SIGTERM, getsignal, signal
+from signal import SIGTERM, signal
 from threading import current_thread, main_thread
 from typing import Any, NoReturn
 
@@ -56,17 +57,23 @@ class Reporting(BaseCommand):
             raise
 
     @contextmanager
-    def interruptible(self) -> Iterator[None]:
+    def interruptible(self, *, in_threads: bool = False) -> Iterator[None]:
         """While the block waits, SIGTERM ends the process: also the first one of a container, which would not end by
-        itself."""
-        if not self.has_command_line or current_thread() is not main_thread() or getsignal(SIGTERM) != SIG_DFL:
+        itself.
+
+        :param in_threads: what it waits for runs in other threads; else a driver at its work would delay the end,
+            where the default of other processes ends them at once.
+        """
+        needed = in_threads or os.getpid() == 1
+        if not needed or not self.has_command_line or current_thread() is not main_thread():
             yield
             return
-        signal(SIGTERM, end)
+        before = signal(SIGTERM, end)
         try:
             yield
         finally:
-            signal(SIGTERM, SIG_DFL)
+            if before is not None:
+                signal(SIGTERM, before)
 
     def say_at_once(self, text: str) -> None:
         """Tells at once, also where the output is no terminal."""

@@ -432,7 +432,8 @@ class MySQLWork(MySQLLock):
 
 def mysql_name(prefix: str, connection: BaseDatabaseWrapper) -> str:
     """A lock's name within the server's limit. The database may stand in a file of options alone."""
-    name = f"{prefix}-{first_row(connection, 'SELECT DATABASE()')[0] or ''}"
+    database = connection.settings_dict["NAME"] or first_row(connection, "SELECT DATABASE()")[0] or ""
+    name = f"{prefix}-{database}"
     return name if len(name) <= MYSQL_NAME_LIMIT else f"{prefix}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 

@@ -28,9 +28,11 @@ class ProbeMiddleware:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # One that looks at the response takes it as such, not as something to be awaited.
-        if "__call__" in cls.__dict__ and "async_capable" not in cls.__dict__:
+        # One that looks at the response takes it as such, not as something to be awaited, unless it says otherwise.
+        first = next(base for base in cls.__mro__ if {"__call__", "async_capable"} & set(vars(base)))
+        if "async_capable" not in vars(first):
             cls.async_capable = iscoroutinefunction(cls.__call__)
+            cls.sync_capable = not cls.async_capable
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response

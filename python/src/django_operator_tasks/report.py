@@ -33,7 +33,12 @@ SECRET_NAME = re.compile(
 )
 # Where servers put the content of rows, or a statement's, into their words.
 LEFT_OUT = "(left out)"
-DATA_EXCEPTIONS = "22"  # the class of PostgreSQL's errors about a value, which they quote
+# PostgreSQL's errors about a value, and about a statement's words: what they quote, in the signs of several languages,
+# or name at their end.
+QUOTING = ("22", "42601")
+QUOTES = '["\u00ab\u00bb\u201e\u201c\u201d\u2018\u2019]'
+QUOTED = re.compile(QUOTES + ".*" + QUOTES, re.DOTALL)
+AT_THE_END = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
 DATABASE_ROWS = (
     re.compile(
         r"^(\s*DETAIL: )(?! *\(left out\)).*?(?=\n\s*(?:HINT|CONTEXT|QUERY|WHERE|LINE \d+):|\s*\Z)",
@@ -44,6 +49,8 @@ DATABASE_ROWS = (
     re.compile(r"([Ii]ncorrect [\w ]+ value: )\\?['\"].*['\"]", re.DOTALL),
     re.compile(r"(right syntax to use near )'.*'(?= at line)", re.DOTALL),
     re.compile(r"(value is out of range in )'.*'", re.DOTALL),
+    re.compile(r"(no partition for value )(?!\(left out\)).*", re.DOTALL),
+    re.compile(r"((?:at or near|in tsquery:) )\".*?\"(?=\s*$)", re.MULTILINE | re.DOTALL),
     re.compile(r"(invalid input (?:syntax|value) for [^:\n]+: )\".*?\"(?=\s*$)", re.MULTILINE | re.DOTALL),
     re.compile(r"((?:out of range|malformed \w+ literal): )\".*?\"(?=\s*$)", re.MULTILINE | re.DOTALL),
     re.compile(r"(\bvalue )\".*\"(?= is out of range)", re.DOTALL),
@@ -189,7 +196,7 @@ def without_rows(error: BaseException) -> str:
     """An exception's words, without what its database says of a row's content."""
     said = str(error)
     for link in origins(error):
-        # A server of PostgreSQL says which part is what, in whatever language.
+        # A server of PostgreSQL says which part is what, whatever it calls them in its language.
         diag = getattr(link, "diag", None)
         if diag is None:
             continue
@@ -214,8 +221,8 @@ def origins(error: BaseException) -> Iterable[Any]:
 def without_values(diag: Any) -> str:
     """What went wrong, and what to do about it; not where, which quotes the statement and the row."""
     primary = str(diag.message_primary)
-    if str(getattr(diag, "sqlstate", None) or "").startswith(DATA_EXCEPTIONS):
-        primary = re.sub(r'".*"', LEFT_OUT, primary, flags=re.DOTALL)
+    if str(getattr(diag, "sqlstate", None) or "").startswith(QUOTING):
+        primary = AT_THE_END.sub(": " + LEFT_OUT, QUOTED.sub(LEFT_OUT, primary))
     detail = LEFT_OUT if getattr(diag, "message_detail", None) else ""
     parts = [("DETAIL", detail), ("HINT", getattr(diag, "message_hint", None))]
     return "\n".join([primary, *("%s:  %s" % part for part in parts if part[1])])

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from .applied import TABLE, schemas
 
-def of_each_tenant(connection: Any, look: Callable[[str], None]) -> None:
-    """Calls `look` with each tenant's name, while the connection is at his schema and no other."""
-    if not hasattr(connection, "set_schema"):
-        return
+AT_ONCE = 100
+
+
+@contextmanager
+def staying(connection: Any) -> Iterator[None]:
+    """Leaves the connection at the schema where it was."""
+    tenant, with_public = connection.tenant, connection.include_public_schema
+    try:
+        yield
+    finally:
+        connection.set_tenant(tenant, with_public)
+
+
+def alike(connection: Any, answered: Callable[[], None]) -> list[list[str]]:
+    """The tenants, those together that have seen the same migrations.
+
+    :param answered: called after each answer of the server's.
+    """
     try:
         from django_tenants.utils import get_public_schema_name, get_tenant_database_alias, get_tenant_model
     except ImportError:
-        return  # others have schemas as well
+        return []  # others have schemas as well
     if connection.alias != get_tenant_database_alias():
-        return
-    tenant, with_public = connection.tenant, connection.include_public_schema
-    try:
-        connection.set_schema_to_public()
-        tenants = get_tenant_model().objects.using(connection.alias).exclude(schema_name=get_public_schema_name())
-        for schema in list(tenants.order_by("schema_name").values_list("schema_name", flat=True)):
-            connection.set_schema(schema, include_public=False)
-            look(schema)
-    finally:
-        connection.set_tenant(tenant, with_public)
+        return []
+    connection.set_schema_to_public()
+    tenants = get_tenant_model().objects.using(connection.alias).exclude(schema_name=get_public_schema_name())
+    names = list(tenants.order_by("schema_name").values_list("schema_name", flat=True))
+    answered()
+    there = set(schemas(connection))
+    groups: dict[str | None, list[str]] = {}
+    have = [name for name in names if name in there]
+    for start in range(0, len(have), AT_ONCE):
+        for name, digest in digests(connection, have[start : start + AT_ONCE]):
+            groups.setdefault(digest, []).append(name)
+        answered()
+    missing = [name for name in names if name not in there]
+    return [*groups.values(), *([missing] if missing else [])]
+
+
+def digests(connection: Any, names: list[str]) -> Any:
+    """Of what each schema's table of migrations holds."""
+    quote = connection.ops.quote_name
+    one = "SELECT %s, md5(string_agg(app || '.' || name, ',' ORDER BY app, name)) FROM "
+    query = " UNION ALL ".join(f"{one}{quote(name)}.{quote(TABLE)}" for name in names)
+    with connection.cursor() as cursor:
+        cursor.execute(query, names)
+        return cursor.fetchall()

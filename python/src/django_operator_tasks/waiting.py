@@ -10,12 +10,11 @@ from typing import Any
 from django.db import OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
 from .errors import TaskError
 from .report import run_facts
-from .tenants import of_each_tenant
+from .tenants import alike, staying
 
 DATABASE_SECONDS = 60
 TABLE_SECONDS = 300
@@ -59,20 +58,20 @@ def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     )
 
 
-def unapplied(connection: BaseDatabaseWrapper) -> list[str]:
-    """The migrations that the code knows and the database has not seen; also those of each tenant."""
+def unapplied(connection: BaseDatabaseWrapper, answered: Callable[[], None] = lambda: None) -> list[str]:
+    """The migrations that the code knows and the database has not seen; also those of each tenant.
+
+    :param answered: called after each answer of the server's, where there are many.
+    """
     missing = to_come(connection)
-    if missing:
+    if missing or not hasattr(connection, "set_schema"):
         return missing  # tenants come later
-    plans: dict[frozenset[Any], list[str]] = {}  # most tenants are alike
-
-    def look(schema: str) -> None:
-        has = frozenset(MigrationRecorder(connection).applied_migrations())
-        if has not in plans:
-            plans[has] = to_come(connection)
-        missing.extend(f"{schema}: {name}" for name in plans[has])
-
-    of_each_tenant(connection, look)
+    with staying(connection):
+        for group in alike(connection, answered):
+            connection.set_schema(group[0], include_public=False)
+            names = to_come(connection)
+            missing += [f"{schema}: {name}" for schema in group for name in names]
+            answered()
     return missing
 
 
@@ -101,7 +100,7 @@ def _connects(connection: BaseDatabaseWrapper) -> bool:
     reused = connection.connection is not None or pool is not None
     try:
         connection.ensure_connection()
-        if reused and not connection.in_atomic_block and not connection.is_usable():
+        if reused and connection.autocommit and not connection.in_atomic_block and not connection.is_usable():
             connection.close()  # it is from before, and the server gave it up
             if hasattr(pool, "check"):
                 pool.check()

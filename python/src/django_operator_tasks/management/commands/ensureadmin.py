@@ -30,8 +30,9 @@ from ...waiting import for_database, for_model
 
 T = TypeVar("T")
 BUSY_SECONDS = 60.0
-# PostgreSQL: serialization_failure, deadlock_detected; MySQL: a lock's timeout, a deadlock, a row that changed.
-GIVEN_UP = {"40001", "40P01", 1205, 1213, 1020}
+# PostgreSQL: serialization_failure, deadlock_detected; MySQL: a deadlock, a row that changed. Who waited for a lock
+# until the server's own limit is told so.
+GIVEN_UP = {"40001", "40P01", 1213, 1020}
 ALWAYS, ON_CREATE = "always", "on-create"
 # Variables with a meaning of their own, whatever the model's fields are called.
 TAKEN = {

@@ -113,8 +113,8 @@ class Locking(Reporting, Migrate):
             check_database(connection)
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
             started = time.monotonic()
-            if not connection.in_atomic_block:
-                connection.close()  # what is silent for as long as we wait may be cut
+            if self.has_command_line and connection.autocommit and not connection.in_atomic_block:
+                connection.close()  # what is silent for as long as we wait may be cut; a caller's session is his
             with ExitStack() as stack:
                 with self.interruptible():
                     if mode != NONE:

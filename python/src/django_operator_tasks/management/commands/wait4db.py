@@ -60,7 +60,7 @@ class Command(Reporting):
             Watched(connections[database], options["stable"], options["interval"], options["ready_only"], changed)
             for database in databases
         ]
-        with self.interruptible():
+        with self.interruptible(in_threads=True):
             for each in watched:
                 each.start()
             try:
@@ -138,7 +138,7 @@ class Watched(Thread):
                 self.alive_since = now
             alive = now - self.alive_since
             self.asked_at = now
-            missing = [] if self.migrated else unapplied(connection)
+            missing = [] if self.migrated else unapplied(connection, self.answered)
             self.migrated = not missing
         except Error as error:
             connection.close()
@@ -148,6 +148,10 @@ class Watched(Thread):
             count = len(missing)
             return State(False, "NotMigrated", f"not migrated: {count} migrations to come, the next is {missing[0]}")
         return State(alive >= self.stable, "", f"ready, without interruption for {alive:.0f} s")
+
+    def answered(self) -> None:
+        """It did, though there is more to ask."""
+        self.asked_at = time.monotonic()
 
     def silence(self) -> float:
         """Seconds since it was asked, while it does not answer."""
