@@ -33,8 +33,21 @@ def is_free(port):
         return True
 
 
+CLAIMS = []
+
+
 def free_port():
-    return next(filter(is_free, PORTS))
+    """One that no other session of these tests takes either, until this one ends."""
+    for port in PORTS:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind("\0django-operator-tasks-tests-%d" % port)
+        except OSError:
+            continue
+        CLAIMS.append(claim)
+        if is_free(port):
+            return port
+    raise RuntimeError("no port is free")
 
 
 def program(name, package):
