@@ -37,7 +37,7 @@ def alike(connection: Any, answered: Callable[[], None]) -> list[list[str]]:
     names = list(tenants.order_by("schema_name").values_list("schema_name", flat=True))
     answered()
     there = set(schemas(connection))
-    groups: dict[str | None, list[str]] = {}
+    groups: dict[int | None, list[str]] = {}
     have = [name for name in names if name in there]
     for start in range(0, len(have), AT_ONCE):
         for name, digest in digests(connection, have[start : start + AT_ONCE]):
@@ -50,8 +50,8 @@ def alike(connection: Any, answered: Callable[[], None]) -> list[list[str]]:
 def digests(connection: Any, names: list[str]) -> Any:
     """Of what each schema's table of migrations holds."""
     quote = connection.ops.quote_name
-    one = "SELECT %s, md5(string_agg(app || '.' || name, ',' ORDER BY app, name)) FROM "
-    query = " UNION ALL ".join(f"{one}{quote(name)}.{quote(TABLE)}" for name in names)
+    one = "SELECT %s, hashtextextended(string_agg(app || '.' || name, ',' ORDER BY app, name), 0) FROM "
+    query = " UNION ALL ".join(one + f"{quote(name)}.{quote(TABLE)}".replace("%", "%%") for name in names)
     with connection.cursor() as cursor:
         cursor.execute(query, names)
         return cursor.fetchall()

@@ -58,13 +58,13 @@ def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     )
 
 
-def unapplied(connection: BaseDatabaseWrapper, answered: Callable[[], None] = lambda: None) -> list[str]:
+def unapplied(connection: Any, answered: Callable[[], None] = lambda: None) -> list[str]:
     """The migrations that the code knows and the database has not seen; also those of each tenant.
 
     :param answered: called after each answer of the server's, where there are many.
     """
     missing = to_come(connection)
-    if missing or not hasattr(connection, "set_schema"):
+    if missing or not hasattr(connection, "include_public_schema"):
         return missing  # tenants come later
     with staying(connection):
         for group in alike(connection, answered):
