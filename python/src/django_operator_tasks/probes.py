@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
 from .conf import other_ways, settings
 from .report import scrubbed
+from .sessions import give_up, is_reused
 
 logger = logging.getLogger("django_operator_tasks.probe")
 KEY_SECONDS = 10
@@ -116,16 +117,13 @@ class CacheProbe(ReadinessProbe):
 
 def answers(connection: BaseDatabaseWrapper) -> bool:
     """Whether a database answers; a connection from before that the server gave up is opened again."""
-    pool: Any = getattr(connection, "pool", None)
-    reused = connection.connection is not None or pool is not None
+    reused = is_reused(connection)
     try:
         return ask(connection)
     except Error:
         if not reused or connection.connection is None or connection.in_atomic_block:
             raise  # it is a new one, or there is none to be had
-        connection.close()
-        if hasattr(pool, "check"):
-            pool.check()  # the others in it are as old
+        give_up(connection)
         return ask(connection)
 
 

@@ -14,6 +14,7 @@ from django.db.models import Model
 
 from .errors import TaskError
 from .report import run_facts
+from .sessions import give_up, is_between_transactions, is_reused
 from .tenants import alike, staying
 
 DATABASE_SECONDS = 60
@@ -96,14 +97,11 @@ def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
 
 
 def _connects(connection: BaseDatabaseWrapper) -> bool:
-    pool: Any = getattr(connection, "pool", None)
-    reused = connection.connection is not None or pool is not None
+    reused = is_reused(connection)
     try:
         connection.ensure_connection()
-        if reused and connection.autocommit and not connection.in_atomic_block and not connection.is_usable():
-            connection.close()  # it is from before, and the server gave it up
-            if hasattr(pool, "check"):
-                pool.check()
+        if reused and is_between_transactions(connection) and not connection.is_usable():
+            give_up(connection)
             connection.ensure_connection()
         return True
     except OperationalError as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import requests
 import yaml
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUP = "/apis/django.my.domain/v1alpha1"
@@ -47,19 +49,15 @@ class Kube:
         # The certificate is the cluster's own and names the service, not the address of this machine.
         self.http.verify, self.http.trust_env = False, False
         requests.packages.urllib3.disable_warnings()
+        # The API server stalls with its machine, and says so; to look again changes nothing.
+        stalled = [429, *range(500, 505)]
+        again = Retry(4, allowed_methods=["GET"], status_forcelist=stalled, raise_on_status=False, backoff_factor=1)
+        self.http.mount("https://", HTTPAdapter(max_retries=again))
         self.http.headers["Authorization"] = "Bearer " + self.token
 
     def call(self, method, path, body=None, kind="application/json", ok=(200, 201, 202)):
         data = None if body is None else json.dumps(body)
-        for last in (False, False, False, False, True) if method == "GET" else (True,):
-            try:
-                reply = self.http.request(method, self.server + path, data=data, headers={"Content-Type": kind}, timeout=30)
-                if last or (reply.status_code != 429 and reply.status_code < 500):
-                    break
-            except (requests.ConnectionError, requests.Timeout):
-                if last:
-                    raise
-            time.sleep(1)  # the API server stalls with its machine, and says so
+        reply = self.http.request(method, self.server + path, data=data, headers={"Content-Type": kind}, timeout=30)
         if ok and reply.status_code not in ok:
             raise AssertionError("%s %s: %d %s" % (method, path, reply.status_code, reply.text[:2000]))
         return reply.json()

@@ -23,6 +23,7 @@ from ...errors import TaskError
 from ...honesty import check_database
 from ...locks import at_work, migration_lock
 from ...report import run_facts
+from ...sessions import is_between_transactions
 from ...waiting import for_database
 
 AUTO, NONE = "auto", "none"
@@ -113,7 +114,7 @@ class Locking(Reporting, Migrate):
             check_database(connection)
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
             started = time.monotonic()
-            if self.has_command_line and connection.autocommit and not connection.in_atomic_block:
+            if self.has_command_line and is_between_transactions(connection):
                 connection.close()  # what is silent for as long as we wait may be cut; a caller's session is his
             with ExitStack() as stack:
                 with self.interruptible():
