@@ -104,6 +104,78 @@ def test_several_at_once_make_one_user(shop, databases, engine, number, isolatio
     assert sum("created" in output for _, output in ends) == 1 and len(users(site)) == 1
 
 
+SLOW = """
+import time
+from django.contrib.auth.hashers import MD5PasswordHasher
+class Slow(MD5PasswordHasher):
+    algorithm = "slow"
+    def encode(self, *args): time.sleep(8); return super().encode(*args)
+"""
+
+
+def test_a_password_is_hashed_while_nobody_waits_for_it(shop, databases):
+    """On a busy machine a hash takes seconds: under a lock, those who wait would be given up one after the other."""
+    shop.settings["DATABASES"] = {"default": databases("mysql", "users")}
+    database(shop)["OPTIONS"] = {"isolation_level": "serializable"}
+    shop.add_application("slow", hashers=SLOW)
+    shop.settings["PASSWORD_HASHERS"] = ["slow.hashers.Slow"]
+    assert shop.manage("lockedmigrate", "--noinput")[0] == 0
+    processes = [shop.start("manage.py", "ensureadmin", "--update", **NAME) for _ in range(8)]
+    ends = [finish(process) for process in processes]
+    assert {code for code, _ in ends} == {0}, ends
+    assert sum("created" in output for _, output in ends) == 1 and len(users(shop)) == 1
+
+
+UNIQUE = """
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+class Member(AbstractUser):
+    email = models.EmailField(unique=True)
+    badge = models.CharField(max_length=20, null=True)
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["badge"], name="one_badge_each")]
+"""
+
+
+@pytest.fixture
+def members(shop, databases):
+    """Users whose e-mail address and badge nobody else may have."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "members")}
+    shop.add_application("members", models=UNIQUE)
+    shop.settings["AUTH_USER_MODEL"] = "members.Member"
+    for argv in (["makemigrations", "members"], ["migrate", "--noinput"]):
+        assert shop.manage(*argv)[0] == 0
+    return shop
+
+
+def rows(site):
+    return sql(database(site), "SELECT username, email, is_superuser, password FROM members_member ORDER BY id")
+
+
+def test_an_account_of_another_name_is_never_taken_over(members):
+    """`admin`, without an address, is not `Admin`, who wants no address either: both cannot be."""
+    assert ensure(members, "-u", "admin", "--no-superuser", "--no-staff", **NAME) == "user admin created"
+    before = rows(members)
+    other = {"DJANGO_ADMIN_USERNAME": "Admin", "DJANGO_ADMIN_PASSWORD": "other-long-2"}
+    code, output = ensure(members, "--update", "--superuser", "--staff", **other)
+    assert code == 1 and "--email: another user has this value already" in output, output
+    assert rows(members) == before
+
+
+def test_a_user_that_was_not_made_is_no_success(members):
+    assert ensure(members, "-u", "bob", "-e", "bob@example.com", **NAME) == "user bob created"
+    assert ensure(members, "-u", "admin", "-e", "admin@example.com", **NAME) == "user admin created"
+    before = rows(members)
+    code, output = ensure(members, "-u", "Admin", "-e", "bob@example.com", **NAME)
+    assert code == 1 and "--email: another user has this value already" in output, output
+    assert "bob@example.com" not in output and "Traceback" not in output, output
+    for argv in (["-u", "eve", "-e", "eve@example.com"], ["-u", "admin", "--update"]):
+        assert ensure(members, "-u", "bob", "--update", "-a", "badge=7", **NAME).startswith("user bob ")
+        code, output = ensure(members, *argv, "-a", "badge=7", **NAME)
+        assert code == 1 and "--attribute badge: another user has this value already" in output, output
+    assert [row[:3] for row in rows(members)] == [row[:3] for row in before]
+
+
 def test_the_projects_validators_judge_new_passwords_only(site):
     assert ensure(site, **NAME) == "user ann created"
     site.settings["AUTH_PASSWORD_VALIDATORS"] = [

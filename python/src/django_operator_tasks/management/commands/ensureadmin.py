@@ -8,9 +8,10 @@ import os
 import random
 import time
 from argparse import BooleanOptionalAction
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -20,6 +21,7 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import pre_save
 from django.utils import timezone
 
 from ... import report
@@ -29,7 +31,7 @@ from ...report import run_facts
 from ...waiting import for_database, for_model
 
 T = TypeVar("T")
-BUSY_SECONDS = 60.0
+BUSY_SECONDS = 300.0
 # PostgreSQL: serialization_failure, deadlock_detected; MySQL: a deadlock, a row that changed. Who waited for a lock
 # until the server's own limit is told so.
 GIVEN_UP = {"40001", "40P01", 1213, 1020}
@@ -100,28 +102,86 @@ class Command(Reporting):
             for_database(connection)
             for_model(connection, model)
         report.current.used(connection)
-        user, action = at_last(lambda first: ensure(model, wanted, options["database"], is_new=first), connection)
+        user, action = at_last(lambda refused: ensure(model, wanted, options["database"], refused), connection)
         report.current.did(action, [user.get_username()])
         self.stdout.write(f"user {user.get_username()} {action}")
 
 
-def at_last(act: Callable[[bool], T], connection: BaseDatabaseWrapper) -> T:
-    """Does it in a transaction, and again when somebody else was quicker."""
+class Refused(Exception):
+    """The database refused a user: another one has the same value in a field that has to be unique."""
+
+    def __init__(self, user: Any, wanted: Wanted, error: IntegrityError) -> None:
+        super().__init__(str(error))
+        self.user = user
+        self.wanted = wanted
+        self.error = error
+
+    def fail(self) -> NoReturn:
+        """Names the fields; says it in the database's words where they are not known."""
+        taken = taken_fields(self.user) if self.user is not None else []
+        if not taken:
+            raise self.error
+        given = self.wanted.attributes
+        places = ", ".join(place_of(name, type(self.user), attribute=name in given) for name in taken)
+        raise CommandError(f"{places}: another user has this value already") from self.error
+
+
+def at_last(act: Callable[[Refused | None], T], connection: BaseDatabaseWrapper) -> T:
+    """Does it, and again when somebody else was quicker.
+
+    :param act: is told what the database refused at the attempt before.
+    """
     deadline = time.monotonic() + BUSY_SECONDS
-    looked_again = False
+    refused: Refused | None = None
     while True:
         try:
-            with transaction.atomic(using=connection.alias):
-                return act(not looked_again)
-        except IntegrityError:
-            # Somebody else made the same user just now, or another field is taken; the second look tells.
-            if looked_again:
-                raise
-            looked_again = True
+            return act(refused)
+        except Refused as refusal:
+            if refused is not None:
+                refusal.fail()
+            refused = refusal  # somebody else made the same user just now, or a value is taken: the next look tells
         except OperationalError as error:
             if not asks_again(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
                 raise
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - only to keep out of each other's way
+
+
+def taken_fields(user: Any) -> list[str]:
+    """Fields in which another user has the same value, though none may."""
+    model = type(user)
+    unique = [[field.name] for field in model._meta.concrete_fields if field.unique and not field.primary_key]
+    unique += [list(constraint.fields) for constraint in model._meta.total_unique_constraints]
+    others = model._base_manager.using(user._state.db).exclude(pk=user.pk)
+    found: list[str] = []
+    for names in unique:
+        values = {name: getattr(user, model._meta.get_field(name).attname) for name in names}
+        if None not in values.values() and others.filter(**values).exists():
+            found += [name for name in names if name not in found]
+    return found
+
+
+@contextmanager
+def refusals(model: Any, wanted: Wanted, database: str) -> Iterator[None]:
+    """Tells of a user that the database refuses in the block.
+
+    :raises Refused: with the user as he was to be stored.
+    """
+    stored: list[Any] = []
+
+    def before_save(instance: Any, **_: Any) -> None:
+        if isinstance(instance, model):
+            stored.append(instance)
+
+    pre_save.connect(before_save)
+    try:
+        yield
+    except IntegrityError as error:
+        user = stored[-1] if stored else None
+        if user is not None:
+            user._state.db = database
+        raise Refused(user, wanted, error) from error
+    finally:
+        pre_save.disconnect(before_save)
 
 
 def asks_again(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:
@@ -198,26 +258,60 @@ def attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
     return found
 
 
-def ensure(model: Any, wanted: Wanted, database: str, *, is_new: bool = True) -> tuple[Any, str]:
+def ensure(model: Any, wanted: Wanted, database: str, refused: Refused | None) -> tuple[Any, str]:
     """The user, and what was done.
 
-    :param is_new: False: somebody like him is there, as the database refused him.
+    :param refused: what the database refused at the attempt before.
     """
     users = model._default_manager.db_manager(database)
     username = model.normalize_username(wanted.username)
-    # Managers store an address with its domain in lower case, and may have done so for this one.
-    stored = {username, getattr(users, "normalize_email", str)(username)}
-    if not is_new:
-        stored |= {each.lower() for each in stored}
-    user = users.filter(**{model.USERNAME_FIELD + "__in": stored}).first() or by_natural_key(users, username)
-    if user is None:
-        return create(model, users, username, wanted), "created"
-    if not wanted.updates:
-        return user, "unchanged"
-    # What somebody else changes just now is neither overlooked nor written over.
-    rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
-    user = rows.select_for_update().get(pk=user.pk)
-    return user, "updated" if update(user, wanted) else "unchanged"
+    names = {username, getattr(users, "normalize_email", str)(username), *name_as_stored(refused, username)}
+    # The first look, and what costs time, before anything is locked: those who wait would be given up.
+    password = KnownPassword(wanted.password)
+    user = find(users, names, username)
+    if user is not None and wanted.updates and wanted.sets_password:
+        password.is_of(user)
+    with refusals(model, wanted, users.db), transaction.atomic(using=users.db):
+        user = find(users, names, username)
+        if user is None:
+            return create(model, users, username, wanted), "created"
+        if not wanted.updates:
+            return user, "unchanged"
+        # What somebody else changes just now is neither overlooked nor written over.
+        rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
+        user = rows.select_for_update().get(pk=user.pk)
+        return user, "updated" if update(user, wanted, password) else "unchanged"
+
+
+def name_as_stored(refused: Refused | None, username: str) -> list[str]:
+    """The name as the project's manager was about to store it, which may write all names in lower case. Whatever
+    else was refused is somebody else's."""
+    if refused is None or refused.user is None:
+        return []
+    stored: str = refused.user.get_username()
+    return [stored] if stored.casefold() == username.casefold() else []
+
+
+class KnownPassword:
+    """Compares the password with stored ones; the same one costs a hash only once."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+        self.stored: str | None = None
+        self.same = False
+
+    def is_of(self, user: Any) -> bool:
+        """Whether it is the user's. Not asked by the model's own method, which may save a better hash wherever a
+        router says."""
+        if user.password != self.stored:
+            self.stored, self.same = user.password, same_password(self.password, user.password)
+        return self.same
+
+
+def find(users: Any, names: Iterable[str], username: str) -> Any:
+    """The user of one of these names, or whom a login by this one finds; None if there is none."""
+    found = users.filter(**{users.model.USERNAME_FIELD + "__in": names}).first()
+    return found if found is not None else by_natural_key(users, username)
 
 
 def by_natural_key(users: Any, username: str) -> Any:
@@ -282,7 +376,7 @@ def demands(function: Callable[..., Any], name: str) -> bool:
     return parameter is not None and parameter.default is parameter.empty
 
 
-def update(user: Any, wanted: Wanted) -> bool:
+def update(user: Any, wanted: Wanted, password: KnownPassword) -> bool:
     """Whether anything had to be changed."""
     model = type(user)
     fields = dict(checked(model, wanted.attributes, user._state.db))
@@ -295,8 +389,7 @@ def update(user: Any, wanted: Wanted) -> bool:
     fields.update(known(model, {name: value for name, value in flags.items() if value is not None}))
     several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     changed = set_fields(user, fields)
-    # Not the model's own method, which may save a better hash wherever a router says.
-    if wanted.sets_password and not same_password(wanted.password, user.password):
+    if wanted.sets_password and not password.is_of(user):
         check_password(wanted.password, user)
         user.set_password(wanted.password)
         changed = True
@@ -343,7 +436,7 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
     """The values as the model's fields take them; for fields that hold several objects, their keys."""
     result = {}
     for name, value in values.items():
-        place = place_of(name, model)
+        place = place_of(name, model, attribute=name != model.USERNAME_FIELD)
         try:
             field = model._meta.get_field(name)
         except FieldDoesNotExist as error:
@@ -364,10 +457,12 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
     return result
 
 
-def place_of(name: str, model: Any, *, attribute: bool = False) -> str:
+def place_of(name: str, model: Any, *, attribute: bool) -> str:
     """What somebody wrote to get this field: in a resource, or on a command line."""
     if name == model.USERNAME_FIELD and not attribute:
         return "spec.username" if run_facts() else "--username"
+    if name == email_field(model) and not attribute:
+        return "spec.email" if run_facts() else "--email"
     return f"spec.attributes.{name}" if run_facts() else f"--attribute {name}"
 
 
