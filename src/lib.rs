@@ -1,7 +1,7 @@
 //! An operator that runs Django's and Celery's administration commands as Jobs.
 //!
 //! ```text
-//! api  <-  task (pure)  <-  cluster (calls and watches)  <-  run (spawns, reconciles)  <-  cli
+//! api  <-  task (pure)  <-  cluster (calls and watches)  <-  controller (spawns, reconciles)  <-  cli
 //! ```
 //!
 //! Where does a thing go? A field: `api/`, one file per kind. What a kind runs: `task/kinds/`. How a pod
@@ -12,12 +12,12 @@
 pub mod api;
 pub mod cli;
 pub mod cluster;
+pub mod controller;
 pub mod helper;
 pub mod metrics;
 pub mod names;
 pub mod rbac;
 pub mod reference;
-pub mod run;
 pub mod server;
 pub mod settings;
 pub mod task;

@@ -20,7 +20,7 @@ pub fn run(settings: Settings) -> Result<(), String> {
         let stop = CancellationToken::new();
         let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         let mut int = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-        let running = crate::run::run(settings, stop.clone());
+        let running = crate::controller::run(settings, stop.clone());
         tokio::pin!(running);
         tokio::select! {
             result = &mut running => return result,
