@@ -20,7 +20,7 @@ use crate::cluster::calls::{self, Creation};
 use crate::cluster::events;
 use crate::cluster::watch::pods_of;
 use crate::names;
-use crate::task::decide::{self, Decision, Facts, JobSeen, View};
+use crate::task::decide::{self, Decision, Observed, ObservedJob, View};
 use crate::task::job::{self, Built, Order};
 use crate::task::outcome::{self, End};
 use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
@@ -109,35 +109,35 @@ struct Step<'a, T: Task> {
 
 /// What was asked of the API server beyond what the watches know.
 #[derive(Default)]
-struct Asked {
-    job: Option<JobSeen>,
-    events: bool,
-    told: Option<Obstacle>,
+struct Lookups {
+    job: Option<ObservedJob>,
+    events_read: bool,
+    event_obstacle: Option<Obstacle>,
 }
 
 impl<T: Task> Step<'_, T> {
     async fn work(mut self) -> Result<Action, Error> {
-        let mut asked = Asked::default();
+        let mut lookups = Lookups::default();
         for _ in 0..STEPS {
-            let (facts, candidate) = self.gather(&asked);
-            match decide::decide(&facts) {
+            let (observed, candidate) = self.gather(&lookups);
+            match decide::decide(&observed) {
                 Decision::Show(view, again) => {
-                    self.show(&view, &facts).await?;
+                    self.show(&view, &observed).await?;
                     return Ok(again.map_or_else(Action::await_change, Action::requeue));
                 }
-                Decision::LookUpJob => asked.job = Some(self.look_up(&facts).await?),
+                Decision::LookUpJob => lookups.job = Some(self.look_up(&observed).await?),
                 Decision::AskEvents => {
-                    asked.told = self.ask_events(&facts).await?;
-                    asked.events = true;
+                    lookups.event_obstacle = self.ask_events(&observed).await?;
+                    lookups.events_read = true;
                 }
                 Decision::Start(number) => {
                     let Some(candidate) = candidate else { return Ok(Action::requeue(Duration::from_secs(1))) };
-                    match self.start(&facts, &candidate, number).await? {
-                        Started::Job(job) => asked.job = Some(JobSeen::Present(job)),
+                    match self.start(&observed, &candidate, number).await? {
+                        Started::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
                         Started::Held(hold, again) => {
                             // Upon what was written since: an intent must not be taken back.
-                            let facts = Facts { status: self.task.status(), ..facts };
-                            self.show(&View::Held(hold), &facts).await?;
+                            let observed = Observed { status: self.task.status(), ..observed };
+                            self.show(&View::Held(hold), &observed).await?;
                             return Ok(Action::requeue(again));
                         }
                         Started::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
@@ -145,20 +145,20 @@ impl<T: Task> Step<'_, T> {
                 }
                 Decision::ReadEnd(job) => {
                     let pods = self.live_pods(&job).await?;
-                    self.conclude(&outcome::read(&job, &pods), &facts).await?;
+                    self.conclude(&outcome::read(&job, &pods), &observed).await?;
                 }
                 Decision::Record(end) => {
-                    if end.outcome == Outcome::Superseded && self.started_after_all(&facts).await? {
+                    if end.outcome == Outcome::Superseded && self.started_after_all(&observed).await? {
                         return Ok(Action::requeue(Duration::from_secs(1)));
                     }
-                    self.conclude(&end, &facts).await?;
-                    asked.job = None;
+                    self.conclude(&end, &observed).await?;
+                    lookups.job = None;
                 }
                 Decision::Remove(uid) => {
-                    let name = facts.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
+                    let name = observed.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
                     calls::delete_job(&self.scope.client, &self.namespace(), &name, &uid).await?;
                     self.scope.forget(&self.namespace(), &name);
-                    asked.job = Some(self.look_up(&facts).await?);
+                    lookups.job = Some(self.look_up(&observed).await?);
                 }
             }
         }
@@ -171,22 +171,22 @@ impl<T: Task> Step<'_, T> {
     }
 
     /// What the watches know, and what was asked beyond that.
-    fn gather(&self, asked: &Asked) -> (Facts, Option<Arc<Candidate>>) {
+    fn gather(&self, lookups: &Lookups) -> (Observed, Option<Arc<Candidate>>) {
         let namespace = self.namespace();
         let mut status = self.task.status();
         let policy = self.task.policy();
         let generation = self.task.meta().generation.unwrap_or_default();
-        let job = asked.job.clone().unwrap_or_else(|| {
+        let job = lookups.job.clone().unwrap_or_else(|| {
             let known = status.last_run.as_ref().and_then(|run| self.scope.job(&namespace, &run.job_name));
-            known.map_or(JobSeen::NotYet, |job| JobSeen::Present(Box::new(job)))
+            known.map_or(ObservedJob::Unknown, |job| ObservedJob::Present(Box::new(job)))
         });
-        if let JobSeen::Present(job) = &job
+        if let ObservedJob::Present(job) = &job
             && job.owned_by(&self.task.uid().unwrap_or_default())
         {
             status::adopt(&mut status, job);
         }
         let pods = match &job {
-            JobSeen::Present(job) => self
+            ObservedJob::Present(job) => self
                 .scope
                 .caches
                 .pods
@@ -197,7 +197,7 @@ impl<T: Task> Step<'_, T> {
                 .collect(),
             _ => Vec::new(),
         };
-        let mut facts = Facts {
+        let mut observed = Observed {
             uid: self.task.uid().unwrap_or_default(),
             generation,
             suspend: policy.suspend,
@@ -208,23 +208,23 @@ impl<T: Task> Step<'_, T> {
             status,
             job,
             pods,
-            told: asked.told.clone(),
-            asked_events: asked.events,
+            event_obstacle: lookups.event_obstacle.clone(),
+            events_read: lookups.events_read,
             now: Timestamp::now(),
         };
         let on_image = policy.run_policy == RunPolicy::OnImageChange;
-        facts.key = self.key(None);
+        observed.key = self.key(None);
         let mut candidate = None;
-        if on_image || decide::due(&facts) {
+        if on_image || decide::due(&observed) {
             let found = self.candidate();
             if on_image {
-                facts.key = match &found {
+                observed.key = match &found {
                     Ok((_, image)) => self.key(Some(image)),
                     // Without a target there is no image, and so no change of one.
-                    Err(_) => facts.status.last_run.as_ref().map_or_else(|| self.key(None), |run| run.key.clone()),
+                    Err(_) => observed.status.last_run.as_ref().map_or_else(|| self.key(None), |run| run.key.clone()),
                 };
             }
-            facts.target = Some(match found {
+            observed.target = Some(match found {
                 Ok((found, _)) => {
                     let words = format!("{} {}", found.kind.as_str(), found.name());
                     candidate = Some(found);
@@ -233,10 +233,10 @@ impl<T: Task> Step<'_, T> {
                 Err(hold) => Err(hold),
             });
         }
-        if decide::due(&facts) {
-            facts.broken_rule = self.task.rules().err();
+        if decide::due(&observed) {
+            observed.broken_rule = self.task.rules().err();
         }
-        (facts, candidate)
+        (observed, candidate)
     }
 
     fn key(&self, image: Option<&str>) -> String {
@@ -260,28 +260,28 @@ impl<T: Task> Step<'_, T> {
     }
 
     /// The newest run's Job as the API server has it; for a superseded run, with its pods.
-    async fn look_up(&self, facts: &Facts) -> Result<JobSeen, Error> {
-        let Some(run) = &facts.status.last_run else { return Ok(JobSeen::Absent) };
+    async fn look_up(&self, observed: &Observed) -> Result<ObservedJob, Error> {
+        let Some(run) = &observed.status.last_run else { return Ok(ObservedJob::Absent) };
         let namespace = self.namespace();
         if let Some(job) = calls::job(&self.scope.client, &namespace, &run.job_name).await? {
-            return Ok(JobSeen::Present(Box::new(job)));
+            return Ok(ObservedJob::Present(Box::new(job)));
         }
         let superseded = run.result == Some(Outcome::Superseded);
         let ending = superseded && !calls::pods(&self.scope.client, &namespace, &run.job_name).await?.is_empty();
-        Ok(if ending { JobSeen::Ending } else { JobSeen::Absent })
+        Ok(if ending { ObservedJob::Terminating } else { ObservedJob::Absent })
     }
 
-    async fn ask_events(&self, facts: &Facts) -> Result<Option<Obstacle>, Error> {
-        let JobSeen::Present(job) = &facts.job else { return Ok(None) };
-        let pod = facts.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
+    async fn ask_events(&self, observed: &Observed) -> Result<Option<Obstacle>, Error> {
+        let ObservedJob::Present(job) = &observed.job else { return Ok(None) };
+        let pod = observed.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
         // A Job's events tell of pods that could not be made; once there is one, they are of the past.
         let uid = pod.unwrap_or_else(|| job.uid());
         Ok(calls::obstacle_in_events(&self.scope.client, &self.namespace(), uid).await?)
     }
 
     /// The last look before a run is given up for a newer one: at the pods themselves.
-    async fn started_after_all(&self, facts: &Facts) -> Result<bool, Error> {
-        let JobSeen::Present(job) = &facts.job else { return Ok(false) };
+    async fn started_after_all(&self, observed: &Observed) -> Result<bool, Error> {
+        let ObservedJob::Present(job) = &observed.job else { return Ok(false) };
         let pods = self.live_pods(job).await?;
         Ok(!matches!(progress::read(job, &pods), Progress::NotStarted(_)))
     }
@@ -294,7 +294,7 @@ impl<T: Task> Step<'_, T> {
 
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
     /// operators, or of two lives of one, only one goes on from it.
-    async fn start(&mut self, facts: &Facts, candidate: &Candidate, number: i64) -> Result<Started, Error> {
+    async fn start(&mut self, observed: &Observed, candidate: &Candidate, number: i64) -> Result<Started, Error> {
         let Some(_slot) = self.scope.jobs.slot() else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
             return Ok(Started::Held(Hold::wait(Reason::ConcurrencyLimit, message), Duration::from_secs(5)));
@@ -321,7 +321,7 @@ impl<T: Task> Step<'_, T> {
             Ok(built) => built,
             Err(hold) => return Ok(Started::Held(hold, Duration::from_secs(120))),
         };
-        let live = Facts { key: key.clone(), ..facts.clone() };
+        let live = Observed { key: key.clone(), ..observed.clone() };
         if !decide::due(&live) {
             return Ok(Started::Stale); // the watch is behind the target
         }
@@ -329,7 +329,7 @@ impl<T: Task> Step<'_, T> {
         match calls::create_job(client, &namespace, &built.name, &built.job).await? {
             Creation::Refused(hold) => Ok(Started::Held(hold, Duration::from_secs(30))),
             Creation::Exists(job) => {
-                if job.owned_by(&facts.uid) {
+                if job.owned_by(&observed.uid) {
                     self.scope.remember(&namespace, &job);
                 }
                 info!(
@@ -376,16 +376,16 @@ impl<T: Task> Step<'_, T> {
         built: &Built,
         key: String,
         number: i64,
-        facts: &Facts,
+        observed: &Observed,
     ) -> Result<(), Error> {
-        let started_at = match &facts.status.last_run {
+        let started_at = match &observed.status.last_run {
             Some(run) if run.number == number => run.started_at.clone(),
             _ => None,
         };
         let run = Run {
             number,
             key,
-            generation: facts.generation,
+            generation: observed.generation,
             job_name: built.name.clone(),
             image: built.image.clone(),
             trigger: filled(&self.task.policy().trigger).map(str::to_owned),
@@ -395,13 +395,13 @@ impl<T: Task> Step<'_, T> {
                 uid: source.uid.clone(),
                 container: built.container.clone(),
             },
-            started_at: started_at.or(Some(Time(facts.now))),
+            started_at: started_at.or(Some(Time(observed.now))),
             ..Run::default()
         };
-        let intended = status::intend(&facts.status, run, facts.requested.as_deref());
+        let intended = status::intend(&observed.status, run, observed.requested.as_deref());
         let view = starting(decide::STARTING);
-        let shown = status::show(&intended, &view, facts.target.as_ref(), &self.stamp(facts));
-        if shown.last_run == facts.status.last_run {
+        let shown = status::show(&intended, &view, observed.target.as_ref(), &self.stamp(observed));
+        if shown.last_run == observed.status.last_run {
             // A life before this one wrote the same intent. Nothing vouches that this copy is the newest.
             let newest = self.api.get(&self.task.name_any()).await?;
             if newest.resource_version() != self.task.resource_version() {
@@ -415,15 +415,15 @@ impl<T: Task> Step<'_, T> {
 
     /// Records the end of the newest run: outcome, timestamp and conditions in one write. If something
     /// asks for another run already, nobody is told that the newest spec was carried out.
-    async fn conclude(&mut self, end: &End, facts: &Facts) -> Result<(), Error> {
+    async fn conclude(&mut self, end: &End, observed: &Observed) -> Result<(), Error> {
         let sentence = (end.outcome == Outcome::Succeeded).then(|| self.task.success(end.report.as_ref()).1);
-        let concluded = status::conclude(&facts.status, end, sentence, facts.now);
-        let after = Facts { status: concluded, ..facts.clone() };
+        let concluded = status::conclude(&observed.status, end, sentence, observed.now);
+        let after = Observed { status: concluded, ..observed.clone() };
         let view = match decide::due(&after) {
             true => starting("the spec asks for another run"),
             false => View::Settled,
         };
-        let shown = status::show(&after.status, &view, facts.target.as_ref(), &self.stamp(facts));
+        let shown = status::show(&after.status, &view, observed.target.as_ref(), &self.stamp(observed));
         let run = shown.last_run.clone().unwrap_or_default();
         self.write(shown).await?;
         self.scope.metrics.ran(T::KIND, &format!("{:?}", end.outcome), run.duration_seconds);
@@ -434,13 +434,14 @@ impl<T: Task> Step<'_, T> {
         Ok(())
     }
 
-    fn stamp(&self, facts: &Facts) -> Stamp {
-        Stamp { generation: facts.generation, suspend: facts.suspend, now: facts.now }
+    fn stamp(&self, observed: &Observed) -> Stamp {
+        Stamp { generation: observed.generation, suspend: observed.suspend, now: observed.now }
     }
 
-    async fn show(&mut self, view: &View, facts: &Facts) -> Result<(), Error> {
-        let status = status::show(&facts.status, view, facts.target.as_ref(), &self.stamp(facts));
-        let late = matches!(&facts.job, JobSeen::Present(job) if decide::age(job, facts.now) >= decide::PATIENCE);
+    async fn show(&mut self, view: &View, observed: &Observed) -> Result<(), Error> {
+        let status = status::show(&observed.status, view, observed.target.as_ref(), &self.stamp(observed));
+        let late =
+            matches!(&observed.job, ObservedJob::Present(job) if decide::age(job, observed.now) >= decide::PATIENCE);
         if late || status::worth_writing(&self.task.status(), &status) {
             self.write(status).await?;
         }

@@ -22,20 +22,20 @@ pub const STARTING: &str = "the command has not started yet";
 
 /// What is known of the newest run's Job.
 #[derive(Clone, Debug)]
-pub enum JobSeen {
+pub enum ObservedJob {
     /// No watch has it; that says nothing.
-    NotYet,
+    Unknown,
     /// The API server says that it, and every pod of it, is gone.
     Absent,
     /// The API server says that it is gone, with pods still ending.
-    Ending,
+    Terminating,
     /// It exists.
     Present(Box<JobView>),
 }
 
 /// Everything that the decision depends on.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct Observed {
     /// UID of the task.
     pub uid: String,
     /// Its generation.
@@ -53,13 +53,13 @@ pub struct Facts {
     /// The chosen target in words, or why there is none; absent while it does not matter.
     pub target: Option<Result<String, Hold>>,
     /// The newest run's Job.
-    pub job: JobSeen,
+    pub job: ObservedJob,
     /// Its pods.
     pub pods: Vec<PodView>,
     /// What events said about a pod that does not start.
-    pub told: Option<Obstacle>,
+    pub event_obstacle: Option<Obstacle>,
     /// When events were read, for this look.
-    pub asked_events: bool,
+    pub events_read: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -97,38 +97,38 @@ pub enum Decision {
 }
 
 /// Decides.
-pub fn decide(facts: &Facts) -> Decision {
-    let run = facts.status.last_run.as_ref();
+pub fn decide(observed: &Observed) -> Decision {
+    let run = observed.status.last_run.as_ref();
     if let Some(run) = run.filter(|run| run.result.is_none())
-        && let Some(decision) = under_way(facts, run)
+        && let Some(decision) = under_way(observed, run)
     {
         return decision;
     }
-    if let Some(rule) = &facts.broken_rule {
+    if let Some(rule) = &observed.broken_rule {
         return hold(Hold::stop(Reason::InvalidSpec, rule.clone()), None);
     }
-    if !due(facts) {
+    if !due(observed) {
         return Decision::Show(View::Settled, None);
     }
-    if facts.suspend {
+    if observed.suspend {
         return Decision::Show(View::Suspended, None);
     }
     if let Some(run) = run.filter(|run| run.result == Some(Outcome::Superseded)) {
-        match &facts.job {
-            JobSeen::NotYet => return Decision::LookUpJob,
-            JobSeen::Present(job)
+        match &observed.job {
+            ObservedJob::Unknown => return Decision::LookUpJob,
+            ObservedJob::Present(job)
                 if job.metadata.deletion_timestamp.is_none() && Some(job.uid()) == run.job_uid.as_deref() =>
             {
                 return Decision::Remove(job.uid().to_owned());
             }
-            JobSeen::Present(_) | JobSeen::Ending => {
+            ObservedJob::Present(_) | ObservedJob::Terminating => {
                 let message = format!("waiting for the pods of Job {}, which never started, to go", run.job_name);
                 return hold(Hold::wait(Reason::Superseding, message), Some(Duration::from_secs(1)));
             }
-            JobSeen::Absent => {}
+            ObservedJob::Absent => {}
         }
     }
-    if let Some(Err(why)) = &facts.target {
+    if let Some(Err(why)) = &observed.target {
         return hold(why.clone(), Some(LOOK_AGAIN));
     }
     Decision::Start(match run {
@@ -139,15 +139,15 @@ pub fn decide(facts: &Facts) -> Decision {
 }
 
 /// A run that is not over. None: its Job does not exist, so nothing has started.
-fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
-    let job = match &facts.job {
-        JobSeen::NotYet => return Some(Decision::LookUpJob),
-        JobSeen::Absent | JobSeen::Ending => {
+fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
+    let job = match &observed.job {
+        ObservedJob::Unknown => return Some(Decision::LookUpJob),
+        ObservedJob::Absent | ObservedJob::Terminating => {
             return run.job_uid.is_some().then(|| Decision::Record(End::lost(&run.job_name)));
         }
-        JobSeen::Present(job) => job,
+        ObservedJob::Present(job) => job,
     };
-    if !job.owned_by(&facts.uid) {
+    if !job.owned_by(&observed.uid) {
         return Some(hold(
             Hold::stop(
                 Reason::JobNameTaken,
@@ -161,24 +161,24 @@ fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
         _ => {}
     }
     let under_way = |reason, message: &str| View::UnderWay(Obstacle { reason, message: message.to_owned() });
-    Some(match progress::read(job, &facts.pods) {
+    Some(match progress::read(job, &observed.pods) {
         Progress::Ended => Decision::ReadEnd(job.clone()),
         Progress::Running => Decision::Show(under_way(Reason::Running, "the command runs"), Some(LOOK_AGAIN)),
         Progress::Held(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
         Progress::NotStarted(seen) => {
-            let age = age(job, facts.now);
+            let age = age(job, observed.now);
             let waited = age >= PATIENCE;
             let rest = PATIENCE.saturating_sub(age).max(Duration::from_millis(100));
-            if due(facts) && facts.broken_rule.is_none() && !facts.suspend {
+            if due(observed) && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
-                    true => Decision::Record(End::superseded(facts.generation)),
+                    true => Decision::Record(End::superseded(observed.generation)),
                     false => Decision::Show(under_way(Reason::Starting, STARTING), Some(rest)),
                 });
             }
-            match seen.or_else(|| facts.told.clone()) {
+            match seen.or_else(|| observed.event_obstacle.clone()) {
                 Some(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
                 None if !waited => Decision::Show(under_way(Reason::Starting, STARTING), Some(rest)),
-                None if !facts.asked_events => Decision::AskEvents,
+                None if !observed.events_read => Decision::AskEvents,
                 None => Decision::Show(
                     under_way(Reason::Starting, STARTING),
                     Some(age.clamp(PATIENCE, Duration::from_secs(60))),
@@ -189,14 +189,14 @@ fn under_way(facts: &Facts, run: &Run) -> Option<Decision> {
 }
 
 /// Whether something asks for a run that the newest one was not.
-pub fn due(facts: &Facts) -> bool {
-    let Some(run) = &facts.status.last_run else { return true };
-    let requested = facts.requested.is_some() && facts.requested != facts.status.last_handled_request;
+pub fn due(observed: &Observed) -> bool {
+    let Some(run) = &observed.status.last_run else { return true };
+    let requested = observed.requested.is_some() && observed.requested != observed.status.last_handled_request;
     let intent_only = run.result.is_none() && run.job_uid.is_none();
     intent_only
         || requested
         || run.result == Some(Outcome::Superseded)
-        || key::differs(&run.key, run.generation, &facts.key, facts.generation)
+        || key::differs(&run.key, run.generation, &observed.key, observed.generation)
 }
 
 /// How long ago a Job was created.
@@ -240,8 +240,8 @@ mod tests {
         }
     }
 
-    fn facts(last_run: Option<Run>, job: JobSeen) -> Facts {
-        Facts {
+    fn observed(last_run: Option<Run>, job: ObservedJob) -> Observed {
+        Observed {
             uid: "task".into(),
             generation: 1,
             suspend: false,
@@ -252,15 +252,15 @@ mod tests {
             target: Some(Ok("Deployment web".into())),
             job,
             pods: Vec::new(),
-            told: None,
-            asked_events: false,
+            event_obstacle: None,
+            events_read: false,
             now: Timestamp::UNIX_EPOCH,
         }
     }
 
     /// The decision in a word.
-    fn word(facts: &Facts) -> String {
-        match decide(facts) {
+    fn word(observed: &Observed) -> String {
+        match decide(observed) {
             Decision::Show(View::Held(hold), _) => format!("held {}", hold.reason.as_str()),
             Decision::Show(View::UnderWay(at), _) => format!("under way {}", at.reason.as_str()),
             Decision::Show(View::Settled, _) => "settled".into(),
@@ -274,56 +274,58 @@ mod tests {
         }
     }
 
-    fn changed(mut facts: Facts, change: impl Fn(&mut Facts)) -> Facts {
-        change(&mut facts);
-        facts
+    fn changed(mut observed: Observed, change: impl Fn(&mut Observed)) -> Observed {
+        change(&mut observed);
+        observed
     }
 
     #[test]
     fn each_situation_has_its_step() {
-        let present = |age, end| JobSeen::Present(Box::new(job(age, end)));
-        let running = || facts(Some(run(Some("job"), None)), present(1, None));
-        let done = |result| facts(Some(run(Some("job"), Some(result))), JobSeen::NotYet);
-        let edited = |f: &mut Facts| (f.key, f.generation) = ("v1:other".into(), 2);
-        for (situation, facts, expected) in [
-            ("new", facts(None, JobSeen::NotYet), "start 1"),
-            ("new, suspended", changed(facts(None, JobSeen::NotYet), |f| f.suspend = true), "suspended"),
+        let present = |age, end| ObservedJob::Present(Box::new(job(age, end)));
+        let running = || observed(Some(run(Some("job"), None)), present(1, None));
+        let done = |result| observed(Some(run(Some("job"), Some(result))), ObservedJob::Unknown);
+        let edited = |f: &mut Observed| (f.key, f.generation) = ("v1:other".into(), 2);
+        for (situation, observed, expected) in [
+            ("new", observed(None, ObservedJob::Unknown), "start 1"),
+            ("new, suspended", changed(observed(None, ObservedJob::Unknown), |f| f.suspend = true), "suspended"),
             (
                 "new, no target",
-                changed(facts(None, JobSeen::NotYet), |f| f.target = Some(Err(Hold::wait(Reason::TargetNotFound, "")))),
+                changed(observed(None, ObservedJob::Unknown), |f| {
+                    f.target = Some(Err(Hold::wait(Reason::TargetNotFound, "")))
+                }),
                 "held TargetNotFound",
             ),
             (
                 "new, broken",
-                changed(facts(None, JobSeen::NotYet), |f| f.broken_rule = Some("x".into())),
+                changed(observed(None, ObservedJob::Unknown), |f| f.broken_rule = Some("x".into())),
                 "held InvalidSpec",
             ),
-            ("intent, job unknown", facts(Some(run(None, None)), JobSeen::NotYet), "look up"),
-            ("intent, no job", facts(Some(run(None, None)), JobSeen::Absent), "start 3"),
-            ("started, no job", facts(Some(run(Some("job"), None)), JobSeen::Absent), "record Lost"),
-            ("started, another job", facts(Some(run(Some("other"), None)), present(1, None)), "record Lost"),
+            ("intent, job unknown", observed(Some(run(None, None)), ObservedJob::Unknown), "look up"),
+            ("intent, no job", observed(Some(run(None, None)), ObservedJob::Absent), "start 3"),
+            ("started, no job", observed(Some(run(Some("job"), None)), ObservedJob::Absent), "record Lost"),
+            ("started, another job", observed(Some(run(Some("other"), None)), present(1, None)), "record Lost"),
             ("squatted", changed(running(), |f| f.uid = "somebody".into()), "held JobNameTaken"),
             ("young", running(), "under way Starting"),
-            ("old, no reason known", facts(Some(run(Some("job"), None)), present(9, None)), "ask events"),
+            ("old, no reason known", observed(Some(run(Some("job"), None)), present(9, None)), "ask events"),
             ("young, edited", changed(running(), edited), "under way Starting"),
             (
                 "old, edited",
-                changed(facts(Some(run(Some("job"), None)), present(9, None)), edited),
+                changed(observed(Some(run(Some("job"), None)), present(9, None)), edited),
                 "record Superseded",
             ),
             (
                 "old, edited, suspended",
-                changed(facts(Some(run(Some("job"), None)), present(9, None)), |f| {
+                changed(observed(Some(run(Some("job"), None)), present(9, None)), |f| {
                     edited(f);
                     f.suspend = true;
-                    f.asked_events = true;
+                    f.events_read = true;
                 }),
                 "under way Starting",
             ),
-            ("complete", facts(Some(run(Some("job"), None)), present(9, Some("Complete"))), "read end"),
+            ("complete", observed(Some(run(Some("job"), None)), present(9, Some("Complete"))), "read end"),
             (
                 "about to fail",
-                facts(Some(run(Some("job"), None)), present(1, Some("FailureTarget"))),
+                observed(Some(run(Some("job"), None)), present(1, Some("FailureTarget"))),
                 "under way Starting",
             ),
             ("done", done(Outcome::Succeeded), "settled"),
@@ -343,12 +345,12 @@ mod tests {
             ("superseded, job there", changed(done(Outcome::Superseded), |f| f.job = present(9, None)), "remove job"),
             (
                 "superseded, pods there",
-                changed(done(Outcome::Superseded), |f| f.job = JobSeen::Ending),
+                changed(done(Outcome::Superseded), |f| f.job = ObservedJob::Terminating),
                 "held Superseding",
             ),
-            ("superseded, gone", changed(done(Outcome::Superseded), |f| f.job = JobSeen::Absent), "start 4"),
+            ("superseded, gone", changed(done(Outcome::Superseded), |f| f.job = ObservedJob::Absent), "start 4"),
         ] {
-            assert_eq!(word(&facts), expected, "{situation}");
+            assert_eq!(word(&observed), expected, "{situation}");
         }
     }
 
@@ -360,19 +362,19 @@ mod tests {
         ) {
             let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
             let last = (number > 0).then(|| run(uid.then_some("job"), result));
-            let seen = [JobSeen::NotYet, JobSeen::Absent, JobSeen::Ending, JobSeen::Present(Box::new(job(age, None)))][seen].clone();
-            let mut facts = facts(last, seen);
-            facts.now = Timestamp::from_second(now).unwrap();
+            let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::Terminating, ObservedJob::Present(Box::new(job(age, None)))][seen].clone();
+            let mut observed = observed(last, seen);
+            observed.now = Timestamp::from_second(now).unwrap();
             if edited {
-                facts.key = "v1:other".into();
-                facts.generation = 2;
+                observed.key = "v1:other".into();
+                observed.generation = 2;
             }
             match why {
-                0 => facts.suspend = true,
-                1 => facts.broken_rule = Some("broken".into()),
-                _ => facts.target = Some(Err(Hold::wait(Reason::TargetNotFound, "none"))),
+                0 => observed.suspend = true,
+                1 => observed.broken_rule = Some("broken".into()),
+                _ => observed.target = Some(Err(Hold::wait(Reason::TargetNotFound, "none"))),
             }
-            prop_assert!(!matches!(decide(&facts), Decision::Start(_)), "{:?}", decide(&facts));
+            prop_assert!(!matches!(decide(&observed), Decision::Start(_)), "{:?}", decide(&observed));
         }
     }
 }
