@@ -69,7 +69,9 @@ fn one<T: Task>(task: &Value, target: &Value) -> Result<Value, String> {
         source: &source,
         helper: helper::name(),
     };
-    job::build(&order).map(|built| built.job).map_err(|hold| format!("{}: {}", hold.reason.as_str(), hold.message))
+    job::build(&order)
+        .map(|built| built.job)
+        .map_err(|blocked| format!("{}: {}", blocked.reason.as_str(), blocked.message))
 }
 
 fn drop_nulls(value: &mut Value) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::helper;
 use crate::task::progress::{JobView, Obstacle, PodView, from_events};
 use crate::task::reason::Reason;
-use crate::task::target::{Hold, TargetKind};
+use crate::task::target::{Blocked, TargetKind};
 use crate::task::template::Source;
 
 /// How many events are read for one object.
@@ -22,7 +22,7 @@ pub enum Creation {
     /// It exists now, and is the caller's to check for its owner.
     Exists(Box<JobView>),
     /// The API server does not want it.
-    Refused(Hold),
+    Refused(Blocked),
 }
 
 /// The target as it is now, raw.
@@ -38,7 +38,7 @@ pub async fn target(client: &Client, namespace: &str, kind: TargetKind, name: &s
 }
 
 /// Sees to it that the helper's ConfigMap is there and is what this operator would put there.
-pub async fn helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Hold>> {
+pub async fn helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let wanted = helper::config_map();
     let found = match api.get_opt(helper::name()).await? {
@@ -48,7 +48,7 @@ pub async fn helper(client: &Client, namespace: &str) -> kube::Result<Result<(),
             Err(error) if already_exists(&error) => api.get(helper::name()).await?,
             Err(kube::Error::Api(status)) if [400, 403, 422].contains(&status.code) => {
                 let message = format!("ConfigMap {}: {}", helper::name(), status.message);
-                return Ok(Err(Hold::wait(Reason::JobRejected, message)));
+                return Ok(Err(Blocked::reconciling(Reason::JobRejected, message)));
             }
             Err(error) => return Err(error),
         },
@@ -57,7 +57,7 @@ pub async fn helper(client: &Client, namespace: &str) -> kube::Result<Result<(),
     Ok(if same {
         Ok(())
     } else {
-        Err(Hold::stop(
+        Err(Blocked::stalled(
             Reason::HelperTampered,
             format!(
                 "ConfigMap {} does not hold what this operator would put there, or is not immutable; delete it, and the operator makes it anew",
@@ -79,10 +79,10 @@ pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Valu
             return Ok(Creation::Exists(Box::new(jobs.get(name).await?)));
         }
         Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
-            return Ok(Creation::Refused(Hold::stop(Reason::JobRejected, status.message.clone())));
+            return Ok(Creation::Refused(Blocked::stalled(Reason::JobRejected, status.message.clone())));
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            return Ok(Creation::Refused(Hold::wait(Reason::JobRejected, status.message.clone())));
+            return Ok(Creation::Refused(Blocked::reconciling(Reason::JobRejected, status.message.clone())));
         }
         Err(error) => return Err(error),
     };

@@ -26,7 +26,7 @@ use crate::task::outcome::{self, End};
 use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
 use crate::task::reason::Reason;
 use crate::task::status::{self, Stamp};
-use crate::task::target::{self, Candidate, Hold};
+use crate::task::target::{self, Blocked, Candidate};
 use crate::task::template::Source;
 use crate::task::{Task, key};
 
@@ -134,10 +134,10 @@ impl<T: Task> Step<'_, T> {
                     let Some(candidate) = candidate else { return Ok(Action::requeue(Duration::from_secs(1))) };
                     match self.start(&observed, &candidate, number).await? {
                         Started::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
-                        Started::Held(hold, again) => {
+                        Started::Held(blocked, again) => {
                             // Upon what was written since: an intent must not be taken back.
                             let observed = Observed { status: self.task.status(), ..observed };
-                            self.show(&View::Held(hold), &observed).await?;
+                            self.show(&View::Blocked(blocked), &observed).await?;
                             return Ok(Action::requeue(again));
                         }
                         Started::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
@@ -230,7 +230,7 @@ impl<T: Task> Step<'_, T> {
                     candidate = Some(found);
                     Ok(words)
                 }
-                Err(hold) => Err(hold),
+                Err(blocked) => Err(blocked),
             });
         }
         if decide::due(&observed) {
@@ -244,7 +244,7 @@ impl<T: Task> Step<'_, T> {
     }
 
     /// The target that the watches know, and its image.
-    fn candidate(&self) -> Result<(Arc<Candidate>, String), Hold> {
+    fn candidate(&self) -> Result<(Arc<Candidate>, String), Blocked> {
         let caches = &self.scope.caches;
         let namespace = self.namespace();
         let target = self.task.policy().target.as_ref();
@@ -254,7 +254,7 @@ impl<T: Task> Step<'_, T> {
         };
         let chosen = target::resolve(&candidates, self.scope.settings.labels(T::LABEL), target)?.uid().to_owned();
         let chosen = candidates.into_iter().find(|c| c.uid() == chosen);
-        let chosen = chosen.ok_or_else(|| Hold::wait(Reason::TargetGone, "the target is gone"))?;
+        let chosen = chosen.ok_or_else(|| Blocked::reconciling(Reason::TargetGone, "the target is gone"))?;
         let image = chosen.image(target.and_then(|t| filled(&t.container)))?.to_owned();
         Ok((chosen, image))
     }
@@ -297,7 +297,7 @@ impl<T: Task> Step<'_, T> {
     async fn start(&mut self, observed: &Observed, candidate: &Candidate, number: i64) -> Result<Started, Error> {
         let Some(_slot) = self.scope.jobs.slot() else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
-            return Ok(Started::Held(Hold::wait(Reason::ConcurrencyLimit, message), Duration::from_secs(5)));
+            return Ok(Started::Held(Blocked::reconciling(Reason::ConcurrencyLimit, message), Duration::from_secs(5)));
         };
         let client = &self.scope.client;
         let namespace = self.namespace();
@@ -307,19 +307,23 @@ impl<T: Task> Step<'_, T> {
         )?;
         let soon = Duration::from_secs(1);
         let Some(source) = source.filter(|s| s.uid == candidate.uid()) else {
-            let hold = Hold::wait(Reason::TargetGone, format!("{} is gone; choosing again", candidate.name()));
-            return Ok(Started::Held(hold, soon));
+            let hold =
+                Blocked::reconciling(Reason::TargetGone, format!("{} is gone; choosing again", candidate.name()));
+            return Ok(Started::Held(blocked, soon));
         };
         if !target::carries(&source.labels(), self.scope.settings.labels(T::LABEL)) {
-            let hold = Hold::wait(Reason::TargetGone, format!("{} lost its label; choosing again", candidate.name()));
-            return Ok(Started::Held(hold, soon));
+            let blocked = Blocked::reconciling(
+                Reason::TargetGone,
+                format!("{} lost its label; choosing again", candidate.name()),
+            );
+            return Ok(Started::Held(blocked, soon));
         }
-        if let Err(hold) = helper {
-            return Ok(Started::Held(hold, Duration::from_secs(30)));
+        if let Err(blocked) = helper {
+            return Ok(Started::Held(blocked, Duration::from_secs(30)));
         }
         let (built, key) = match self.build(&source, number) {
             Ok(built) => built,
-            Err(hold) => return Ok(Started::Held(hold, Duration::from_secs(120))),
+            Err(blocked) => return Ok(Started::Held(blocked, Duration::from_secs(120))),
         };
         let live = Observed { key: key.clone(), ..observed.clone() };
         if !decide::due(&live) {
@@ -327,7 +331,7 @@ impl<T: Task> Step<'_, T> {
         }
         self.intend(&source, &built, key, number, &live).await?;
         match calls::create_job(client, &namespace, &built.name, &built.job).await? {
-            Creation::Refused(hold) => Ok(Started::Held(hold, Duration::from_secs(30))),
+            Creation::Refused(blocked) => Ok(Started::Held(blocked, Duration::from_secs(30))),
             Creation::Exists(job) => {
                 if job.owned_by(&observed.uid) {
                     self.scope.remember(&namespace, &job);
@@ -345,7 +349,7 @@ impl<T: Task> Step<'_, T> {
         }
     }
 
-    fn build(&self, source: &Source, number: i64) -> Result<(Built, String), Hold> {
+    fn build(&self, source: &Source, number: i64) -> Result<(Built, String), Blocked> {
         let uid = self.task.uid().unwrap_or_default();
         let (name, namespace) = (self.task.name_any(), self.namespace());
         let mut order = Order {
@@ -480,7 +484,7 @@ impl<T: Task> Step<'_, T> {
 
 enum Started {
     Job(Box<JobView>),
-    Held(Hold, Duration),
+    Held(Blocked, Duration),
     Stale,
 }
 
@@ -496,7 +500,7 @@ async fn undecodable<T: Task>(scope: &Scope, meta: &ObjectMeta, error: &str) -> 
     let generation = meta.generation.unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(scope.client.clone(), namespace, &resource);
     let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
-    let view = View::Held(Hold::stop(Reason::Undecodable, progress::clean(error)));
+    let view = View::Blocked(Blocked::stalled(Reason::Undecodable, progress::clean(error)));
     let stamp = Stamp { generation, suspend: false, now: Timestamp::now() };
     let shown = status::show(&TaskStatus::default(), &view, None, &stamp);
     let same = object.data["status"]["conditions"].as_array().is_some_and(|conditions| {

@@ -9,7 +9,7 @@ use super::key;
 use super::outcome::End;
 use super::progress::{self, JobView, Obstacle, PodView, Progress};
 use super::reason::Reason;
-use super::target::Hold;
+use super::target::Blocked;
 use crate::api::common::{Outcome, Run, TaskStatus};
 
 /// How long a container may take to start before events are read for the reason.
@@ -51,7 +51,7 @@ pub struct Observed {
     /// The key of the spec as it is.
     pub key: String,
     /// The chosen target in words, or why there is none; absent while it does not matter.
-    pub target: Option<Result<String, Hold>>,
+    pub target: Option<Result<String, Blocked>>,
     /// The newest run's Job.
     pub job: ObservedJob,
     /// Its pods.
@@ -70,7 +70,7 @@ pub enum View {
     /// The newest run's end, or nothing yet.
     Settled,
     /// Something holds a run back.
-    Held(Hold),
+    Blocked(Blocked),
     /// `spec.suspend` holds a run back.
     Suspended,
     /// A run is under way.
@@ -105,7 +105,7 @@ pub fn decide(observed: &Observed) -> Decision {
         return decision;
     }
     if let Some(rule) = &observed.broken_rule {
-        return hold(Hold::stop(Reason::InvalidSpec, rule.clone()), None);
+        return blocked(Blocked::stalled(Reason::InvalidSpec, rule.clone()), None);
     }
     if !due(observed) {
         return Decision::Show(View::Settled, None);
@@ -123,13 +123,13 @@ pub fn decide(observed: &Observed) -> Decision {
             }
             ObservedJob::Present(_) | ObservedJob::Terminating => {
                 let message = format!("waiting for the pods of Job {}, which never started, to go", run.job_name);
-                return hold(Hold::wait(Reason::Superseding, message), Some(Duration::from_secs(1)));
+                return blocked(Blocked::reconciling(Reason::Superseding, message), Some(Duration::from_secs(1)));
             }
             ObservedJob::Absent => {}
         }
     }
     if let Some(Err(why)) = &observed.target {
-        return hold(why.clone(), Some(LOOK_AGAIN));
+        return blocked(why.clone(), Some(LOOK_AGAIN));
     }
     Decision::Start(match run {
         None => 1,
@@ -148,8 +148,8 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
         ObservedJob::Present(job) => job,
     };
     if !job.owned_by(&observed.uid) {
-        return Some(hold(
-            Hold::stop(
+        return Some(blocked(
+            Blocked::stalled(
                 Reason::JobNameTaken,
                 format!("Job {} belongs to somebody else; delete it, and this run starts", run.job_name),
             ),
@@ -205,8 +205,8 @@ pub fn age(job: &JobView, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(created)).unwrap_or_default()
 }
 
-fn hold(hold: Hold, again: Option<Duration>) -> Decision {
-    Decision::Show(View::Held(hold), again)
+fn blocked(blocked: Blocked, again: Option<Duration>) -> Decision {
+    Decision::Show(View::Blocked(blocked), again)
 }
 
 #[cfg(test)]
@@ -261,7 +261,7 @@ mod tests {
     /// The decision in a word.
     fn word(observed: &Observed) -> String {
         match decide(observed) {
-            Decision::Show(View::Held(hold), _) => format!("held {}", hold.reason.as_str()),
+            Decision::Show(View::Blocked(blocked), _) => format!("held {}", blocked.reason.as_str()),
             Decision::Show(View::UnderWay(at), _) => format!("under way {}", at.reason.as_str()),
             Decision::Show(View::Settled, _) => "settled".into(),
             Decision::Show(View::Suspended, _) => "suspended".into(),
@@ -291,7 +291,7 @@ mod tests {
             (
                 "new, no target",
                 changed(observed(None, ObservedJob::Unknown), |f| {
-                    f.target = Some(Err(Hold::wait(Reason::TargetNotFound, "")))
+                    f.target = Some(Err(Blocked::reconciling(Reason::TargetNotFound, "")))
                 }),
                 "held TargetNotFound",
             ),
@@ -372,7 +372,7 @@ mod tests {
             match why {
                 0 => observed.suspend = true,
                 1 => observed.broken_rule = Some("broken".into()),
-                _ => observed.target = Some(Err(Hold::wait(Reason::TargetNotFound, "none"))),
+                _ => observed.target = Some(Err(Blocked::reconciling(Reason::TargetNotFound, "none"))),
             }
             prop_assert!(!matches!(decide(&observed), Decision::Start(_)), "{:?}", decide(&observed));
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::manage::{Entry, Start};
 use super::reason::Reason;
-use super::target::Hold;
+use super::target::Blocked;
 use super::template::{self, Account, Source, list, text};
 use super::{Command, EnvValue, OnDisruption, Through, image};
 use crate::api::common::{TaskPolicy, filled};
@@ -66,7 +66,7 @@ pub struct Built {
 }
 
 /// Builds the Job, or says why it cannot be built.
-pub fn build(order: &Order) -> Result<Built, Hold> {
+pub fn build(order: &Order) -> Result<Built, Blocked> {
     let Order { source, policy, .. } = order;
     let wanted = policy.target.as_ref().and_then(|t| filled(&t.container));
     let mut main = source.container(wanted)?;
@@ -74,7 +74,7 @@ pub fn build(order: &Order) -> Result<Built, Hold> {
     let target_image = text(&main["image"]);
     let image = filled(&policy.image).unwrap_or(&target_image).to_owned();
     if image != target_image && !image::allowed(&image, &target_image, source.annotation(names::ALLOW_IMAGES)) {
-        return Err(Hold::stop(
+        return Err(Blocked::stalled(
             Reason::ImageNotAllowed,
             format!(
                 "spec.image: {image:?} is not of the repository {:?}; use that, or let the owner of {} {} allow its prefix in the annotation {}",
@@ -87,13 +87,13 @@ pub fn build(order: &Order) -> Result<Built, Hold> {
     }
     let start = Start::of(source.annotation(names::MANAGE), &main).map_err(|problem| {
         let place = format!("{} {}: annotation {}", source.kind, source.name, names::MANAGE);
-        Hold::stop(Reason::TemplateUnusable, format!("{place} {problem}"))
+        Blocked::stalled(Reason::TemplateUnusable, format!("{place} {problem}"))
     })?;
     let keep_entrypoint = match source.annotation(names::ENTRYPOINT).unwrap_or_default() {
         "" | "Bypass" => false,
         "Keep" => true,
         other => {
-            return Err(Hold::stop(
+            return Err(Blocked::stalled(
                 Reason::TemplateUnusable,
                 format!(
                     "{} {}: annotation {} is {other:?}; write Keep, or leave it out",

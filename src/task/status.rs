@@ -7,7 +7,7 @@ use super::decide::View;
 use super::outcome::End;
 use super::progress::{JobView, shorten};
 use super::reason::Reason;
-use super::target::Hold;
+use super::target::Blocked;
 use crate::api::common::{Outcome, PastRun, Report, Run, TaskStatus};
 use crate::names;
 
@@ -26,7 +26,7 @@ pub struct Stamp {
 }
 
 /// The status that shows `view`.
-pub fn show(old: &TaskStatus, view: &View, target: Option<&Result<String, Hold>>, stamp: &Stamp) -> TaskStatus {
+pub fn show(old: &TaskStatus, view: &View, target: Option<&Result<String, Blocked>>, stamp: &Stamp) -> TaskStatus {
     let mut status = old.clone();
     status.observed_generation = Some(stamp.generation);
     let (ready, reason, message, extra, finished) = match view {
@@ -38,9 +38,9 @@ pub fn show(old: &TaskStatus, view: &View, target: Option<&Result<String, Hold>>
             None,
             false,
         ),
-        View::Held(hold) => {
-            let extra = if hold.stalled { "Stalled" } else { "Reconciling" };
-            ("False", hold.reason.as_str().to_owned(), hold.message.clone(), Some(extra), hold.stalled)
+        View::Blocked(blocked) => {
+            let extra = if blocked.stalled { "Stalled" } else { "Reconciling" };
+            ("False", blocked.reason.as_str().to_owned(), blocked.message.clone(), Some(extra), blocked.stalled)
         }
         View::UnderWay(at) => {
             ("False", at.reason.as_str().to_owned(), steady(old, at.reason, &at.message), Some("Reconciling"), false)
@@ -105,11 +105,11 @@ fn steady(old: &TaskStatus, reason: Reason, message: &str) -> String {
 
 fn target_resolved(
     old: &TaskStatus,
-    target: Option<&Result<String, Hold>>,
+    target: Option<&Result<String, Blocked>>,
 ) -> (&'static str, &'static str, String, String) {
     const NAME: &str = "TargetResolved";
     match target {
-        Some(Err(hold)) => (NAME, "False", hold.reason.as_str().into(), shorten(hold.message.clone())),
+        Some(Err(blocked)) => (NAME, "False", blocked.reason.as_str().into(), shorten(blocked.message.clone())),
         Some(Ok(found)) => (NAME, "True", "Found".into(), found.clone()),
         None => match old.conditions.iter().find(|c| c.type_ == NAME) {
             Some(c) => (
@@ -210,7 +210,7 @@ mod tests {
         prop_oneof![
             Just(View::Settled),
             Just(View::Suspended),
-            any::<bool>().prop_map(|stalled| View::Held(Hold {
+            any::<bool>().prop_map(|stalled| View::Blocked(Blocked {
                 reason: Reason::TargetNotFound,
                 message: "m".into(),
                 stalled

@@ -16,7 +16,7 @@ const NAMES_SHOWN: usize = 5;
 
 /// Why a run cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
+pub struct Blocked {
     /// In a word.
     pub reason: Reason,
     /// In a sentence.
@@ -25,14 +25,14 @@ pub struct Hold {
     pub stalled: bool,
 }
 
-impl Hold {
+impl Blocked {
     /// Not there yet.
-    pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
+    pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), stalled: false }
     }
 
     /// Wrong until somebody changes something.
-    pub fn stop(reason: Reason, message: impl Into<String>) -> Self {
+    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), stalled: true }
     }
 }
@@ -126,7 +126,7 @@ impl Candidate {
     }
 
     /// The image of the Django container.
-    pub fn image(&self, wanted: Option<&str>) -> Result<&str, Hold> {
+    pub fn image(&self, wanted: Option<&str>) -> Result<&str, Blocked> {
         let names: Vec<&str> = self.template.spec.containers.iter().map(|c| c.name.as_str()).collect();
         let default = self.template.metadata.annotations.as_ref().and_then(|a| a.get(names::DEFAULT_CONTAINER));
         let chosen = container(&names, wanted, default.map(String::as_str), self.name())?;
@@ -140,12 +140,12 @@ pub fn carries(own: &BTreeMap<String, String>, labels: &[(String, String)]) -> b
 }
 
 /// The Django container among `names`.
-pub fn container(names: &[&str], wanted: Option<&str>, default: Option<&str>, target: &str) -> Result<String, Hold> {
+pub fn container(names: &[&str], wanted: Option<&str>, default: Option<&str>, target: &str) -> Result<String, Blocked> {
     let listed = || names.join(", ");
     if let Some(wanted) = wanted.filter(|w| !w.is_empty()) {
         return match names.contains(&wanted) {
             true => Ok(wanted.to_owned()),
-            false => Err(Hold::stop(
+            false => Err(Blocked::stalled(
                 Reason::ContainerNotFound,
                 format!("spec.target.container: {target} has no container {wanted:?}; write one of: {}", listed()),
             )),
@@ -154,8 +154,8 @@ pub fn container(names: &[&str], wanted: Option<&str>, default: Option<&str>, ta
     match (default.filter(|d| names.contains(d)), names) {
         (Some(default), _) => Ok(default.to_owned()),
         (None, [only]) => Ok((*only).to_owned()),
-        (None, []) => Err(Hold::stop(Reason::ContainerNotFound, format!("{target} has no containers"))),
-        (None, _) => Err(Hold::stop(
+        (None, []) => Err(Blocked::stalled(Reason::ContainerNotFound, format!("{target} has no containers"))),
+        (None, _) => Err(Blocked::stalled(
             Reason::ContainerAmbiguous,
             format!(
                 "spec.target.container: {target} has several containers; name one of: {}, or set the annotation {} on its pod template",
@@ -171,7 +171,7 @@ pub fn resolve<'a>(
     candidates: &'a [impl Borrow<Candidate>],
     labels: &[(String, String)],
     target: Option<&Target>,
-) -> Result<&'a Candidate, Hold> {
+) -> Result<&'a Candidate, Blocked> {
     let nothing = Target::default();
     let target = target.unwrap_or(&nothing);
     let (kind, wanted) = match (filled(&target.pod_template), filled(&target.deployment)) {
@@ -181,7 +181,7 @@ pub fn resolve<'a>(
     let selector = match target.selector.clone().map(Selector::try_from).transpose() {
         Ok(selector) => selector.unwrap_or_default(),
         Err(error) => {
-            return Err(Hold::stop(
+            return Err(Blocked::stalled(
                 Reason::InvalidSpec,
                 format!("spec.target.selector: {error}; write it as a Deployment's selector is written"),
             ));
@@ -201,7 +201,7 @@ pub fn resolve<'a>(
     matching.sort_by(|a, b| a.name().cmp(b.name()));
     match matching.as_slice() {
         [one] => Ok(one),
-        [] if wanted.is_some() && unlabelled > 0 => Err(Hold::wait(
+        [] if wanted.is_some() && unlabelled > 0 => Err(Blocked::reconciling(
             Reason::TargetNotFound,
             format!(
                 "{} {} exists, but its pod template does not carry the label {}; add it there",
@@ -210,7 +210,7 @@ pub fn resolve<'a>(
                 label_text()
             ),
         )),
-        [] => Err(Hold::wait(
+        [] => Err(Blocked::reconciling(
             Reason::TargetNotFound,
             format!(
                 "waiting for a {}{} of this namespace whose pod template carries the label {}{}",
@@ -223,7 +223,7 @@ pub fn resolve<'a>(
         several => {
             let names: Vec<&str> = several.iter().take(NAMES_SHOWN).map(|c| c.name()).collect();
             let more = several.len().saturating_sub(NAMES_SHOWN);
-            Err(Hold::stop(
+            Err(Blocked::stalled(
                 Reason::TargetAmbiguous,
                 format!(
                     "spec.target: {} Deployments carry the label {}: {}{}; set spec.target.deployment to one of them",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::reason::Reason;
-use super::target::Hold;
+use super::target::Blocked;
 use crate::names;
 
 /// What admission reads from a pod's labels, and so has to stay.
@@ -114,7 +114,7 @@ impl Source {
     }
 
     /// The Django container.
-    pub fn container(&self, wanted: Option<&str>) -> Result<Value, Hold> {
+    pub fn container(&self, wanted: Option<&str>) -> Result<Value, Blocked> {
         let containers = list(&self.template["spec"]["containers"]);
         let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
         let target = format!("{} {}", self.kind, self.name);
@@ -123,7 +123,7 @@ impl Source {
         containers
             .into_iter()
             .find(|c| c["name"] == chosen.as_str())
-            .ok_or_else(|| Hold::stop(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}")))
+            .ok_or_else(|| Blocked::stalled(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}")))
     }
 }
 
@@ -150,7 +150,7 @@ pub struct Copied {
 }
 
 /// Copies the template for a Job whose Django container is `main`.
-pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>) -> Result<Copied, Hold> {
+pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>) -> Result<Copied, Blocked> {
     let mut account = Account::default();
     let main_name = main["name"].as_str().unwrap_or_default();
     let mut spec = source.template["spec"].as_object().cloned().unwrap_or_default();
@@ -210,14 +210,14 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(source: &Source, main: &Value) -> Result<Self, Hold> {
+    fn of(source: &Source, main: &Value) -> Result<Self, Blocked> {
         let spec = &source.template["spec"];
         let all: BTreeSet<String> = [&spec["containers"], &spec["initContainers"]]
             .into_iter()
             .flat_map(list)
             .map(|c| name_of(&c).to_owned())
             .collect();
-        let named = |annotation: &str| -> Result<BTreeSet<String>, Hold> {
+        let named = |annotation: &str| -> Result<BTreeSet<String>, Blocked> {
             let names: BTreeSet<String> = words(source.annotation(annotation)).collect();
             match names.iter().find(|name| !all.contains(*name) || *name == name_of(main)) {
                 None => Ok(names),
@@ -338,7 +338,7 @@ fn labels(
     source: &Source,
     own: &BTreeMap<String, String>,
     account: &mut Account,
-) -> Result<BTreeMap<String, String>, Hold> {
+) -> Result<BTreeMap<String, String>, Blocked> {
     let template = source.labels();
     let selecting: BTreeSet<&String> = source.selector.iter().flat_map(selector_keys).collect();
     let mut labels = BTreeMap::new();
@@ -413,7 +413,7 @@ fn refuse_dangling(
     volumes: &BTreeMap<String, Value>,
     source: &Source,
     labels: &BTreeMap<String, String>,
-) -> Result<(), Hold> {
+) -> Result<(), Blocked> {
     let containers: BTreeSet<&str> = kept.iter().map(name_of).collect();
     let env = kept.iter().flat_map(|c| {
         let place = format!("container {}: env", name_of(c));
@@ -478,8 +478,8 @@ fn drop_fields(container: &mut Value, fields: &[&str], place: &str, account: &mu
     }
 }
 
-fn unusable(source: &Source, message: String) -> Hold {
-    Hold::stop(Reason::TemplateUnusable, format!("{} {}: {message}", source.kind, source.name))
+fn unusable(source: &Source, message: String) -> Blocked {
+    Blocked::stalled(Reason::TemplateUnusable, format!("{} {}: {message}", source.kind, source.name))
 }
 
 fn words(text: Option<&str>) -> impl Iterator<Item = String> + '_ {
