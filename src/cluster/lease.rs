@@ -12,10 +12,10 @@ use tracing::info;
 use crate::names;
 
 /// Tells when the lease is lost; dropping the receiver gives the lease back, and the task ends when that is done.
-pub type Held = (Receiver<bool>, JoinHandle<Result<LeaseManager, LeaseManagerError>>);
+pub type LeaseHandle = (Receiver<bool>, JoinHandle<Result<LeaseManager, LeaseManagerError>>);
 
 /// Waits until this process holds the lease.
-pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Held, LeaseManagerError> {
+pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<LeaseHandle, LeaseManagerError> {
     let manager = LeaseManagerBuilder::new(client, names::OPERATOR)
         .with_namespace(namespace)
         .with_identity(identity)

@@ -276,7 +276,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
 }
 
 /// Ends when another process has the lease.
-async fn lost(leading: &mut Option<lease::Held>) {
+async fn lost(leading: &mut Option<lease::LeaseHandle>) {
     match leading {
         None => std::future::pending().await,
         Some((leading, _)) => {

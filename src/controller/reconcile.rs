@@ -133,14 +133,14 @@ impl<T: Task> Step<'_, T> {
                 Decision::Start(number) => {
                     let Some(candidate) = candidate else { return Ok(Action::requeue(Duration::from_secs(1))) };
                     match self.start(&observed, &candidate, number).await? {
-                        Started::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
-                        Started::Held(blocked, again) => {
+                        StartOutcome::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
+                        StartOutcome::NotStarted(blocked, again) => {
                             // Upon what was written since: an intent must not be taken back.
                             let observed = Observed { status: self.task.status(), ..observed };
                             self.show(&View::Blocked(blocked), &observed).await?;
                             return Ok(Action::requeue(again));
                         }
-                        Started::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
+                        StartOutcome::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
                     }
                 }
                 Decision::ReadEnd(job) => {
@@ -294,10 +294,13 @@ impl<T: Task> Step<'_, T> {
 
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
     /// operators, or of two lives of one, only one goes on from it.
-    async fn start(&mut self, observed: &Observed, candidate: &Candidate, number: i64) -> Result<Started, Error> {
+    async fn start(&mut self, observed: &Observed, candidate: &Candidate, number: i64) -> Result<StartOutcome, Error> {
         let Some(_slot) = self.scope.jobs.slot() else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
-            return Ok(Started::Held(Blocked::reconciling(Reason::ConcurrencyLimit, message), Duration::from_secs(5)));
+            return Ok(StartOutcome::NotStarted(
+                Blocked::reconciling(Reason::ConcurrencyLimit, message),
+                Duration::from_secs(5),
+            ));
         };
         let client = &self.scope.client;
         let namespace = self.namespace();
@@ -307,31 +310,31 @@ impl<T: Task> Step<'_, T> {
         )?;
         let soon = Duration::from_secs(1);
         let Some(source) = source.filter(|s| s.uid == candidate.uid()) else {
-            let hold =
+            let blocked =
                 Blocked::reconciling(Reason::TargetGone, format!("{} is gone; choosing again", candidate.name()));
-            return Ok(Started::Held(blocked, soon));
+            return Ok(StartOutcome::NotStarted(blocked, soon));
         };
         if !target::carries(&source.labels(), self.scope.settings.labels(T::LABEL)) {
             let blocked = Blocked::reconciling(
                 Reason::TargetGone,
                 format!("{} lost its label; choosing again", candidate.name()),
             );
-            return Ok(Started::Held(blocked, soon));
+            return Ok(StartOutcome::NotStarted(blocked, soon));
         }
         if let Err(blocked) = helper {
-            return Ok(Started::Held(blocked, Duration::from_secs(30)));
+            return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(30)));
         }
         let (built, key) = match self.build(&source, number) {
             Ok(built) => built,
-            Err(blocked) => return Ok(Started::Held(blocked, Duration::from_secs(120))),
+            Err(blocked) => return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(120))),
         };
         let live = Observed { key: key.clone(), ..observed.clone() };
         if !decide::due(&live) {
-            return Ok(Started::Stale); // the watch is behind the target
+            return Ok(StartOutcome::Stale); // the watch is behind the target
         }
         self.intend(&source, &built, key, number, &live).await?;
         match calls::create_job(client, &namespace, &built.name, &built.job).await? {
-            Creation::Refused(blocked) => Ok(Started::Held(blocked, Duration::from_secs(30))),
+            Creation::Refused(blocked) => Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(30))),
             Creation::Exists(job) => {
                 if job.owned_by(&observed.uid) {
                     self.scope.remember(&namespace, &job);
@@ -344,7 +347,7 @@ impl<T: Task> Step<'_, T> {
                     job = built.name,
                     "job created"
                 );
-                Ok(Started::Job(job))
+                Ok(StartOutcome::Job(job))
             }
         }
     }
@@ -482,9 +485,9 @@ impl<T: Task> Step<'_, T> {
     }
 }
 
-enum Started {
+enum StartOutcome {
     Job(Box<JobView>),
-    Held(Blocked, Duration),
+    NotStarted(Blocked, Duration),
     Stale,
 }
 

@@ -164,7 +164,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
     Some(match progress::read(job, &observed.pods) {
         Progress::Ended => Decision::ReadEnd(job.clone()),
         Progress::Running => Decision::Show(under_way(Reason::Running, "the command runs"), Some(LOOK_AGAIN)),
-        Progress::Held(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
+        Progress::KeptAlive(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
         Progress::NotStarted(seen) => {
             let age = age(job, observed.now);
             let waited = age >= PATIENCE;
@@ -261,7 +261,7 @@ mod tests {
     /// The decision in a word.
     fn word(observed: &Observed) -> String {
         match decide(observed) {
-            Decision::Show(View::Blocked(blocked), _) => format!("held {}", blocked.reason.as_str()),
+            Decision::Show(View::Blocked(blocked), _) => format!("blocked {}", blocked.reason.as_str()),
             Decision::Show(View::UnderWay(at), _) => format!("under way {}", at.reason.as_str()),
             Decision::Show(View::Settled, _) => "settled".into(),
             Decision::Show(View::Suspended, _) => "suspended".into(),
@@ -293,18 +293,18 @@ mod tests {
                 changed(observed(None, ObservedJob::Unknown), |f| {
                     f.target = Some(Err(Blocked::reconciling(Reason::TargetNotFound, "")))
                 }),
-                "held TargetNotFound",
+                "blocked TargetNotFound",
             ),
             (
                 "new, broken",
                 changed(observed(None, ObservedJob::Unknown), |f| f.broken_rule = Some("x".into())),
-                "held InvalidSpec",
+                "blocked InvalidSpec",
             ),
             ("intent, job unknown", observed(Some(run(None, None)), ObservedJob::Unknown), "look up"),
             ("intent, no job", observed(Some(run(None, None)), ObservedJob::Absent), "start 3"),
             ("started, no job", observed(Some(run(Some("job"), None)), ObservedJob::Absent), "record Lost"),
             ("started, another job", observed(Some(run(Some("other"), None)), present(1, None)), "record Lost"),
-            ("squatted", changed(running(), |f| f.uid = "somebody".into()), "held JobNameTaken"),
+            ("squatted", changed(running(), |f| f.uid = "somebody".into()), "blocked JobNameTaken"),
             ("young", running(), "under way Starting"),
             ("old, no reason known", observed(Some(run(Some("job"), None)), present(9, None)), "ask events"),
             ("young, edited", changed(running(), edited), "under way Starting"),
@@ -346,7 +346,7 @@ mod tests {
             (
                 "superseded, pods there",
                 changed(done(Outcome::Superseded), |f| f.job = ObservedJob::Terminating),
-                "held Superseding",
+                "blocked Superseding",
             ),
             ("superseded, gone", changed(done(Outcome::Superseded), |f| f.job = ObservedJob::Absent), "start 4"),
         ] {

@@ -101,7 +101,7 @@ pub enum Progress {
     /// The command runs.
     Running,
     /// The command has ended, and this other container does not.
-    Held(Obstacle),
+    KeptAlive(Obstacle),
     /// The Job has its terminal condition.
     Ended,
 }
@@ -116,8 +116,8 @@ pub fn read(job: &JobView, pods: &[PodView]) -> Progress {
         let ever = job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) > 0 || s.ready.unwrap_or(0) > 0);
         return if ever { Progress::Running } else { Progress::NotStarted(None) };
     };
-    if let Some(obstacle) = held(newest, container) {
-        return Progress::Held(obstacle);
+    if let Some(obstacle) = kept_alive(newest, container) {
+        return Progress::KeptAlive(obstacle);
     }
     if pods.iter().any(|p| p.started(container)) {
         return Progress::Running;
@@ -126,7 +126,7 @@ pub fn read(job: &JobView, pods: &[PodView]) -> Progress {
 }
 
 /// A sidecar of the old kind that goes on after the command has ended.
-fn held(pod: &PodView, container: &str) -> Option<Obstacle> {
+fn kept_alive(pod: &PodView, container: &str) -> Option<Obstacle> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let ended = pod.container(container)?.state.as_ref()?.terminated.as_ref()?;
     let holding: Vec<&str> = statuses
