@@ -20,7 +20,7 @@ use crate::cluster::calls::{self, Creation};
 use crate::cluster::events;
 use crate::cluster::watch::pods_of;
 use crate::names;
-use crate::task::decide::{self, Decision, Observed, ObservedJob, View};
+use crate::task::decide::{self, Decision, Observed, ObservedJob, StatusIntent};
 use crate::task::job::{self, Built, Order};
 use crate::task::outcome::{self, End};
 use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
@@ -121,40 +121,40 @@ impl<T: Task> Step<'_, T> {
         for _ in 0..STEPS {
             let (observed, candidate) = self.gather(&lookups);
             match decide::decide(&observed) {
-                Decision::Show(view, again) => {
+                Decision::SetStatus(view, again) => {
                     self.show(&view, &observed).await?;
                     return Ok(again.map_or_else(Action::await_change, Action::requeue));
                 }
-                Decision::LookUpJob => lookups.job = Some(self.look_up(&observed).await?),
-                Decision::AskEvents => {
+                Decision::GetJob => lookups.job = Some(self.look_up(&observed).await?),
+                Decision::ReadEvents => {
                     lookups.event_obstacle = self.ask_events(&observed).await?;
                     lookups.events_read = true;
                 }
-                Decision::Start(number) => {
+                Decision::StartRun(number) => {
                     let Some(candidate) = candidate else { return Ok(Action::requeue(Duration::from_secs(1))) };
                     match self.start(&observed, &candidate, number).await? {
                         StartOutcome::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
                         StartOutcome::NotStarted(blocked, again) => {
                             // Upon what was written since: an intent must not be taken back.
                             let observed = Observed { status: self.task.status(), ..observed };
-                            self.show(&View::Blocked(blocked), &observed).await?;
+                            self.show(&StatusIntent::Blocked(blocked), &observed).await?;
                             return Ok(Action::requeue(again));
                         }
                         StartOutcome::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
                     }
                 }
-                Decision::ReadEnd(job) => {
+                Decision::ReadResult(job) => {
                     let pods = self.live_pods(&job).await?;
                     self.conclude(&outcome::read(&job, &pods), &observed).await?;
                 }
-                Decision::Record(end) => {
+                Decision::RecordResult(end) => {
                     if end.outcome == Outcome::Superseded && self.started_after_all(&observed).await? {
                         return Ok(Action::requeue(Duration::from_secs(1)));
                     }
                     self.conclude(&end, &observed).await?;
                     lookups.job = None;
                 }
-                Decision::Remove(uid) => {
+                Decision::DeleteJob(uid) => {
                     let name = observed.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
                     calls::delete_job(&self.scope.client, &self.namespace(), &name, &uid).await?;
                     self.scope.forget(&self.namespace(), &name);
@@ -428,7 +428,7 @@ impl<T: Task> Step<'_, T> {
         let after = Observed { status: concluded, ..observed.clone() };
         let view = match decide::due(&after) {
             true => starting("the spec asks for another run"),
-            false => View::Settled,
+            false => StatusIntent::Settled,
         };
         let shown = status::show(&after.status, &view, observed.target.as_ref(), &self.stamp(observed));
         let run = shown.last_run.clone().unwrap_or_default();
@@ -445,7 +445,7 @@ impl<T: Task> Step<'_, T> {
         Stamp { generation: observed.generation, suspend: observed.suspend, now: observed.now }
     }
 
-    async fn show(&mut self, view: &View, observed: &Observed) -> Result<(), Error> {
+    async fn show(&mut self, view: &StatusIntent, observed: &Observed) -> Result<(), Error> {
         let status = status::show(&observed.status, view, observed.target.as_ref(), &self.stamp(observed));
         let late =
             matches!(&observed.job, ObservedJob::Present(job) if decide::age(job, observed.now) >= decide::PATIENCE);
@@ -491,8 +491,8 @@ enum StartOutcome {
     Stale,
 }
 
-fn starting(message: &str) -> View {
-    View::UnderWay(Obstacle { reason: Reason::Starting, message: message.to_owned() })
+fn starting(message: &str) -> StatusIntent {
+    StatusIntent::InProgress(Obstacle { reason: Reason::Starting, message: message.to_owned() })
 }
 
 /// An object that this version cannot read gets a condition of its own, and stops nobody else.
@@ -503,7 +503,7 @@ async fn undecodable<T: Task>(scope: &Scope, meta: &ObjectMeta, error: &str) -> 
     let generation = meta.generation.unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(scope.client.clone(), namespace, &resource);
     let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
-    let view = View::Blocked(Blocked::stalled(Reason::Undecodable, progress::clean(error)));
+    let view = StatusIntent::Blocked(Blocked::stalled(Reason::Undecodable, progress::clean(error)));
     let stamp = Stamp { generation, suspend: false, now: Timestamp::now() };
     let shown = status::show(&TaskStatus::default(), &view, None, &stamp);
     let same = object.data["status"]["conditions"].as_array().is_some_and(|conditions| {

@@ -66,7 +66,7 @@ pub struct Observed {
 
 /// What the status shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum View {
+pub enum StatusIntent {
     /// The newest run's end, or nothing yet.
     Settled,
     /// Something holds a run back.
@@ -74,26 +74,26 @@ pub enum View {
     /// `spec.suspend` holds a run back.
     Suspended,
     /// A run is under way.
-    UnderWay(Obstacle),
+    InProgress(Obstacle),
 }
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Show this, and look again after that long at the latest.
-    Show(View, Option<Duration>),
+    SetStatus(StatusIntent, Option<Duration>),
     /// Ask the API server for the newest run's Job.
-    LookUpJob,
+    GetJob,
     /// Ask the API server for events about a pod that does not start.
-    AskEvents,
+    ReadEvents,
     /// Start the run of this number.
-    Start(i64),
+    StartRun(i64),
     /// The newest run's Job has ended: read its pods and record the end.
-    ReadEnd(Box<JobView>),
+    ReadResult(Box<JobView>),
     /// Record this end of the newest run.
-    Record(End),
+    RecordResult(End),
     /// Delete the superseded Job of this UID.
-    Remove(String),
+    DeleteJob(String),
 }
 
 /// Decides.
@@ -108,18 +108,18 @@ pub fn decide(observed: &Observed) -> Decision {
         return blocked(Blocked::stalled(Reason::InvalidSpec, rule.clone()), None);
     }
     if !due(observed) {
-        return Decision::Show(View::Settled, None);
+        return Decision::SetStatus(StatusIntent::Settled, None);
     }
     if observed.suspend {
-        return Decision::Show(View::Suspended, None);
+        return Decision::SetStatus(StatusIntent::Suspended, None);
     }
     if let Some(run) = run.filter(|run| run.result == Some(Outcome::Superseded)) {
         match &observed.job {
-            ObservedJob::Unknown => return Decision::LookUpJob,
+            ObservedJob::Unknown => return Decision::GetJob,
             ObservedJob::Present(job)
                 if job.metadata.deletion_timestamp.is_none() && Some(job.uid()) == run.job_uid.as_deref() =>
             {
-                return Decision::Remove(job.uid().to_owned());
+                return Decision::DeleteJob(job.uid().to_owned());
             }
             ObservedJob::Present(_) | ObservedJob::Terminating => {
                 let message = format!("waiting for the pods of Job {}, which never started, to go", run.job_name);
@@ -131,7 +131,7 @@ pub fn decide(observed: &Observed) -> Decision {
     if let Some(Err(why)) = &observed.target {
         return blocked(why.clone(), Some(LOOK_AGAIN));
     }
-    Decision::Start(match run {
+    Decision::StartRun(match run {
         None => 1,
         Some(run) if run.result.is_none() => run.number, // an intent whose Job was never made
         Some(run) => run.number + 1,
@@ -141,9 +141,9 @@ pub fn decide(observed: &Observed) -> Decision {
 /// A run that is not over. None: its Job does not exist, so nothing has started.
 fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
     let job = match &observed.job {
-        ObservedJob::Unknown => return Some(Decision::LookUpJob),
+        ObservedJob::Unknown => return Some(Decision::GetJob),
         ObservedJob::Absent | ObservedJob::Terminating => {
-            return run.job_uid.is_some().then(|| Decision::Record(End::lost(&run.job_name)));
+            return run.job_uid.is_some().then(|| Decision::RecordResult(End::lost(&run.job_name)));
         }
         ObservedJob::Present(job) => job,
     };
@@ -157,29 +157,29 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
         ));
     }
     match run.job_uid.as_deref() {
-        Some(uid) if uid != job.uid() => return Some(Decision::Record(End::lost(&run.job_name))),
+        Some(uid) if uid != job.uid() => return Some(Decision::RecordResult(End::lost(&run.job_name))),
         _ => {}
     }
-    let under_way = |reason, message: &str| View::UnderWay(Obstacle { reason, message: message.to_owned() });
+    let under_way = |reason, message: &str| StatusIntent::InProgress(Obstacle { reason, message: message.to_owned() });
     Some(match progress::read(job, &observed.pods) {
-        Progress::Ended => Decision::ReadEnd(job.clone()),
-        Progress::Running => Decision::Show(under_way(Reason::Running, "the command runs"), Some(LOOK_AGAIN)),
-        Progress::KeptAlive(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
+        Progress::Ended => Decision::ReadResult(job.clone()),
+        Progress::Running => Decision::SetStatus(under_way(Reason::Running, "the command runs"), Some(LOOK_AGAIN)),
+        Progress::KeptAlive(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(LOOK_AGAIN)),
         Progress::NotStarted(seen) => {
             let age = age(job, observed.now);
             let waited = age >= PATIENCE;
             let rest = PATIENCE.saturating_sub(age).max(Duration::from_millis(100));
             if due(observed) && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
-                    true => Decision::Record(End::superseded(observed.generation)),
-                    false => Decision::Show(under_way(Reason::Starting, STARTING), Some(rest)),
+                    true => Decision::RecordResult(End::superseded(observed.generation)),
+                    false => Decision::SetStatus(under_way(Reason::Starting, STARTING), Some(rest)),
                 });
             }
             match seen.or_else(|| observed.event_obstacle.clone()) {
-                Some(obstacle) => Decision::Show(View::UnderWay(obstacle), Some(LOOK_AGAIN)),
-                None if !waited => Decision::Show(under_way(Reason::Starting, STARTING), Some(rest)),
-                None if !observed.events_read => Decision::AskEvents,
-                None => Decision::Show(
+                Some(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(LOOK_AGAIN)),
+                None if !waited => Decision::SetStatus(under_way(Reason::Starting, STARTING), Some(rest)),
+                None if !observed.events_read => Decision::ReadEvents,
+                None => Decision::SetStatus(
                     under_way(Reason::Starting, STARTING),
                     Some(age.clamp(PATIENCE, Duration::from_secs(60))),
                 ),
@@ -206,7 +206,7 @@ pub fn age(job: &JobView, now: Timestamp) -> Duration {
 }
 
 fn blocked(blocked: Blocked, again: Option<Duration>) -> Decision {
-    Decision::Show(View::Blocked(blocked), again)
+    Decision::SetStatus(StatusIntent::Blocked(blocked), again)
 }
 
 #[cfg(test)]
@@ -261,16 +261,16 @@ mod tests {
     /// The decision in a word.
     fn word(observed: &Observed) -> String {
         match decide(observed) {
-            Decision::Show(View::Blocked(blocked), _) => format!("blocked {}", blocked.reason.as_str()),
-            Decision::Show(View::UnderWay(at), _) => format!("under way {}", at.reason.as_str()),
-            Decision::Show(View::Settled, _) => "settled".into(),
-            Decision::Show(View::Suspended, _) => "suspended".into(),
-            Decision::LookUpJob => "look up".into(),
-            Decision::AskEvents => "ask events".into(),
-            Decision::Start(number) => format!("start {number}"),
-            Decision::ReadEnd(_) => "read end".into(),
-            Decision::Record(end) => format!("record {:?}", end.outcome),
-            Decision::Remove(uid) => format!("remove {uid}"),
+            Decision::SetStatus(StatusIntent::Blocked(blocked), _) => format!("blocked {}", blocked.reason.as_str()),
+            Decision::SetStatus(StatusIntent::InProgress(at), _) => format!("under way {}", at.reason.as_str()),
+            Decision::SetStatus(StatusIntent::Settled, _) => "settled".into(),
+            Decision::SetStatus(StatusIntent::Suspended, _) => "suspended".into(),
+            Decision::GetJob => "look up".into(),
+            Decision::ReadEvents => "ask events".into(),
+            Decision::StartRun(number) => format!("start {number}"),
+            Decision::ReadResult(_) => "read end".into(),
+            Decision::RecordResult(end) => format!("record {:?}", end.outcome),
+            Decision::DeleteJob(uid) => format!("remove {uid}"),
         }
     }
 
@@ -374,7 +374,7 @@ mod tests {
                 1 => observed.broken_rule = Some("broken".into()),
                 _ => observed.target = Some(Err(Blocked::reconciling(Reason::TargetNotFound, "none"))),
             }
-            prop_assert!(!matches!(decide(&observed), Decision::Start(_)), "{:?}", decide(&observed));
+            prop_assert!(!matches!(decide(&observed), Decision::StartRun(_)), "{:?}", decide(&observed));
         }
     }
 }

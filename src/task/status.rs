@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::decide::View;
+use super::decide::StatusIntent;
 use super::outcome::End;
 use super::progress::{JobView, shorten};
 use super::reason::Reason;
@@ -26,23 +26,28 @@ pub struct Stamp {
 }
 
 /// The status that shows `view`.
-pub fn show(old: &TaskStatus, view: &View, target: Option<&Result<String, Blocked>>, stamp: &Stamp) -> TaskStatus {
+pub fn show(
+    old: &TaskStatus,
+    view: &StatusIntent,
+    target: Option<&Result<String, Blocked>>,
+    stamp: &Stamp,
+) -> TaskStatus {
     let mut status = old.clone();
     status.observed_generation = Some(stamp.generation);
     let (ready, reason, message, extra, finished) = match view {
-        View::Settled => settled(old.last_run.as_ref()),
-        View::Suspended => (
+        StatusIntent::Settled => settled(old.last_run.as_ref()),
+        StatusIntent::Suspended => (
             "False",
             Reason::Suspended.as_str().to_owned(),
             "a run is due; set spec.suspend to false to start it".to_owned(),
             None,
             false,
         ),
-        View::Blocked(blocked) => {
+        StatusIntent::Blocked(blocked) => {
             let extra = if blocked.stalled { "Stalled" } else { "Reconciling" };
             ("False", blocked.reason.as_str().to_owned(), blocked.message.clone(), Some(extra), blocked.stalled)
         }
-        View::UnderWay(at) => {
+        StatusIntent::InProgress(at) => {
             ("False", at.reason.as_str().to_owned(), steady(old, at.reason, &at.message), Some("Reconciling"), false)
         }
     };
@@ -206,16 +211,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn views() -> impl Strategy<Value = View> {
+    fn views() -> impl Strategy<Value = StatusIntent> {
         prop_oneof![
-            Just(View::Settled),
-            Just(View::Suspended),
-            any::<bool>().prop_map(|stalled| View::Blocked(Blocked {
+            Just(StatusIntent::Settled),
+            Just(StatusIntent::Suspended),
+            any::<bool>().prop_map(|stalled| StatusIntent::Blocked(Blocked {
                 reason: Reason::TargetNotFound,
                 message: "m".into(),
                 stalled
             })),
-            Just(View::UnderWay(crate::task::progress::Obstacle { reason: Reason::Running, message: "m".into() })),
+            Just(StatusIntent::InProgress(crate::task::progress::Obstacle {
+                reason: Reason::Running,
+                message: "m".into()
+            })),
         ]
     }
 
@@ -232,7 +240,7 @@ mod tests {
             let new = show(&old, &view, None, &stamp(2));
             let value = |type_: &str| new.conditions.iter().find(|c| c.type_ == type_).map(|c| c.status.as_str());
             prop_assert!(!(value("Stalled").is_some() && value("Reconciling").is_some()));
-            prop_assert_eq!(value("Ready") == Some("True"), view == View::Settled && result == Some(Outcome::Succeeded));
+            prop_assert_eq!(value("Ready") == Some("True"), view == StatusIntent::Settled && result == Some(Outcome::Succeeded));
             prop_assert!(value("Ready") != Some("True") || value("Finished") == Some("True"));
             prop_assert!(value("Stalled").is_none() || value("Finished") == Some("True"));
             prop_assert!(value("Reconciling").is_none() || value("Finished") == Some("False"));
