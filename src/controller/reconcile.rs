@@ -22,7 +22,7 @@ use crate::cluster::watch::pods_of;
 use crate::names;
 use crate::task::decide::{self, Decision, Observed, ObservedJob, StatusIntent};
 use crate::task::job::{self, Built, Order};
-use crate::task::outcome::{self, End};
+use crate::task::outcome::{self, RunResult};
 use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
 use crate::task::reason::Reason;
 use crate::task::status::{self, Stamp};
@@ -422,7 +422,7 @@ impl<T: Task> Step<'_, T> {
 
     /// Records the end of the newest run: outcome, timestamp and conditions in one write. If something
     /// asks for another run already, nobody is told that the newest spec was carried out.
-    async fn conclude(&mut self, end: &End, observed: &Observed) -> Result<(), Error> {
+    async fn conclude(&mut self, end: &RunResult, observed: &Observed) -> Result<(), Error> {
         let sentence = (end.outcome == Outcome::Succeeded).then(|| self.task.success(end.report.as_ref()).1);
         let concluded = status::conclude(&observed.status, end, sentence, observed.now);
         let after = Observed { status: concluded, ..observed.clone() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::key;
-use super::outcome::End;
+use super::outcome::RunResult;
 use super::progress::{self, JobView, Obstacle, PodView, Progress};
 use super::reason::Reason;
 use super::target::Blocked;
@@ -91,7 +91,7 @@ pub enum Decision {
     /// The newest run's Job has ended: read its pods and record the end.
     ReadResult(Box<JobView>),
     /// Record this end of the newest run.
-    RecordResult(End),
+    RecordResult(RunResult),
     /// Delete the superseded Job of this UID.
     DeleteJob(String),
 }
@@ -143,7 +143,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
     let job = match &observed.job {
         ObservedJob::Unknown => return Some(Decision::GetJob),
         ObservedJob::Absent | ObservedJob::Terminating => {
-            return run.job_uid.is_some().then(|| Decision::RecordResult(End::lost(&run.job_name)));
+            return run.job_uid.is_some().then(|| Decision::RecordResult(RunResult::lost(&run.job_name)));
         }
         ObservedJob::Present(job) => job,
     };
@@ -157,7 +157,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
         ));
     }
     match run.job_uid.as_deref() {
-        Some(uid) if uid != job.uid() => return Some(Decision::RecordResult(End::lost(&run.job_name))),
+        Some(uid) if uid != job.uid() => return Some(Decision::RecordResult(RunResult::lost(&run.job_name))),
         _ => {}
     }
     let under_way = |reason, message: &str| StatusIntent::InProgress(Obstacle { reason, message: message.to_owned() });
@@ -171,7 +171,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
             let rest = PATIENCE.saturating_sub(age).max(Duration::from_millis(100));
             if due(observed) && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
-                    true => Decision::RecordResult(End::superseded(observed.generation)),
+                    true => Decision::RecordResult(RunResult::superseded(observed.generation)),
                     false => Decision::SetStatus(under_way(Reason::Starting, STARTING), Some(rest)),
                 });
             }

@@ -29,7 +29,7 @@ const NAME_LIMIT: usize = 256;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct End {
+pub struct RunResult {
     /// In the API's words.
     pub outcome: Outcome,
     /// In a word.
@@ -42,7 +42,7 @@ pub struct End {
     pub report: Option<Report>,
 }
 
-impl End {
+impl RunResult {
     fn failed(reason: &str, message: String, exit_code: Option<i32>) -> Self {
         Self { outcome: Outcome::Failed, reason: reason.to_owned(), message: clean(&message), exit_code, report: None }
     }
@@ -75,7 +75,7 @@ impl End {
 
 /// The helper's line.
 #[derive(Debug, Deserialize)]
-struct Line {
+struct HelperResult {
     ok: bool,
     #[serde(default)]
     reason: String,
@@ -93,7 +93,7 @@ struct Line {
     databases: Vec<Database>,
 }
 
-impl Line {
+impl HelperResult {
     /// The last line that is one; a command may have written others before it.
     fn find(text: &str) -> Option<Self> {
         text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
@@ -122,18 +122,18 @@ impl Line {
 }
 
 /// Reads a Job that has its terminal condition.
-pub fn read(job: &JobView, pods: &[PodView]) -> End {
+pub fn read(job: &JobView, pods: &[PodView]) -> RunResult {
     let container = job.annotation(names::CONTAINER).unwrap_or_default();
     let (complete, job_reason, job_message) = job.end().unwrap_or_default();
     let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
     let ended = newest.and_then(|pod| pod.container(container)).and_then(terminated);
     let exit_code = ended.map(|t| t.exit_code);
-    let line = ended.and_then(|t| Line::find(t.message.as_deref()?));
-    let report = line.as_ref().map(Line::report);
+    let line = ended.and_then(|t| HelperResult::find(t.message.as_deref()?));
+    let report = line.as_ref().map(HelperResult::report);
 
     if complete {
         let reason = Reason::Succeeded.as_str().to_owned();
-        return End {
+        return RunResult {
             outcome: Outcome::Succeeded,
             reason,
             message: String::new(),
@@ -144,12 +144,12 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
     if job_reason == "DeadlineExceeded" {
         let message =
             "the run took longer than spec.timeoutSeconds allows; raise it, or look into what the command waits for";
-        return End::failed(Reason::DeadlineExceeded.as_str(), message.into(), exit_code);
+        return RunResult::failed(Reason::DeadlineExceeded.as_str(), message.into(), exit_code);
     }
     let disruption = newest.and_then(disruption);
     if job_reason == "PodFailurePolicy" || (disruption.is_some() && line.is_none()) {
         let detail = disruption.unwrap_or(job_message);
-        return End::failed(
+        return RunResult::failed(
             Reason::Disrupted.as_str(),
             format!("the pod was disrupted, and the command must not run twice unasked: {detail}"),
             exit_code,
@@ -158,15 +158,15 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
     if let Some(line) = line.filter(|l| !l.ok) {
         let known = HELPER_REASONS.contains(&line.reason.as_str());
         let reason = if known { line.reason.as_str() } else { Reason::CommandFailed.as_str() };
-        return End { report, ..End::failed(reason, line.message, exit_code) };
+        return RunResult { report, ..RunResult::failed(reason, line.message, exit_code) };
     }
     match ended {
-        Some(t) if t.reason.as_deref() == Some("OOMKilled") => End::failed(
+        Some(t) if t.reason.as_deref() == Some("OOMKilled") => RunResult::failed(
             Reason::OutOfMemory.as_str(),
             "the command used more memory than its limit; raise spec.resources.limits.memory".into(),
             exit_code,
         ),
-        Some(t) if matches!(t.reason.as_deref(), Some("StartError" | "ContainerCannotRun")) => End::failed(
+        Some(t) if matches!(t.reason.as_deref(), Some("StartError" | "ContainerCannotRun")) => RunResult::failed(
             Reason::InterpreterNotFound.as_str(),
             format!(
                 "the container could not start its command: {}; say on the target how commands start there, by the annotation {} or, to keep the image's entrypoint, {}",
@@ -176,7 +176,7 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
             ),
             exit_code,
         ),
-        Some(t) => End::failed(
+        Some(t) => RunResult::failed(
             Reason::CommandFailed.as_str(),
             match t.signal {
                 Some(signal) => format!("the command was ended by signal {signal}"),
@@ -189,7 +189,7 @@ pub fn read(job: &JobView, pods: &[PodView]) -> End {
         None => {
             let init = newest.and_then(failed_init);
             let message = init.unwrap_or_else(|| format!("{job_reason}: {job_message}"));
-            End::failed(Reason::CommandFailed.as_str(), message, exit_code)
+            RunResult::failed(Reason::CommandFailed.as_str(), message, exit_code)
         }
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::decide::StatusIntent;
-use super::outcome::End;
+use super::outcome::RunResult;
 use super::progress::{JobView, shorten};
 use super::reason::Reason;
 use super::target::Blocked;
@@ -81,10 +81,10 @@ pub fn show(
     status
 }
 
-type Line = (&'static str, String, String, Option<&'static str>, bool);
+type ReadySummary = (&'static str, String, String, Option<&'static str>, bool);
 
 /// Ready as the newest run left it.
-fn settled(run: Option<&Run>) -> Line {
+fn settled(run: Option<&Run>) -> ReadySummary {
     let Some(run) = run else {
         return ("Unknown", Reason::Starting.as_str().into(), "no run yet".into(), Some("Reconciling"), false);
     };
@@ -184,7 +184,7 @@ pub fn worth_writing(old: &TaskStatus, new: &TaskStatus) -> bool {
 }
 
 /// The status with the end of the newest run.
-pub fn conclude(old: &TaskStatus, end: &End, sentence: Option<String>, now: Timestamp) -> TaskStatus {
+pub fn conclude(old: &TaskStatus, end: &RunResult, sentence: Option<String>, now: Timestamp) -> TaskStatus {
     let mut status = old.clone();
     if let Some(run) = &mut status.last_run {
         let started = run.started_at.as_ref().map_or(now, |t| t.0);
