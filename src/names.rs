@@ -19,7 +19,7 @@ pub const GENERATION: &str = "django.my.domain/generation";
 /// Annotation of a Job: the Django container's name.
 pub const CONTAINER: &str = "django.my.domain/container";
 /// Annotation of a Job: what was copied, converted and dropped.
-pub const REPORT: &str = "django.my.domain/report";
+pub const TEMPLATE_CHANGES: &str = "django.my.domain/report";
 /// Annotation of a task: a new value asks for one run.
 pub const REQUESTED_AT: &str = "django.my.domain/requestedAt";
 /// Annotation of a target: further images that tasks may run.

@@ -21,9 +21,9 @@ fn every_case_gives_the_job_that_lies_beside_it() {
                 }
                 // A list in the annotation, one entry a line, is easier to read than JSON in a string.
                 let annotations = &mut job["metadata"]["annotations"];
-                let account: Value =
+                let changes: Value =
                     serde_json::from_str(annotations["django.my.domain/report"].as_str().unwrap()).unwrap();
-                annotations["django.my.domain/report"] = serde_json::to_string_pretty(&account).unwrap().into();
+                annotations["django.my.domain/report"] = serde_json::to_string_pretty(&changes).unwrap().into();
                 serde_saphyr::to_string(&job).unwrap()
             }
             Err(refusal) => format!("REFUSED {refusal}\n"),

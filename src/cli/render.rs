@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
 use crate::helper;
-use crate::task::job::{self, Order};
+use crate::task::job::{self, JobInput};
 use crate::task::template::Source;
 use crate::task::{Task, key};
 
@@ -55,7 +55,7 @@ fn one<T: Task>(task: &Value, target: &Value) -> Result<Value, String> {
     let task: T = serde_json::from_value(task).map_err(|e| e.to_string())?;
     task.rules()?;
     let source = Source::from_object(target["kind"].as_str().unwrap_or_default(), target);
-    let order = Order {
+    let input = JobInput {
         kind: T::KIND,
         api_version: T::api_version(&()).into_owned(),
         namespace: &task.namespace().unwrap_or_else(|| "default".into()),
@@ -69,7 +69,7 @@ fn one<T: Task>(task: &Value, target: &Value) -> Result<Value, String> {
         source: &source,
         helper: helper::name(),
     };
-    job::build(&order)
+    job::build(&input)
         .map(|built| built.job)
         .map_err(|blocked| format!("{}: {}", blocked.reason.as_str(), blocked.message))
 }

@@ -187,7 +187,7 @@ async fn follow<K>(
             meta.managed_fields = None;
             if let Some(annotations) = &mut meta.annotations {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-                annotations.remove(names::REPORT);
+                annotations.remove(names::TEMPLATE_CHANGES);
             }
         })
         .default_backoff();

@@ -21,7 +21,7 @@ use crate::cluster::events;
 use crate::cluster::watch::pods_of;
 use crate::names;
 use crate::task::decide::{self, Decision, Observed, ObservedJob, StatusIntent};
-use crate::task::job::{self, Built, Order};
+use crate::task::job::{self, BuiltJob, JobInput};
 use crate::task::outcome::{self, RunResult};
 use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
 use crate::task::reason::Reason;
@@ -352,10 +352,10 @@ impl<T: Task> Step<'_, T> {
         }
     }
 
-    fn build(&self, source: &Source, number: i64) -> Result<(Built, String), Blocked> {
+    fn build(&self, source: &Source, number: i64) -> Result<(BuiltJob, String), Blocked> {
         let uid = self.task.uid().unwrap_or_default();
         let (name, namespace) = (self.task.name_any(), self.namespace());
-        let mut order = Order {
+        let mut input = JobInput {
             kind: T::KIND,
             api_version: T::api_version(&()).into_owned(),
             namespace: &namespace,
@@ -371,16 +371,16 @@ impl<T: Task> Step<'_, T> {
         };
         let key = match self.task.policy().run_policy {
             RunPolicy::Once => self.key(None),
-            RunPolicy::OnImageChange => self.key(Some(&job::build(&order)?.image)),
+            RunPolicy::OnImageChange => self.key(Some(&job::build(&input)?.image)),
         };
-        order.key = &key;
-        Ok((job::build(&order)?, key))
+        input.key = &key;
+        Ok((job::build(&input)?, key))
     }
 
     async fn intend(
         &mut self,
         source: &Source,
-        built: &Built,
+        built: &BuiltJob,
         key: String,
         number: i64,
         observed: &Observed,

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::manage::{Entry, Start};
 use super::reason::Reason;
 use super::target::Blocked;
-use super::template::{self, Account, Source, list, text};
-use super::{Command, EnvValue, OnDisruption, Through, image};
+use super::template::{self, Source, TemplateChanges, list, text};
+use super::{Command, EnvValue, OnDisruption, Runner, image};
 use crate::api::common::{TaskPolicy, filled};
 use crate::names;
 
@@ -23,7 +23,7 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Everything that a Job is made of.
 #[derive(Clone, Debug)]
-pub struct Order<'a> {
+pub struct JobInput<'a> {
     /// Kind of the task.
     pub kind: &'a str,
     /// `group/version` of the task.
@@ -52,7 +52,7 @@ pub struct Order<'a> {
 
 /// A Job that is ready to be created.
 #[derive(Clone, Debug)]
-pub struct Built {
+pub struct BuiltJob {
     /// The Job.
     pub job: Value,
     /// Its name.
@@ -62,12 +62,12 @@ pub struct Built {
     /// Image of the Django container.
     pub image: String,
     /// What became of the template's parts.
-    pub account: Account,
+    pub changes: TemplateChanges,
 }
 
 /// Builds the Job, or says why it cannot be built.
-pub fn build(order: &Order) -> Result<Built, Blocked> {
-    let Order { source, policy, .. } = order;
+pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
+    let JobInput { source, policy, .. } = input;
     let wanted = policy.target.as_ref().and_then(|t| filled(&t.container));
     let mut main = source.container(wanted)?;
     let container = text(&main["name"]);
@@ -105,18 +105,18 @@ pub fn build(order: &Order) -> Result<Built, Blocked> {
         }
     };
 
-    let mut copied = template::copy(source, &main, &labels(order.kind))?;
+    let mut copied = template::copy(source, &main, &labels(input.kind))?;
     main = copied.template["spec"]["containers"][0].take();
     main["image"] = json!(image);
-    let (command, args) = helper_call(&start, &order.command);
+    let (command, args) = helper_call(&start, &input.command);
     if keep_entrypoint {
         main["args"] = json!(inert_all(command.into_iter().chain(args)));
     } else {
         main["command"] = json!(inert_all(command));
         main["args"] = json!(inert_all(args));
     }
-    let about_env = about_env(&main);
-    main["env"] = env(&main, &order.command, &about_env, &copied.mounts);
+    let secret_env_facts = secret_env_facts(&main);
+    main["env"] = env(&main, &input.command, &secret_env_facts, &copied.mounts);
     if let Some(resources) = &policy.resources {
         let claims = main["resources"].get("claims").cloned();
         main["resources"] = json!(resources);
@@ -127,18 +127,18 @@ pub fn build(order: &Order) -> Result<Built, Blocked> {
     main["terminationMessagePath"] = json!(TERMINATION_LOG);
     main["terminationMessagePolicy"] = json!("File");
     let spec = &mut copied.template["spec"];
-    mount_helper(spec, &mut main, order.helper);
+    mount_helper(spec, &mut main, input.helper);
     spec["containers"] = json!([main]);
 
-    let name = names::job(order.name, order.uid, order.run);
-    copied.template["metadata"]["annotations"][names::TASK] = json!(order.name);
+    let name = names::job(input.name, input.uid, input.run);
+    copied.template["metadata"]["annotations"][names::TASK] = json!(input.name);
     let mut job_spec = json!({
         "backoffLimit": policy.retries,
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": { "rules": [disruption_rule(&order.command, policy.retries)] },
+        "podFailurePolicy": { "rules": [disruption_rule(&input.command, policy.retries)] },
         "template": copied.template,
     });
-    if let Some(seconds) = policy.timeout_seconds.or(order.command.default_timeout) {
+    if let Some(seconds) = policy.timeout_seconds.or(input.command.default_timeout) {
         job_spec["activeDeadlineSeconds"] = json!(seconds);
     }
     let job = json!({
@@ -146,27 +146,27 @@ pub fn build(order: &Order) -> Result<Built, Blocked> {
         "kind": "Job",
         "metadata": {
             "name": name,
-            "namespace": order.namespace,
-            "labels": labels(order.kind),
+            "namespace": input.namespace,
+            "labels": labels(input.kind),
             "annotations": {
-                names::TASK: order.name,
-                names::RUN: order.run.to_string(),
-                names::RUN_KEY: order.key,
-                names::GENERATION: order.generation.to_string(),
+                names::TASK: input.name,
+                names::RUN: input.run.to_string(),
+                names::RUN_KEY: input.key,
+                names::GENERATION: input.generation.to_string(),
                 names::CONTAINER: container,
-                names::REPORT: json!(copied.account).to_string(),
+                names::TEMPLATE_CHANGES: json!(copied.changes).to_string(),
             },
             "ownerReferences": [{
-                "apiVersion": order.api_version,
-                "kind": order.kind,
-                "name": order.name,
-                "uid": order.uid,
+                "apiVersion": input.api_version,
+                "kind": input.kind,
+                "name": input.name,
+                "uid": input.uid,
                 "controller": true,
             }],
         },
         "spec": job_spec,
     });
-    Ok(Built { job, name, container, image, account: copied.account })
+    Ok(BuiltJob { job, name, container, image, changes: copied.changes })
 }
 
 /// The operator's own labels, on the Job and on its pods.
@@ -190,11 +190,11 @@ fn disruption_rule(command: &Command, retries: i32) -> Value {
 fn helper_call(start: &Start, command: &Command) -> (Vec<String>, Vec<String>) {
     let mut call = start.interpreter.clone();
     call.push(format!("{HELPER_DIR}/{HELPER_FILE}"));
-    let how = match (command.through, &start.entry) {
-        (Through::Celery, _) => vec!["--celery".to_owned()],
-        (Through::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],
-        (Through::Manage, Entry::Module(module)) => vec!["--module".into(), module.clone()],
-        (Through::Manage, Entry::Console(console)) => vec!["--console".into(), console.clone()],
+    let how = match (command.runner, &start.entry) {
+        (Runner::Celery, _) => vec!["--celery".to_owned()],
+        (Runner::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],
+        (Runner::Manage, Entry::Module(module)) => vec!["--module".into(), module.clone()],
+        (Runner::Manage, Entry::Console(console)) => vec!["--console".into(), console.clone()],
     };
     let args = how.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();
     (call, args)
@@ -202,7 +202,7 @@ fn helper_call(start: &Start, command: &Command) -> (Vec<String>, Vec<String>) {
 
 /// What the helper has to know of the variables to keep secret values out of its report: which variables
 /// refer to Secrets, which are known to be plain, and whether whole Secrets came along unseen.
-fn about_env(main: &Value) -> Value {
+fn secret_env_facts(main: &Value) -> Value {
     let (mut secret, mut plain) = (Vec::new(), Vec::new());
     for variable in list(&main["env"]) {
         let name = text(&variable["name"]);

@@ -8,16 +8,17 @@ use crate::names;
 const VERSION: &str = "v1";
 
 /// Fields of the spec that steer runs and never cause one.
-const STEERING: &[&str] = &["suspend", "timeoutSeconds", "retries", "resources", "historyLimit", "runPolicy"];
+const NON_TRIGGERING_FIELDS: &[&str] =
+    &["suspend", "timeoutSeconds", "retries", "resources", "historyLimit", "runPolicy"];
 
 /// Maps whose keys are the user's: there an empty text says something.
-const OF_THE_USER: &[&str] = &["attributes", "matchLabels"];
+const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
 
 /// The key of a spec, given the spec that a user gets who writes only what is required. `image` is the
 /// image that would run, where a change of it alone asks for a run.
 pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
     let mut fields = normalise(spec, defaults);
-    for name in STEERING {
+    for name in NON_TRIGGERING_FIELDS {
         fields.remove(*name);
     }
     let canonical = json!({ "kind": kind, "spec": fields, "image": image });
@@ -40,7 +41,9 @@ fn normalise(spec: &Value, defaults: &Value) -> Map<String, Value> {
         .filter_map(|(name, value)| {
             let default = &defaults[name];
             let value = match value {
-                Value::Object(_) if !OF_THE_USER.contains(&name.as_str()) => Value::Object(normalise(value, default)),
+                Value::Object(_) if !USER_KEYED_MAPS.contains(&name.as_str()) => {
+                    Value::Object(normalise(value, default))
+                }
                 other => other.clone(),
             };
             (!is_empty(&value) && &value != default).then(|| (name.clone(), value))

@@ -46,7 +46,7 @@ pub enum OnDisruption {
 
 /// How the helper starts the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Through {
+pub enum Runner {
     /// As a management command of the project.
     Manage,
     /// As Celery's command line.
@@ -71,7 +71,7 @@ pub enum EnvValue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Who interprets `argv`.
-    pub through: Through,
+    pub runner: Runner,
     /// The command and its arguments.
     pub argv: Vec<String>,
     /// Variables to add to the Django container.

@@ -47,9 +47,13 @@ pub fn show(
             let extra = if blocked.stalled { "Stalled" } else { "Reconciling" };
             ("False", blocked.reason.as_str().to_owned(), blocked.message.clone(), Some(extra), blocked.stalled)
         }
-        StatusIntent::InProgress(at) => {
-            ("False", at.reason.as_str().to_owned(), steady(old, at.reason, &at.message), Some("Reconciling"), false)
-        }
+        StatusIntent::InProgress(at) => (
+            "False",
+            at.reason.as_str().to_owned(),
+            keep_first_wording(old, at.reason, &at.message),
+            Some("Reconciling"),
+            false,
+        ),
     };
     let message = shorten(message);
     let mut wanted = vec![
@@ -100,7 +104,7 @@ fn settled(run: Option<&Run>) -> ReadySummary {
 }
 
 /// The kubelet words one obstacle in turns; the first wording stays while the reason does.
-fn steady(old: &TaskStatus, reason: Reason, message: &str) -> String {
+fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String {
     let before = old.conditions.iter().find(|c| c.type_ == "Ready" && c.reason == reason.as_str());
     match before {
         Some(condition) if reason == Reason::ImagePullFailed => condition.message.clone(),

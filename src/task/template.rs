@@ -129,7 +129,7 @@ impl Source {
 
 /// What became of the template's parts: an annotation of the Job, and printed by `render`.
 #[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
-pub struct Account {
+pub struct TemplateChanges {
     /// Containers and volumes that were copied.
     pub copied: Vec<String>,
     /// What was copied in another form.
@@ -144,29 +144,29 @@ pub struct Copied {
     /// Metadata and spec; the Django container is the only one left in `containers`.
     pub template: Value,
     /// What became of the parts.
-    pub account: Account,
+    pub changes: TemplateChanges,
     /// Where the Django container sees volumes, and which of them outlive the pod.
     pub mounts: BTreeMap<String, bool>,
 }
 
 /// Copies the template for a Job whose Django container is `main`.
 pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>) -> Result<Copied, Blocked> {
-    let mut account = Account::default();
+    let mut changes = TemplateChanges::default();
     let main_name = main["name"].as_str().unwrap_or_default();
     let mut spec = source.template["spec"].as_object().cloned().unwrap_or_default();
 
     let mut kept_main = main.clone();
-    drop_fields(&mut kept_main, SERVING_FIELDS, &format!("container {main_name}"), &mut account);
-    account.copied.push(format!("container {main_name}"));
+    drop_fields(&mut kept_main, SERVING_FIELDS, &format!("container {main_name}"), &mut changes);
+    changes.copied.push(format!("container {main_name}"));
 
-    let plan = Plan::of(source, main)?;
+    let plan = ContainerSelection::of(source, main)?;
     let mut inits = Vec::new();
     for init in list(&source.template["spec"]["initContainers"]) {
         if plan.keeps(&init) {
-            account.copied.push(format!("init container {}", name_of(&init)));
-            inits.push(without_host_ports(init, &mut account));
+            changes.copied.push(format!("init container {}", name_of(&init)));
+            inits.push(without_host_ports(init, &mut changes));
         } else {
-            account.dropped.push(format!("init container {}", name_of(&init)));
+            changes.dropped.push(format!("init container {}", name_of(&init)));
         }
     }
     for container in list(&source.template["spec"]["containers"]) {
@@ -174,16 +174,16 @@ pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>
             continue;
         }
         if plan.keeps(&container) {
-            account.converted.push(format!("container {} to a native sidecar", name_of(&container)));
-            inits.push(without_host_ports(native_sidecar(container), &mut account));
+            changes.converted.push(format!("container {} to a native sidecar", name_of(&container)));
+            inits.push(without_host_ports(native_sidecar(container), &mut changes));
         } else {
-            account.dropped.push(format!("container {}", name_of(&container)));
+            changes.dropped.push(format!("container {}", name_of(&container)));
         }
     }
 
     for field in POD_FIELDS_DROPPED {
         if spec.remove(*field).is_some() {
-            account.dropped.push((*field).to_owned());
+            changes.dropped.push((*field).to_owned());
         }
     }
     spec.insert("restartPolicy".into(), json!("Never"));
@@ -193,23 +193,23 @@ pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>
         false => spec.insert("initContainers".into(), json!(inits)),
     };
     let kept: Vec<Value> = inits.into_iter().chain([kept_main]).collect();
-    let volumes = keep_volumes(&mut spec, &kept, &mut account);
-    keep_affinity(&mut spec, source, &volumes, &mut account);
+    let volumes = keep_volumes(&mut spec, &kept, &mut changes);
+    keep_affinity(&mut spec, source, &volumes, &mut changes);
 
-    let labels = labels(source, own_labels, &mut account)?;
+    let labels = labels(source, own_labels, &mut changes)?;
     refuse_dangling(&kept, &volumes, source, &labels)?;
-    let metadata = json!({ "labels": labels, "annotations": annotations(source, main_name, &mut account) });
-    Ok(Copied { mounts: mounts(main, &volumes), template: json!({ "metadata": metadata, "spec": spec }), account })
+    let metadata = json!({ "labels": labels, "annotations": annotations(source, main_name, &mut changes) });
+    Ok(Copied { mounts: mounts(main, &volumes), template: json!({ "metadata": metadata, "spec": spec }), changes })
 }
 
 /// Which of the other containers go along.
-struct Plan {
+struct ContainerSelection {
     main_image: String,
     keep: BTreeSet<String>,
     drop: BTreeSet<String>,
 }
 
-impl Plan {
+impl ContainerSelection {
     fn of(source: &Source, main: &Value) -> Result<Self, Blocked> {
         let spec = &source.template["spec"];
         let all: BTreeSet<String> = [&spec["containers"], &spec["initContainers"]]
@@ -271,13 +271,13 @@ fn native_sidecar(mut container: Value) -> Value {
 }
 
 /// Host ports belong to the target's pods, and a pod that never restarts may not ask for restarts on resizing.
-fn without_host_ports(mut container: Value, account: &mut Account) -> Value {
+fn without_host_ports(mut container: Value, changes: &mut TemplateChanges) -> Value {
     let name = name_of(&container).to_owned();
-    drop_fields(&mut container, &["resizePolicy"], &format!("container {name}"), account);
+    drop_fields(&mut container, &["resizePolicy"], &format!("container {name}"), changes);
     if let Some(ports) = container.get_mut("ports").and_then(Value::as_array_mut) {
         for port in ports.iter_mut().filter_map(Value::as_object_mut) {
             if port.remove("hostPort").is_some() | port.remove("hostIP").is_some() {
-                account.dropped.push(format!("host port of container {name}"));
+                changes.dropped.push(format!("host port of container {name}"));
             }
         }
     }
@@ -285,7 +285,11 @@ fn without_host_ports(mut container: Value, account: &mut Account) -> Value {
 }
 
 /// Volumes that a kept container mounts, by name.
-fn keep_volumes(spec: &mut Map<String, Value>, kept: &[Value], account: &mut Account) -> BTreeMap<String, Value> {
+fn keep_volumes(
+    spec: &mut Map<String, Value>,
+    kept: &[Value],
+    changes: &mut TemplateChanges,
+) -> BTreeMap<String, Value> {
     let mounted: BTreeSet<String> = kept
         .iter()
         .flat_map(|c| [list(&c["volumeMounts"]), list(&c["volumeDevices"])].concat())
@@ -293,8 +297,8 @@ fn keep_volumes(spec: &mut Map<String, Value>, kept: &[Value], account: &mut Acc
         .collect();
     let (volumes, unused): (Vec<Value>, Vec<Value>) =
         list(&spec.remove("volumes").unwrap_or_default()).into_iter().partition(|v| mounted.contains(name_of(v)));
-    account.copied.extend(volumes.iter().map(|v| format!("volume {}", name_of(v))));
-    account.dropped.extend(unused.iter().map(|v| format!("volume {}", name_of(v))));
+    changes.copied.extend(volumes.iter().map(|v| format!("volume {}", name_of(v))));
+    changes.dropped.extend(unused.iter().map(|v| format!("volume {}", name_of(v))));
     if !volumes.is_empty() {
         spec.insert("volumes".into(), json!(volumes));
     }
@@ -307,12 +311,12 @@ fn keep_affinity(
     spec: &mut Map<String, Value>,
     source: &Source,
     volumes: &BTreeMap<String, Value>,
-    account: &mut Account,
+    changes: &mut TemplateChanges,
 ) {
     let mut affinity = spec.remove("affinity").and_then(|a| a.as_object().cloned()).unwrap_or_default();
     for field in ["podAffinity", "podAntiAffinity"] {
         if affinity.remove(field).is_some() {
-            account.dropped.push(format!("affinity.{field}"));
+            changes.dropped.push(format!("affinity.{field}"));
         }
     }
     if let Some(selector) = &source.selector
@@ -325,7 +329,7 @@ fn keep_affinity(
                 "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector},
             }]}),
         );
-        account.converted.push("persistentVolumeClaim to a preference for the node of the target's pods".into());
+        changes.converted.push("persistentVolumeClaim to a preference for the node of the target's pods".into());
     }
     if !affinity.is_empty() {
         spec.insert("affinity".into(), Value::Object(affinity));
@@ -337,7 +341,7 @@ fn keep_affinity(
 fn labels(
     source: &Source,
     own: &BTreeMap<String, String>,
-    account: &mut Account,
+    changes: &mut TemplateChanges,
 ) -> Result<BTreeMap<String, String>, Blocked> {
     let template = source.labels();
     let selecting: BTreeSet<&String> = source.selector.iter().flat_map(selector_keys).collect();
@@ -347,7 +351,7 @@ fn labels(
         if read && !selecting.contains(key) {
             labels.insert(key.clone(), value.clone());
         } else {
-            account.dropped.push(format!("label {key}"));
+            changes.dropped.push(format!("label {key}"));
         }
     }
     for word in words(source.annotation(names::JOB_LABELS)) {
@@ -364,7 +368,7 @@ fn labels(
                 ),
             ));
         };
-        account.dropped.retain(|d| *d != format!("label {key}"));
+        changes.dropped.retain(|d| *d != format!("label {key}"));
         labels.insert(key, value);
     }
     labels.extend(own.clone());
@@ -381,7 +385,7 @@ fn labels(
             ),
         ));
     }
-    account.copied.extend(labels.keys().filter(|k| !own.contains_key(*k)).map(|k| format!("label {k}")));
+    changes.copied.extend(labels.keys().filter(|k| !own.contains_key(*k)).map(|k| format!("label {k}")));
     Ok(labels)
 }
 
@@ -392,7 +396,7 @@ fn selector_keys(selector: &LabelSelector) -> Vec<&String> {
 }
 
 /// All annotations, with the injectors told that this is a Job.
-fn annotations(source: &Source, main: &str, account: &mut Account) -> BTreeMap<String, String> {
+fn annotations(source: &Source, main: &str, changes: &mut TemplateChanges) -> BTreeMap<String, String> {
     let mut annotations = strings(&source.template["metadata"]["annotations"]);
     let labels = source.labels();
     for (shown_by, tell, value) in INJECTORS {
@@ -400,7 +404,7 @@ fn annotations(source: &Source, main: &str, account: &mut Account) -> BTreeMap<S
         if injected.is_some_and(|v| v != "false" && v != "disabled")
             && annotations.insert((*tell).to_owned(), (*value).to_owned()).as_deref() != Some(*value)
         {
-            account.converted.push(format!("annotation {tell} for {shown_by}"));
+            changes.converted.push(format!("annotation {tell} for {shown_by}"));
         }
     }
     annotations.insert(names::DEFAULT_CONTAINER.to_owned(), main.to_owned());
@@ -468,11 +472,11 @@ fn mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> BTreeMap<String, b
     list(&main["volumeMounts"]).iter().map(|mount| (text(&mount["mountPath"]), lasts(mount))).collect()
 }
 
-fn drop_fields(container: &mut Value, fields: &[&str], place: &str, account: &mut Account) {
+fn drop_fields(container: &mut Value, fields: &[&str], place: &str, changes: &mut TemplateChanges) {
     if let Some(map) = container.as_object_mut() {
         for field in fields {
             if map.remove(*field).is_some() {
-                account.dropped.push(format!("{field} of {place}"));
+                changes.dropped.push(format!("{field} of {place}"));
             }
         }
     }

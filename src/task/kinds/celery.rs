@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{counted, task_basics};
 use crate::api::DjangoCelery;
 use crate::api::common::{Report, filled};
-use crate::task::{Command, OnDisruption, Task, Through};
+use crate::task::{Command, OnDisruption, Runner, Task};
 
 /// What stops a task unless the spec names another signal: the one that lets it clean up.
 const DEFAULT_SIGNAL: &str = "SIGTERM";
@@ -33,7 +33,7 @@ impl Task for DjangoCelery {
                 on_disruption = OnDisruption::Fail;
             }
         }
-        Command { through: Through::Celery, argv, env: Vec::new(), on_disruption, default_timeout: Some(3600) }
+        Command { runner: Runner::Celery, argv, env: Vec::new(), on_disruption, default_timeout: Some(3600) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

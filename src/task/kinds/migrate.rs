@@ -6,7 +6,7 @@ use super::{counted, task_basics};
 use crate::api::DjangoMigrate;
 use crate::api::common::{Report, filled};
 use crate::api::migrate::LockMode;
-use crate::task::{Command, OnDisruption, Task, Through};
+use crate::task::{Command, OnDisruption, Runner, Task};
 
 impl Task for DjangoMigrate {
     task_basics!(DjangoMigrate, Django);
@@ -43,7 +43,7 @@ impl Task for DjangoMigrate {
         }
         argv.extend([&spec.app, &spec.migration].into_iter().filter_map(filled).map(str::to_owned));
         Command {
-            through: Through::Manage,
+            runner: Runner::Manage,
             argv,
             env: Vec::new(),
             on_disruption: OnDisruption::StartAgain,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{counted, task_basics};
 use crate::api::DjangoStatic;
 use crate::api::common::Report;
-use crate::task::{Command, OnDisruption, Task, Through};
+use crate::task::{Command, OnDisruption, Runner, Task};
 
 impl Task for DjangoStatic {
     task_basics!(DjangoStatic, Django);
@@ -25,7 +25,7 @@ impl Task for DjangoStatic {
         }
         argv.extend(spec.ignore.iter().map(|pattern| format!("--ignore={pattern}")));
         Command {
-            through: Through::Manage,
+            runner: Runner::Manage,
             argv,
             env: Vec::new(),
             on_disruption: OnDisruption::StartAgain,

@@ -6,7 +6,7 @@ use super::task_basics;
 use crate::api::DjangoUser;
 use crate::api::common::{Report, filled};
 use crate::api::user::PasswordPolicy;
-use crate::task::{Command, EnvValue, OnDisruption, Task, Through};
+use crate::task::{Command, EnvValue, OnDisruption, Runner, Task};
 
 impl Task for DjangoUser {
     task_basics!(DjangoUser, Django);
@@ -44,7 +44,7 @@ impl Task for DjangoUser {
             env.push(("DJANGO_ADMIN_ATTRIBUTES", EnvValue::Text(json!(spec.attributes).to_string())));
         }
         Command {
-            through: Through::Manage,
+            runner: Runner::Manage,
             argv,
             env,
             on_disruption: OnDisruption::StartAgain,
