@@ -18,7 +18,7 @@ struct Inner<V> {
 
 /// An object's place in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct ObjectKey {
     /// The group.
     pub group: String,
     /// The name in it.
@@ -60,16 +60,16 @@ impl<V> Cache<V> {
 
     /// Takes in one event of a watch and tells what it changed. After a new listing that includes the
     /// objects that went in the gap, of which no event tells.
-    pub fn take_in(&self, event: Event<(Place, V)>) -> Vec<Change<V>> {
+    pub fn apply_event(&self, event: Event<(ObjectKey, V)>) -> Vec<Change<V>> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Init => {
                 inner.incoming = Some(HashMap::new());
                 Vec::new()
             }
-            Event::InitApply((place, object)) => {
+            Event::InitApply((object_key, object)) => {
                 let incoming = inner.incoming.get_or_insert_default();
-                incoming.entry(place.group).or_default().insert(place.name, Arc::new(object));
+                incoming.entry(object_key.group).or_default().insert(object_key.name, Arc::new(object));
                 Vec::new()
             }
             Event::InitDone => {
@@ -86,16 +86,16 @@ impl<V> Cache<V> {
                 changes.extend(gone.map(|before| Change { now: None, before: Some(before) }));
                 changes
             }
-            Event::Apply((place, object)) => {
+            Event::Apply((object_key, object)) => {
                 let now = Arc::new(object);
-                let before = inner.groups.entry(place.group).or_default().insert(place.name, now.clone());
+                let before = inner.groups.entry(object_key.group).or_default().insert(object_key.name, now.clone());
                 vec![Change { now: Some(now), before }]
             }
-            Event::Delete((place, _)) => {
-                let Some(group) = inner.groups.get_mut(&place.group) else { return Vec::new() };
-                let before = group.remove(&place.name);
+            Event::Delete((object_key, _)) => {
+                let Some(group) = inner.groups.get_mut(&object_key.group) else { return Vec::new() };
+                let before = group.remove(&object_key.name);
                 if group.is_empty() {
-                    inner.groups.remove(&place.group);
+                    inner.groups.remove(&object_key.group);
                 }
                 vec![Change { now: None, before }]
             }
@@ -107,27 +107,30 @@ impl<V> Cache<V> {
 mod tests {
     use super::*;
 
-    fn place(name: &str) -> Place {
-        Place { group: "g".into(), name: name.into() }
+    fn object_key(name: &str) -> ObjectKey {
+        ObjectKey { group: "g".into(), name: name.into() }
     }
 
     #[test]
     fn a_new_listing_tells_what_went_in_the_gap() {
         let cache = Cache::default();
-        for event in
-            [Event::Init, Event::InitApply((place("a"), 1)), Event::InitApply((place("b"), 2)), Event::InitDone]
-        {
-            cache.take_in(event);
+        for event in [
+            Event::Init,
+            Event::InitApply((object_key("a"), 1)),
+            Event::InitApply((object_key("b"), 2)),
+            Event::InitDone,
+        ] {
+            cache.apply_event(event);
         }
         assert_eq!(cache.group("g").len(), 2);
-        cache.take_in(Event::Init);
-        cache.take_in(Event::InitApply((place("b"), 3)));
+        cache.apply_event(Event::Init);
+        cache.apply_event(Event::InitApply((object_key("b"), 3)));
         assert_eq!(cache.get("g", "a").as_deref(), Some(&1), "the old listing stands until the new one is whole");
-        let changes = cache.take_in(Event::InitDone);
+        let changes = cache.apply_event(Event::InitDone);
         let told: Vec<_> = changes.iter().map(|c| (c.before.as_deref().copied(), c.now.as_deref().copied())).collect();
         assert_eq!(told, [(Some(2), Some(3)), (Some(1), None)]);
         assert_eq!(cache.get("g", "a"), None);
-        cache.take_in(Event::Delete((place("b"), 3)));
+        cache.apply_event(Event::Delete((object_key("b"), 3)));
         assert!(cache.group("g").is_empty());
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch::{Receiver, Sender, channel};
 use tracing::warn;
 
-use super::cache::{Cache, Change, Place};
+use super::cache::{Cache, Change, ObjectKey};
 use crate::metrics::Metrics;
 use crate::names;
 use crate::task::progress::{JobView, PodView};
@@ -29,7 +29,7 @@ const WATCH_SECONDS: u32 = 200;
 
 /// What to look at again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wake {
+pub enum ReconcileTrigger {
     /// One task.
     Task {
         /// Its namespace.
@@ -42,9 +42,9 @@ pub enum Wake {
 }
 
 /// Who is to be woken, by kind.
-pub type Wakers = HashMap<&'static str, UnboundedSender<Wake>>;
+pub type ReconcileTriggers = HashMap<&'static str, UnboundedSender<ReconcileTrigger>>;
 
-/// What the watches of one scope know.
+/// What the watches know.
 #[derive(Default)]
 pub struct Caches {
     /// Jobs by namespace and name.
@@ -86,17 +86,17 @@ struct PodTemplateView {
     template: TemplateSummary,
 }
 
-/// Which namespaces a scope covers.
+/// Which namespaces the watches cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum WatchNamespace {
     /// All.
     All,
     /// This one.
     Namespace(String),
 }
 
-impl Reach {
-    /// An API over the scope.
+impl WatchNamespace {
+    /// An API over them.
     pub fn api<K>(&self, client: &Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -113,71 +113,100 @@ pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
-/// The watches of one scope, to be polled, and a sign that all have their first listing.
+/// The watches, to be polled, and receivers that tell when all have their first listing.
 pub fn all(
     client: &Client,
-    reach: &Reach,
+    watch_namespace: &WatchNamespace,
     caches: &Arc<Caches>,
-    wakers: &Wakers,
+    triggers: &ReconcileTriggers,
     metrics: &Arc<Metrics>,
 ) -> (Vec<BoxFuture<'static, ()>>, Vec<Receiver<bool>>) {
     let ours = || config().labels(&format!("{}={}", names::MANAGED_BY, names::OPERATOR));
-    let wakers = || wakers.clone();
-    let mut signs = Vec::new();
-    let mut sign = || {
+    let triggers = || triggers.clone();
+    let mut synced = Vec::new();
+    let mut synced_sender = || {
         let (sender, receiver) = channel(false);
-        signs.push(receiver);
+        synced.push(receiver);
         sender
     };
     let jobs = {
-        let (caches, wakers) = (caches.clone(), wakers());
-        follow(reach.api::<JobView>(client), ours(), sign(), metrics.clone(), "jobs", move |event| {
-            let event = placed(event, |job: &JobView| place(&job.metadata, job.name()));
-            for change in caches.jobs.take_in(event) {
-                wake_owner(&wakers, change.now.as_ref().or(change.before.as_ref()).map(|job| &job.metadata));
-            }
-        })
+        let (caches, triggers) = (caches.clone(), triggers());
+        run_watch(
+            watch_namespace.api::<JobView>(client),
+            ours(),
+            synced_sender(),
+            metrics.clone(),
+            "jobs",
+            move |event| {
+                let event = keyed(event, |job: &JobView| object_key(&job.metadata, job.name()));
+                for change in caches.jobs.apply_event(event) {
+                    trigger_owner(&triggers, change.now.as_ref().or(change.before.as_ref()).map(|job| &job.metadata));
+                }
+            },
+        )
     };
     let pods = {
-        let (caches, wakers) = (caches.clone(), wakers());
-        follow(reach.api::<PodView>(client), ours(), sign(), metrics.clone(), "pods", move |event| {
-            let event = placed(event, |pod: &PodView| {
-                let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |o| o.name.as_str());
-                let group = pods_of(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
-                Place { group, name: pod.metadata.name.clone().unwrap_or_default() }
-            });
-            for change in caches.pods.take_in(event) {
-                wake_owner(&wakers, change.now.as_ref().or(change.before.as_ref()).map(|pod| &pod.metadata));
-            }
-        })
+        let (caches, triggers) = (caches.clone(), triggers());
+        run_watch(
+            watch_namespace.api::<PodView>(client),
+            ours(),
+            synced_sender(),
+            metrics.clone(),
+            "pods",
+            move |event| {
+                let event = keyed(event, |pod: &PodView| {
+                    let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |o| o.name.as_str());
+                    let group = pods_of(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
+                    ObjectKey { group, name: pod.metadata.name.clone().unwrap_or_default() }
+                });
+                for change in caches.pods.apply_event(event) {
+                    trigger_owner(&triggers, change.now.as_ref().or(change.before.as_ref()).map(|pod| &pod.metadata));
+                }
+            },
+        )
     };
     let deployments = {
-        let (caches, wakers) = (caches.clone(), wakers());
-        follow(reach.api::<DeploymentView>(client), config(), sign(), metrics.clone(), "deployments", move |event| {
-            let event = candidates(event, TargetKind::Deployment, |d: DeploymentView| (d.metadata, d.spec.template));
-            wake_for_targets(&wakers, &caches.deployments.take_in(event));
-        })
+        let (caches, triggers) = (caches.clone(), triggers());
+        run_watch(
+            watch_namespace.api::<DeploymentView>(client),
+            config(),
+            synced_sender(),
+            metrics.clone(),
+            "deployments",
+            move |event| {
+                let event =
+                    candidates(event, TargetKind::Deployment, |d: DeploymentView| (d.metadata, d.spec.template));
+                trigger_for_targets(&triggers, &caches.deployments.apply_event(event));
+            },
+        )
     };
     let pod_templates = {
-        let (caches, wakers) = (caches.clone(), wakers());
-        follow(reach.api::<PodTemplateView>(client), config(), sign(), metrics.clone(), "podtemplates", move |event| {
-            let event = candidates(event, TargetKind::PodTemplate, |t: PodTemplateView| (t.metadata, t.template));
-            wake_for_targets(&wakers, &caches.pod_templates.take_in(event));
-        })
+        let (caches, triggers) = (caches.clone(), triggers());
+        run_watch(
+            watch_namespace.api::<PodTemplateView>(client),
+            config(),
+            synced_sender(),
+            metrics.clone(),
+            "podtemplates",
+            move |event| {
+                let event = candidates(event, TargetKind::PodTemplate, |t: PodTemplateView| (t.metadata, t.template));
+                trigger_for_targets(&triggers, &caches.pod_templates.apply_event(event));
+            },
+        )
     };
     let all: Vec<BoxFuture<'static, ()>> =
         vec![Box::pin(jobs), Box::pin(pods), Box::pin(deployments), Box::pin(pod_templates)];
-    (all, signs)
+    (all, synced)
 }
 
 /// Follows one watch for ever: errors are counted, told and backed off from, and never end it.
-async fn follow<K>(
+async fn run_watch<K>(
     api: Api<K>,
     config: watcher::Config,
-    sign: Sender<bool>,
+    synced_sender: Sender<bool>,
     metrics: Arc<Metrics>,
     resource: &'static str,
-    mut take_in: impl FnMut(watcher::Event<K>) + Send,
+    mut apply_event: impl FnMut(watcher::Event<K>) + Send,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -196,9 +225,9 @@ async fn follow<K>(
         match stream.try_next().await {
             Ok(Some(event)) => {
                 let whole = matches!(event, watcher::Event::InitDone);
-                take_in(event);
+                apply_event(event);
                 if whole {
-                    sign.send_replace(true);
+                    synced_sender.send_replace(true);
                 }
             }
             Ok(None) => return,
@@ -210,19 +239,19 @@ async fn follow<K>(
     }
 }
 
-fn place(meta: &ObjectMeta, name: &str) -> Place {
-    Place { group: meta.namespace.clone().unwrap_or_default(), name: name.to_owned() }
+fn object_key(meta: &ObjectMeta, name: &str) -> ObjectKey {
+    ObjectKey { group: meta.namespace.clone().unwrap_or_default(), name: name.to_owned() }
 }
 
-fn placed<K>(event: watcher::Event<K>, place: impl Fn(&K) -> Place) -> watcher::Event<(Place, K)> {
-    mapped(event, |object| (place(&object), object))
+fn keyed<K>(event: watcher::Event<K>, object_key: impl Fn(&K) -> ObjectKey) -> watcher::Event<(ObjectKey, K)> {
+    mapped(event, |object| (object_key(&object), object))
 }
 
 fn candidates<K>(
     event: watcher::Event<K>,
     kind: TargetKind,
     parts: impl Fn(K) -> (ObjectMeta, TemplateSummary),
-) -> watcher::Event<(Place, Candidate)> {
+) -> watcher::Event<(ObjectKey, Candidate)> {
     mapped(event, |object| {
         let (metadata, mut template) = parts(object);
         if let Some(annotations) = &mut template.metadata.annotations {
@@ -236,8 +265,8 @@ fn candidates<K>(
             deletion_timestamp: metadata.deletion_timestamp,
             ..ObjectMeta::default()
         };
-        let place = place(&metadata, metadata.name.as_deref().unwrap_or_default());
-        (place, Candidate { kind, metadata, template })
+        let object_key = object_key(&metadata, metadata.name.as_deref().unwrap_or_default());
+        (object_key, Candidate { kind, metadata, template })
     })
 }
 
@@ -252,20 +281,20 @@ fn mapped<K, V>(event: watcher::Event<K>, map: impl Fn(K) -> V) -> watcher::Even
     }
 }
 
-fn wake_owner(wakers: &Wakers, meta: Option<&ObjectMeta>) {
+fn trigger_owner(triggers: &ReconcileTriggers, meta: Option<&ObjectMeta>) {
     let none = BTreeMap::new();
     let Some(meta) = meta else { return };
     let kind = meta.labels.as_ref().unwrap_or(&none).get(names::KIND);
     let name = meta.annotations.as_ref().unwrap_or(&none).get(names::TASK);
-    if let (Some(waker), Some(name)) = (kind.and_then(|kind| wakers.get(kind.as_str())), name) {
+    if let (Some(trigger), Some(name)) = (kind.and_then(|kind| triggers.get(kind.as_str())), name) {
         let namespace = meta.namespace.clone().unwrap_or_default();
         // The receiver is gone only while the operator stops.
-        let _ = waker.unbounded_send(Wake::Task { namespace, name: name.clone() });
+        let _ = trigger.unbounded_send(ReconcileTrigger::Task { namespace, name: name.clone() });
     }
 }
 
 /// Deployments change their status all the time; only what the choice depends on wakes anybody.
-fn wake_for_targets(wakers: &Wakers, changes: &[Change<Candidate>]) {
+fn trigger_for_targets(triggers: &ReconcileTriggers, changes: &[Change<Candidate>]) {
     let print = |candidate: &Option<Arc<Candidate>>| {
         candidate.as_ref().map(|c| {
             let mut hasher = DefaultHasher::new();
@@ -282,16 +311,16 @@ fn wake_for_targets(wakers: &Wakers, changes: &[Change<Candidate>]) {
     namespaces.sort();
     namespaces.dedup();
     for namespace in namespaces {
-        for waker in wakers.values() {
-            let _ = waker.unbounded_send(Wake::Targets(namespace.clone()));
+        for trigger in triggers.values() {
+            let _ = trigger.unbounded_send(ReconcileTrigger::Targets(namespace.clone()));
         }
     }
 }
 
-/// Waits until every sign is up.
-pub async fn synced(signs: Vec<Receiver<bool>>) {
-    let waits = signs.into_iter().map(|mut sign| async move {
-        let _ = sign.wait_for(|up| *up).await;
+/// Waits until every signal is up.
+pub async fn synced(synced: Vec<Receiver<bool>>) {
+    let waits = synced.into_iter().map(|mut synced_sender| async move {
+        let _ = synced_sender.wait_for(|up| *up).await;
     });
     futures::stream::iter(waits).for_each(|wait| wait).await;
 }

@@ -1,4 +1,4 @@
-//! The running operator: the only place that spawns. One scope a watched namespace, one controller a kind.
+//! The running operator: the only place that spawns. One watched namespace a watched namespace, one controller a kind.
 
 mod reconcile;
 mod retention;
@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::api::common::RunPolicy;
 use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
 use crate::cluster::lease;
-use crate::cluster::watch::{self, Caches, Reach, Wake, Wakers};
+use crate::cluster::watch::{self, Caches, ReconcileTrigger, ReconcileTriggers, WatchNamespace};
 use crate::metrics::Metrics;
 use crate::names;
 use crate::server::{self, Readiness};
@@ -34,9 +34,9 @@ use crate::task::progress::JobView;
 /// How many tasks of one kind are worked on at once.
 const CONCURRENCY: u16 = 64;
 /// How long giving back the lease may take.
-const GIVING_BACK: Duration = Duration::from_secs(3);
+const LEASE_RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a Job that was just created counts as existing though no watch has brought it.
-const FRESH: Duration = Duration::from_secs(30);
+const OWN_WRITE_TTL: Duration = Duration::from_secs(30);
 
 /// Jobs of all scopes, as far as their number and their novelty matter.
 struct Jobs {
@@ -54,7 +54,7 @@ impl Jobs {
     }
 
     /// Leave to start one Job, unless as many run as the settings allow. Kept until the Job is known.
-    fn slot(&self) -> Option<Slot<'_>> {
+    fn permit(&self) -> Option<JobPermit<'_>> {
         let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.limit > 0 {
             let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,12 +65,12 @@ impl Jobs {
             }
         }
         *starting += 1;
-        Some(Slot(&self.starting))
+        Some(JobPermit(&self.starting))
     }
 }
 
-/// What the tasks of one scope share.
-pub struct Scope {
+/// What the tasks of one watched namespace share.
+pub struct NamespaceContext {
     client: Client,
     settings: Arc<Settings>,
     caches: Arc<Caches>,
@@ -81,7 +81,7 @@ pub struct Scope {
     failures: Mutex<HashMap<String, usize>>,
 }
 
-impl Scope {
+impl NamespaceContext {
     /// The Job, if a watch or this process knows it.
     fn job(&self, namespace: &str, name: &str) -> Option<JobView> {
         let key = (namespace.to_owned(), name.to_owned());
@@ -90,7 +90,7 @@ impl Scope {
             fresh.remove(&key);
             return Some((*job).clone());
         }
-        fresh.retain(|_, (since, _)| since.elapsed() < FRESH);
+        fresh.retain(|_, (since, _)| since.elapsed() < OWN_WRITE_TTL);
         fresh.get(&key).map(|(_, job)| job.clone())
     }
 
@@ -105,7 +105,7 @@ impl Scope {
     }
 
     /// Counts a failure and says how long to wait before the next attempt.
-    fn failed(&self, key: &str) -> Duration {
+    fn next_delay(&self, key: &str) -> Duration {
         use backon::BackoffBuilder;
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(key.to_owned()).or_default();
@@ -119,29 +119,29 @@ impl Scope {
         delays.last().unwrap_or(Duration::from_secs(60))
     }
 
-    fn succeeded(&self, key: &str) {
+    fn reset_failures(&self, key: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
 /// Leave to start one Job.
-struct Slot<'a>(&'a Mutex<usize>);
+struct JobPermit<'a>(&'a Mutex<usize>);
 
-impl Drop for Slot<'_> {
+impl Drop for JobPermit<'_> {
     fn drop(&mut self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
     }
 }
 
-/// A scope, and the tasks of one kind in it.
+/// A watched namespace, and the tasks of one kind in it.
 struct Context<T: Task> {
-    scope: Arc<Scope>,
+    shared: Arc<NamespaceContext>,
     tasks: Store<DeserializeGuard<T>>,
-    written: Mutex<HashMap<String, Written<T>>>,
+    own_writes: Mutex<HashMap<String, OwnWrite<T>>>,
 }
 
 /// What this process last wrote of a task, and the versions that it replaced.
-struct Written<T> {
+struct OwnWrite<T> {
     replaced: Vec<String>,
     task: T,
     since: Instant,
@@ -149,22 +149,22 @@ struct Written<T> {
 
 impl<T: Task> Context<T> {
     /// The task as this process knows it: as it wrote it, where the watch still brings what it replaced.
-    fn newest(&self, seen: &T) -> T {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+    fn latest(&self, seen: &T) -> T {
+        let mut own_writes = self.own_writes.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = seen.uid().unwrap_or_default();
-        match (written.get(&uid), seen.resource_version()) {
+        match (own_writes.get(&uid), seen.resource_version()) {
             (Some(own), Some(version)) if own.replaced.contains(&version) => own.task.clone(),
             _ => {
-                written.remove(&uid);
+                own_writes.remove(&uid);
                 seen.clone()
             }
         }
     }
 
-    fn wrote(&self, replaced: Option<String>, task: &T) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.retain(|_, own| own.since.elapsed() < FRESH);
-        let own = written.entry(task.uid().unwrap_or_default()).or_insert_with(|| Written {
+    fn record_write(&self, replaced: Option<String>, task: &T) {
+        let mut own_writes = self.own_writes.lock().unwrap_or_else(PoisonError::into_inner);
+        own_writes.retain(|_, own| own.since.elapsed() < OWN_WRITE_TTL);
+        let own = own_writes.entry(task.uid().unwrap_or_default()).or_insert_with(|| OwnWrite {
             replaced: Vec::new(),
             task: task.clone(),
             since: Instant::now(),
@@ -178,7 +178,7 @@ impl<T: Task> Context<T> {
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), String> {
     let metrics = Arc::new(Metrics::default());
     let ready = Readiness::default();
-    let serving = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), ready.clone(), stop.clone()));
+    let server = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), ready.clone(), stop.clone()));
 
     let mut config = Config::infer().await.map_err(|error| format!("no cluster to talk to: {error}"))?;
     config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
@@ -197,24 +197,24 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
     metrics.leading(true);
 
     let namespaces = settings.watch_namespace.0.clone();
-    let reaches = match namespaces.is_empty() {
-        true => vec![Reach::All],
-        false => namespaces.into_iter().map(Reach::Namespace).collect(),
+    let namespaces_watched = match namespaces.is_empty() {
+        true => vec![WatchNamespace::All],
+        false => namespaces.into_iter().map(WatchNamespace::Namespace).collect(),
     };
     let settings = Arc::new(settings);
     let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
     let recorder = Recorder::new(client.clone(), reporter);
-    let (mut signs, mut controllers) = (Vec::new(), Vec::new());
-    let caches: Vec<Arc<Caches>> = reaches.iter().map(|_| Arc::default()).collect();
+    let (mut synced_all, mut controllers) = (Vec::new(), Vec::new());
+    let caches: Vec<Arc<Caches>> = namespaces_watched.iter().map(|_| Arc::default()).collect();
     let jobs = Arc::new(Jobs {
         limit: settings.max_concurrent_jobs,
         caches: caches.clone(),
         fresh: Mutex::default(),
         starting: Mutex::default(),
     });
-    for (reach, caches) in reaches.into_iter().zip(caches) {
-        info!(?reach, "working in");
-        let scope = Arc::new(Scope {
+    for (watch_namespace, caches) in namespaces_watched.into_iter().zip(caches) {
+        info!(?watch_namespace, "working in");
+        let shared = Arc::new(NamespaceContext {
             client: client.clone(),
             settings: settings.clone(),
             caches,
@@ -223,22 +223,22 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
             jobs: jobs.clone(),
             failures: Mutex::default(),
         });
-        let mut wakers = Wakers::new();
-        let mut starts: Vec<Start> = vec![
-            prepare::<DjangoUser>(&mut wakers),
-            prepare::<DjangoMigrate>(&mut wakers),
-            prepare::<DjangoStatic>(&mut wakers),
-            prepare::<DjangoCelery>(&mut wakers),
+        let mut triggers = ReconcileTriggers::new();
+        let mut starters: Vec<ControllerStarter> = vec![
+            controller_starter::<DjangoUser>(&mut triggers),
+            controller_starter::<DjangoMigrate>(&mut triggers),
+            controller_starter::<DjangoStatic>(&mut triggers),
+            controller_starter::<DjangoCelery>(&mut triggers),
         ];
-        let (watches, synced) = watch::all(&client, &reach, &scope.caches, &wakers, &metrics);
+        let (watches, synced) = watch::all(&client, &watch_namespace, &shared.caches, &triggers, &metrics);
         for watch in watches {
             tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
         }
-        signs.extend(synced.iter().cloned());
-        for start in starts.drain(..) {
-            let (listed, sign) = watch_channel(false);
-            signs.push(sign);
-            let running = start(scope.clone(), reach.clone(), stop.clone(), listed);
+        synced_all.extend(synced.iter().cloned());
+        for starter in starters.drain(..) {
+            let (listed, synced_one) = watch_channel(false);
+            synced_all.push(synced_one);
+            let running = starter(shared.clone(), watch_namespace.clone(), stop.clone(), listed);
             let synced = synced.clone();
             controllers.push(async move {
                 watch::synced(synced).await;
@@ -247,7 +247,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
         }
     }
     tokio::spawn(async move {
-        watch::synced(signs).await;
+        watch::synced(synced_all).await;
         info!("every watch has its first listing");
         ready.set();
     });
@@ -256,11 +256,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
-        () = lost(&mut leading) => {
+        () = lease_lost(&mut leading) => {
             stop.cancel();
             return Err("the lease is lost to another process".into());
         }
-        served = serving => {
+        served = server => {
             stop.cancel();
             let error = served.map_err(|e| e.to_string()).and_then(|s| s.map_err(|e| e.to_string()));
             return Err(format!("{}: {}", settings.metrics_address, error.err().unwrap_or_default()));
@@ -270,13 +270,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
     let _ = controllers.await;
     if let Some((leading, lease)) = leading {
         drop(leading); // gives the lease back, so that a stand-by need not wait for its end
-        let _ = tokio::time::timeout(GIVING_BACK, lease).await;
+        let _ = tokio::time::timeout(LEASE_RELEASE_TIMEOUT, lease).await;
     }
     Ok(())
 }
 
 /// Ends when another process has the lease.
-async fn lost(leading: &mut Option<lease::LeaseHandle>) {
+async fn lease_lost(leading: &mut Option<lease::LeaseHandle>) {
     match leading {
         None => std::future::pending().await,
         Some((leading, _)) => {
@@ -285,26 +285,30 @@ async fn lost(leading: &mut Option<lease::LeaseHandle>) {
     }
 }
 
-type Start = Box<dyn FnOnce(Arc<Scope>, Reach, CancellationToken, Sender<bool>) -> BoxFuture<'static, ()> + Send>;
+type ControllerStarter = Box<
+    dyn FnOnce(Arc<NamespaceContext>, WatchNamespace, CancellationToken, Sender<bool>) -> BoxFuture<'static, ()> + Send,
+>;
 
-/// Makes room for a kind among the wakers; the rest follows when the scope is there.
-fn prepare<T: Task>(wakers: &mut Wakers) -> Start {
-    let (waker, woken) = unbounded();
-    wakers.insert(T::KIND, waker);
-    Box::new(move |scope, reach, stop, listed| control::<T>(scope, reach, woken, stop, listed).boxed())
+/// Makes room for a kind among the triggers; the rest follows when the watched namespace is there.
+fn controller_starter<T: Task>(triggers: &mut ReconcileTriggers) -> ControllerStarter {
+    let (trigger, triggered) = unbounded();
+    triggers.insert(T::KIND, trigger);
+    Box::new(move |shared, watch_namespace, stop, listed| {
+        run_controller::<T>(shared, watch_namespace, triggered, stop, listed).boxed()
+    })
 }
 
 /// One kind's controller.
-async fn control<T: Task>(
-    scope: Arc<Scope>,
-    reach: Reach,
-    woken: UnboundedReceiver<Wake>,
+async fn run_controller<T: Task>(
+    shared: Arc<NamespaceContext>,
+    watch_namespace: WatchNamespace,
+    triggered: UnboundedReceiver<ReconcileTrigger>,
     stop: CancellationToken,
     listed: Sender<bool>,
 ) {
     // The store's own `wait_until_ready` wakes only one waiter, which has to be the controller.
     let (tasks, writer) = reflector::store();
-    let changed = watcher(reach.api::<DeserializeGuard<T>>(&scope.client), watch::config())
+    let changed = watcher(watch_namespace.api::<DeserializeGuard<T>>(&shared.client), watch::config())
         .default_backoff()
         .reflect(writer)
         .inspect(move |event| {
@@ -315,16 +319,16 @@ async fn control<T: Task>(
         .applied_objects();
     let controller = Controller::for_stream(changed, tasks.clone())
         .with_config(controller::Config::default().concurrency(CONCURRENCY));
-    let wake = {
+    let trigger = {
         let tasks = tasks.clone();
-        woken.flat_map(move |wake| futures::stream::iter(meant(&wake, &tasks)))
+        triggered.flat_map(move |trigger| futures::stream::iter(tasks_for_trigger(&trigger, &tasks)))
     };
-    let metrics = scope.metrics.clone();
-    let context = Arc::new(Context { scope, tasks, written: Mutex::default() });
+    let metrics = shared.metrics.clone();
+    let context = Arc::new(Context { shared, tasks, own_writes: Mutex::default() });
     controller
-        .reconcile_on(wake)
+        .reconcile_on(trigger)
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile::reconcile::<T>, reconcile::failed::<T>, context)
+        .run(reconcile::reconcile::<T>, reconcile::error_policy::<T>, context)
         .for_each(|result| {
             if let Err(error @ controller::Error::QueueError(_)) = result {
                 metrics.watch_error(T::KIND);
@@ -335,11 +339,14 @@ async fn control<T: Task>(
         .await;
 }
 
-/// The tasks that a wake is about.
-fn meant<T: Task>(wake: &Wake, tasks: &Store<DeserializeGuard<T>>) -> Vec<ObjectRef<DeserializeGuard<T>>> {
-    match wake {
-        Wake::Task { namespace, name } => vec![ObjectRef::new(name).within(namespace)],
-        Wake::Targets(changed) => tasks
+/// The tasks that a trigger is about.
+fn tasks_for_trigger<T: Task>(
+    trigger: &ReconcileTrigger,
+    tasks: &Store<DeserializeGuard<T>>,
+) -> Vec<ObjectRef<DeserializeGuard<T>>> {
+    match trigger {
+        ReconcileTrigger::Task { namespace, name } => vec![ObjectRef::new(name).within(namespace)],
+        ReconcileTrigger::Targets(changed) => tasks
             .state()
             .iter()
             .filter(|task| task.namespace().as_deref() == Some(changed))

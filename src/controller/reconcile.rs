@@ -14,7 +14,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use tracing::{debug, info, warn};
 
-use super::{Context, Scope, retention};
+use super::{Context, NamespaceContext, retention};
 use crate::api::common::{Outcome, Run, RunPolicy, TargetStatus, TaskStatus, filled};
 use crate::cluster::calls::{self, Creation};
 use crate::cluster::events;
@@ -31,9 +31,9 @@ use crate::task::template::Source;
 use crate::task::{Task, key};
 
 /// Longest time for one reconcile: a call that is never answered must not hold a task for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// More steps than any task needs in one reconcile.
-const STEPS: usize = 16;
+const MAX_STEPS: usize = 16;
 
 /// What went wrong; all of it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +42,8 @@ pub enum Error {
     #[error("{0}")]
     Call(#[from] kube::Error),
     /// A call was not answered.
-    #[error("no answer from the API server within {} s", PATIENCE.as_secs())]
-    Silence,
+    #[error("no answer from the API server within {} s", RECONCILE_TIMEOUT.as_secs())]
+    Timeout,
     /// A defect of this program.
     #[error("panicked; this is a bug")]
     Panic,
@@ -52,10 +52,10 @@ pub enum Error {
 /// Reconciles one task; nothing that happens in it reaches another.
 pub async fn reconcile<T: Task>(object: Arc<DeserializeGuard<T>>, context: Arc<Context<T>>) -> Result<Action, Error> {
     let started = Instant::now();
-    let metrics = context.scope.metrics.clone();
-    let work = AssertUnwindSafe(one(&object, &context)).catch_unwind();
-    let result = match tokio::time::timeout(PATIENCE, work).await {
-        Err(_) => Err(Error::Silence),
+    let metrics = context.shared.metrics.clone();
+    let work = AssertUnwindSafe(reconcile_object(&object, &context)).catch_unwind();
+    let result = match tokio::time::timeout(RECONCILE_TIMEOUT, work).await {
+        Err(_) => Err(Error::Timeout),
         Ok(Err(_)) => Err(Error::Panic),
         Ok(Ok(Err(Error::Call(error)))) if calls::conflict(&error) => {
             debug!(kind = T::KIND, name = object.name_any(), "overtaken by a newer version");
@@ -68,31 +68,31 @@ pub async fn reconcile<T: Task>(object: Arc<DeserializeGuard<T>>, context: Arc<C
     let word = if result.is_ok() { "ok" } else { "error" };
     metrics.reconciled(T::KIND, word, started.elapsed());
     if result.is_ok() {
-        context.scope.succeeded(&place(object.as_ref()));
+        context.shared.reset_failures(&object_key(object.as_ref()));
     }
     result
 }
 
 /// Waits longer after each failure in a row.
-pub fn failed<T: Task>(object: Arc<DeserializeGuard<T>>, error: &Error, context: Arc<Context<T>>) -> Action {
-    let wait = context.scope.failed(&place(object.as_ref()));
+pub fn error_policy<T: Task>(object: Arc<DeserializeGuard<T>>, error: &Error, context: Arc<Context<T>>) -> Action {
+    let wait = context.shared.next_delay(&object_key(object.as_ref()));
     warn!(kind = T::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
     Action::requeue(wait)
 }
 
-fn place<K: Resource<DynamicType = ()>>(object: &K) -> String {
+fn object_key<K: Resource<DynamicType = ()>>(object: &K) -> String {
     format!("{}/{}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
 }
 
-async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Result<Action, Error> {
-    let scope = &context.scope;
+async fn reconcile_object<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Result<Action, Error> {
+    let shared = &context.shared;
     match &object.0 {
-        Err(invalid) => undecodable::<T>(scope, &invalid.metadata, &invalid.error).await,
+        Err(invalid) => undecodable::<T>(shared, &invalid.metadata, &invalid.error).await,
         Ok(task) if task.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
         Ok(task) => {
-            let task = context.newest(task);
-            let api = Api::namespaced(scope.client.clone(), &task.namespace().unwrap_or_default());
-            let action = Step { context, scope, api, task: task.clone() }.work().await?;
+            let task = context.latest(task);
+            let api = Api::namespaced(shared.client.clone(), &task.namespace().unwrap_or_default());
+            let action = Reconciliation { context, shared, api, task: task.clone() }.execute().await?;
             retention::prune(context, &task).await?;
             Ok(action)
         }
@@ -100,9 +100,9 @@ async fn one<T: Task>(object: &DeserializeGuard<T>, context: &Context<T>) -> Res
 }
 
 /// One task on its way through a reconcile.
-struct Step<'a, T: Task> {
+struct Reconciliation<'a, T: Task> {
     context: &'a Context<T>,
-    scope: &'a Scope,
+    shared: &'a NamespaceContext,
     api: Api<T>,
     task: T,
 }
@@ -115,10 +115,10 @@ struct Lookups {
     event_obstacle: Option<Obstacle>,
 }
 
-impl<T: Task> Step<'_, T> {
-    async fn work(mut self) -> Result<Action, Error> {
+impl<T: Task> Reconciliation<'_, T> {
+    async fn execute(mut self) -> Result<Action, Error> {
         let mut lookups = Lookups::default();
-        for _ in 0..STEPS {
+        for _ in 0..MAX_STEPS {
             let (observed, candidate) = self.gather(&lookups);
             match decide::decide(&observed) {
                 Decision::SetStatus(view, again) => {
@@ -156,8 +156,8 @@ impl<T: Task> Step<'_, T> {
                 }
                 Decision::DeleteJob(uid) => {
                     let name = observed.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
-                    calls::delete_job(&self.scope.client, &self.namespace(), &name, &uid).await?;
-                    self.scope.forget(&self.namespace(), &name);
+                    calls::delete_job(&self.shared.client, &self.namespace(), &name, &uid).await?;
+                    self.shared.forget(&self.namespace(), &name);
                     lookups.job = Some(self.look_up(&observed).await?);
                 }
             }
@@ -177,7 +177,7 @@ impl<T: Task> Step<'_, T> {
         let policy = self.task.policy();
         let generation = self.task.meta().generation.unwrap_or_default();
         let job = lookups.job.clone().unwrap_or_else(|| {
-            let known = status.last_run.as_ref().and_then(|run| self.scope.job(&namespace, &run.job_name));
+            let known = status.last_run.as_ref().and_then(|run| self.shared.job(&namespace, &run.job_name));
             known.map_or(ObservedJob::Unknown, |job| ObservedJob::Present(Box::new(job)))
         });
         if let ObservedJob::Present(job) = &job
@@ -187,7 +187,7 @@ impl<T: Task> Step<'_, T> {
         }
         let pods = match &job {
             ObservedJob::Present(job) => self
-                .scope
+                .shared
                 .caches
                 .pods
                 .group(&pods_of(&namespace, job.name()))
@@ -215,7 +215,7 @@ impl<T: Task> Step<'_, T> {
         let on_image = policy.run_policy == RunPolicy::OnImageChange;
         observed.key = self.key(None);
         let mut candidate = None;
-        if on_image || decide::due(&observed) {
+        if on_image || decide::needs_run(&observed) {
             let found = self.candidate();
             if on_image {
                 observed.key = match &found {
@@ -233,7 +233,7 @@ impl<T: Task> Step<'_, T> {
                 Err(blocked) => Err(blocked),
             });
         }
-        if decide::due(&observed) {
+        if decide::needs_run(&observed) {
             observed.broken_rule = self.task.rules().err();
         }
         (observed, candidate)
@@ -245,14 +245,14 @@ impl<T: Task> Step<'_, T> {
 
     /// The target that the watches know, and its image.
     fn candidate(&self) -> Result<(Arc<Candidate>, String), Blocked> {
-        let caches = &self.scope.caches;
+        let caches = &self.shared.caches;
         let namespace = self.namespace();
         let target = self.task.policy().target.as_ref();
         let candidates = match target.and_then(|t| filled(&t.pod_template)) {
             Some(_) => caches.pod_templates.group(&namespace),
             None => caches.deployments.group(&namespace),
         };
-        let chosen = target::resolve(&candidates, self.scope.settings.labels(T::LABEL), target)?.uid().to_owned();
+        let chosen = target::resolve(&candidates, self.shared.settings.labels(T::LABEL), target)?.uid().to_owned();
         let chosen = candidates.into_iter().find(|c| c.uid() == chosen);
         let chosen = chosen.ok_or_else(|| Blocked::reconciling(Reason::TargetGone, "the target is gone"))?;
         let image = chosen.image(target.and_then(|t| filled(&t.container)))?.to_owned();
@@ -263,11 +263,11 @@ impl<T: Task> Step<'_, T> {
     async fn look_up(&self, observed: &Observed) -> Result<ObservedJob, Error> {
         let Some(run) = &observed.status.last_run else { return Ok(ObservedJob::Absent) };
         let namespace = self.namespace();
-        if let Some(job) = calls::job(&self.scope.client, &namespace, &run.job_name).await? {
+        if let Some(job) = calls::job(&self.shared.client, &namespace, &run.job_name).await? {
             return Ok(ObservedJob::Present(Box::new(job)));
         }
         let superseded = run.result == Some(Outcome::Superseded);
-        let ending = superseded && !calls::pods(&self.scope.client, &namespace, &run.job_name).await?.is_empty();
+        let ending = superseded && !calls::pods(&self.shared.client, &namespace, &run.job_name).await?.is_empty();
         Ok(if ending { ObservedJob::Terminating } else { ObservedJob::Absent })
     }
 
@@ -276,7 +276,7 @@ impl<T: Task> Step<'_, T> {
         let pod = observed.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
         // A Job's events tell of pods that could not be made; once there is one, they are of the past.
         let uid = pod.unwrap_or_else(|| job.uid());
-        Ok(calls::obstacle_in_events(&self.scope.client, &self.namespace(), uid).await?)
+        Ok(calls::obstacle_in_events(&self.shared.client, &self.namespace(), uid).await?)
     }
 
     /// The last look before a run is given up for a newer one: at the pods themselves.
@@ -288,21 +288,21 @@ impl<T: Task> Step<'_, T> {
 
     /// The Job's pods as the API server has them, without those of a namesake.
     async fn live_pods(&self, job: &JobView) -> Result<Vec<PodView>, Error> {
-        let pods = calls::pods(&self.scope.client, &self.namespace(), job.name()).await?;
+        let pods = calls::pods(&self.shared.client, &self.namespace(), job.name()).await?;
         Ok(pods.into_iter().filter(|pod| pod.belongs_to(job.uid())).collect())
     }
 
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
     /// operators, or of two lives of one, only one goes on from it.
     async fn start(&mut self, observed: &Observed, candidate: &Candidate, number: i64) -> Result<StartOutcome, Error> {
-        let Some(_slot) = self.scope.jobs.slot() else {
+        let Some(_permit) = self.shared.jobs.permit() else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
             return Ok(StartOutcome::NotStarted(
                 Blocked::reconciling(Reason::ConcurrencyLimit, message),
                 Duration::from_secs(5),
             ));
         };
-        let client = &self.scope.client;
+        let client = &self.shared.client;
         let namespace = self.namespace();
         let (source, helper) = tokio::try_join!(
             calls::target(client, &namespace, candidate.kind, candidate.name()),
@@ -314,7 +314,7 @@ impl<T: Task> Step<'_, T> {
                 Blocked::reconciling(Reason::TargetGone, format!("{} is gone; choosing again", candidate.name()));
             return Ok(StartOutcome::NotStarted(blocked, soon));
         };
-        if !target::carries(&source.labels(), self.scope.settings.labels(T::LABEL)) {
+        if !target::carries(&source.labels(), self.shared.settings.labels(T::LABEL)) {
             let blocked = Blocked::reconciling(
                 Reason::TargetGone,
                 format!("{} lost its label; choosing again", candidate.name()),
@@ -329,7 +329,7 @@ impl<T: Task> Step<'_, T> {
             Err(blocked) => return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(120))),
         };
         let live = Observed { key: key.clone(), ..observed.clone() };
-        if !decide::due(&live) {
+        if !decide::needs_run(&live) {
             return Ok(StartOutcome::Stale); // the watch is behind the target
         }
         self.intend(&source, &built, key, number, &live).await?;
@@ -337,7 +337,7 @@ impl<T: Task> Step<'_, T> {
             Creation::Refused(blocked) => Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(30))),
             Creation::Exists(job) => {
                 if job.owned_by(&observed.uid) {
-                    self.scope.remember(&namespace, &job);
+                    self.shared.remember(&namespace, &job);
                 }
                 info!(
                     kind = T::KIND,
@@ -406,7 +406,7 @@ impl<T: Task> Step<'_, T> {
             ..Run::default()
         };
         let intended = status::intend(&observed.status, run, observed.requested.as_deref());
-        let view = starting(decide::STARTING);
+        let view = starting(decide::STARTING_MESSAGE);
         let shown = status::show(&intended, &view, observed.target.as_ref(), &self.stamp(observed));
         if shown.last_run == observed.status.last_run {
             // A life before this one wrote the same intent. Nothing vouches that this copy is the newest.
@@ -426,14 +426,14 @@ impl<T: Task> Step<'_, T> {
         let sentence = (end.outcome == Outcome::Succeeded).then(|| self.task.success(end.report.as_ref()).1);
         let concluded = status::conclude(&observed.status, end, sentence, observed.now);
         let after = Observed { status: concluded, ..observed.clone() };
-        let view = match decide::due(&after) {
+        let view = match decide::needs_run(&after) {
             true => starting("the spec asks for another run"),
             false => StatusIntent::Settled,
         };
         let shown = status::show(&after.status, &view, observed.target.as_ref(), &self.stamp(observed));
         let run = shown.last_run.clone().unwrap_or_default();
         self.write(shown).await?;
-        self.scope.metrics.ran(T::KIND, &format!("{:?}", end.outcome), run.duration_seconds);
+        self.shared.metrics.ran(T::KIND, &format!("{:?}", end.outcome), run.duration_seconds);
         info!(
             kind = T::KIND, ns = self.namespace(), name = self.task.name_any(), run = run.number, job = run.job_name,
             outcome = ?end.outcome, reason = end.reason, "run over"
@@ -448,7 +448,7 @@ impl<T: Task> Step<'_, T> {
     async fn show(&mut self, view: &StatusIntent, observed: &Observed) -> Result<(), Error> {
         let status = status::show(&observed.status, view, observed.target.as_ref(), &self.stamp(observed));
         let late =
-            matches!(&observed.job, ObservedJob::Present(job) if decide::age(job, observed.now) >= decide::PATIENCE);
+            matches!(&observed.job, ObservedJob::Present(job) if decide::age(job, observed.now) >= decide::START_GRACE);
         if late || status::worth_writing(&self.task.status(), &status) {
             self.write(status).await?;
         }
@@ -476,9 +476,9 @@ impl<T: Task> Step<'_, T> {
         let replaced = self.task.resource_version();
         self.task.set_status(status);
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
-        self.context.wrote(replaced, &self.task);
+        self.context.record_write(replaced, &self.task);
         if !notices.is_empty() {
-            let (recorder, about) = (self.scope.recorder.clone(), self.task.object_ref(&()));
+            let (recorder, about) = (self.shared.recorder.clone(), self.task.object_ref(&()));
             tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
         }
         Ok(())
@@ -496,12 +496,12 @@ fn starting(message: &str) -> StatusIntent {
 }
 
 /// An object that this version cannot read gets a condition of its own, and stops nobody else.
-async fn undecodable<T: Task>(scope: &Scope, meta: &ObjectMeta, error: &str) -> Result<Action, Error> {
+async fn undecodable<T: Task>(shared: &NamespaceContext, meta: &ObjectMeta, error: &str) -> Result<Action, Error> {
     let resource = ApiResource::erase::<T>(&());
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let name = meta.name.as_deref().unwrap_or_default();
     let generation = meta.generation.unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(scope.client.clone(), namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(shared.client.clone(), namespace, &resource);
     let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
     let view = StatusIntent::Blocked(Blocked::stalled(Reason::Undecodable, progress::clean(error)));
     let stamp = Stamp { generation, suspend: false, now: Timestamp::now() };

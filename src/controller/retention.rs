@@ -26,25 +26,25 @@ const TRACKED_BY: &[&str] = &[
 
 /// Deletes what is left over, asking the API server for nothing when nothing is.
 pub async fn prune<T: Task>(context: &Context<T>, task: &T) -> kube::Result<()> {
-    let scope = &context.scope;
+    let shared = &context.shared;
     let namespace = task.namespace().unwrap_or_default();
     let (uid, name) = (task.uid().unwrap_or_default(), task.name_any());
     let newest = task.status().last_run.map_or(0, |run| if run.result.is_some() { run.number } else { run.number - 1 });
     let surplus = newest - i64::from(task.policy().history_limit);
     for run in (1.max(surplus - LOOK_BACK)..=surplus).rev() {
-        let Some(job) = scope.caches.jobs.get(&namespace, &names::job(&name, &uid, run)) else { continue };
+        let Some(job) = shared.caches.jobs.get(&namespace, &names::job(&name, &uid, run)) else { continue };
         if job.owned_by(&uid) && job.end().is_some() && job.metadata.deletion_timestamp.is_none() {
-            calls::delete_job(&scope.client, &namespace, job.name(), job.uid()).await?;
+            calls::delete_job(&shared.client, &namespace, job.name(), job.uid()).await?;
         }
     }
-    if scope.settings.num_old_crs > 0 && finished(task.meta(), &task.status()) {
+    if shared.settings.num_old_crs > 0 && finished(task.meta(), &task.status()) {
         let all = context.tasks.state();
         let readable = all.iter().filter_map(|task| task.0.as_ref().ok());
         let candidates = readable
             .filter(|other| other.namespace().as_deref() == Some(&namespace))
             .map(|other| (other.meta().clone(), other.status()));
-        let api: Api<DeserializeGuard<T>> = Api::namespaced(scope.client.clone(), &namespace);
-        for surplus in surplus_resources(candidates, scope.settings.num_old_crs) {
+        let api: Api<DeserializeGuard<T>> = Api::namespaced(shared.client.clone(), &namespace);
+        for surplus in surplus_resources(candidates, shared.settings.num_old_crs) {
             // Not one that was edited since: it has a run pending.
             let (name, uid) = (surplus.name.unwrap_or_default(), surplus.uid.unwrap_or_default());
             calls::delete(&api, &name, &uid, surplus.resource_version).await?;

@@ -13,12 +13,12 @@ use super::target::Blocked;
 use crate::api::common::{Outcome, Run, TaskStatus};
 
 /// How long a container may take to start before events are read for the reason.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const START_GRACE: Duration = Duration::from_secs(5);
 /// How often something that no watch reports is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(120);
+const RESYNC_INTERVAL: Duration = Duration::from_secs(120);
 
 /// A run whose command is about to start, in words.
-pub const STARTING: &str = "the command has not started yet";
+pub const STARTING_MESSAGE: &str = "the command has not started yet";
 
 /// What is known of the newest run's Job.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ pub fn decide(observed: &Observed) -> Decision {
     if let Some(rule) = &observed.broken_rule {
         return blocked(Blocked::stalled(Reason::InvalidSpec, rule.clone()), None);
     }
-    if !due(observed) {
+    if !needs_run(observed) {
         return Decision::SetStatus(StatusIntent::Settled, None);
     }
     if observed.suspend {
@@ -129,7 +129,7 @@ pub fn decide(observed: &Observed) -> Decision {
         }
     }
     if let Some(Err(why)) = &observed.target {
-        return blocked(why.clone(), Some(LOOK_AGAIN));
+        return blocked(why.clone(), Some(RESYNC_INTERVAL));
     }
     Decision::StartRun(match run {
         None => 1,
@@ -153,7 +153,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
                 Reason::JobNameTaken,
                 format!("Job {} belongs to somebody else; delete it, and this run starts", run.job_name),
             ),
-            Some(LOOK_AGAIN),
+            Some(RESYNC_INTERVAL),
         ));
     }
     match run.job_uid.as_deref() {
@@ -163,25 +163,25 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
     let under_way = |reason, message: &str| StatusIntent::InProgress(Obstacle { reason, message: message.to_owned() });
     Some(match progress::read(job, &observed.pods) {
         Progress::Ended => Decision::ReadResult(job.clone()),
-        Progress::Running => Decision::SetStatus(under_way(Reason::Running, "the command runs"), Some(LOOK_AGAIN)),
-        Progress::KeptAlive(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(LOOK_AGAIN)),
+        Progress::Running => Decision::SetStatus(under_way(Reason::Running, "the command runs"), Some(RESYNC_INTERVAL)),
+        Progress::KeptAlive(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(RESYNC_INTERVAL)),
         Progress::NotStarted(seen) => {
             let age = age(job, observed.now);
-            let waited = age >= PATIENCE;
-            let rest = PATIENCE.saturating_sub(age).max(Duration::from_millis(100));
-            if due(observed) && observed.broken_rule.is_none() && !observed.suspend {
+            let waited = age >= START_GRACE;
+            let rest = START_GRACE.saturating_sub(age).max(Duration::from_millis(100));
+            if needs_run(observed) && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
                     true => Decision::RecordResult(RunResult::superseded(observed.generation)),
-                    false => Decision::SetStatus(under_way(Reason::Starting, STARTING), Some(rest)),
+                    false => Decision::SetStatus(under_way(Reason::Starting, STARTING_MESSAGE), Some(rest)),
                 });
             }
             match seen.or_else(|| observed.event_obstacle.clone()) {
-                Some(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(LOOK_AGAIN)),
-                None if !waited => Decision::SetStatus(under_way(Reason::Starting, STARTING), Some(rest)),
+                Some(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(RESYNC_INTERVAL)),
+                None if !waited => Decision::SetStatus(under_way(Reason::Starting, STARTING_MESSAGE), Some(rest)),
                 None if !observed.events_read => Decision::ReadEvents,
                 None => Decision::SetStatus(
-                    under_way(Reason::Starting, STARTING),
-                    Some(age.clamp(PATIENCE, Duration::from_secs(60))),
+                    under_way(Reason::Starting, STARTING_MESSAGE),
+                    Some(age.clamp(START_GRACE, Duration::from_secs(60))),
                 ),
             }
         }
@@ -189,7 +189,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
 }
 
 /// Whether something asks for a run that the newest one was not.
-pub fn due(observed: &Observed) -> bool {
+pub fn needs_run(observed: &Observed) -> bool {
     let Some(run) = &observed.status.last_run else { return true };
     let requested = observed.requested.is_some() && observed.requested != observed.status.last_handled_request;
     let intent_only = run.result.is_none() && run.job_uid.is_none();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::manage::{Entry, Start};
+use super::manage::{Entry, Launcher};
 use super::reason::Reason;
 use super::target::Blocked;
 use super::template::{self, Source, TemplateChanges, list, text};
@@ -85,7 +85,7 @@ pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
             ),
         ));
     }
-    let start = Start::of(source.annotation(names::MANAGE), &main).map_err(|problem| {
+    let launcher = Launcher::of(source.annotation(names::MANAGE), &main).map_err(|problem| {
         let place = format!("{} {}: annotation {}", source.kind, source.name, names::MANAGE);
         Blocked::stalled(Reason::TemplateUnusable, format!("{place} {problem}"))
     })?;
@@ -108,7 +108,7 @@ pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let mut copied = template::copy(source, &main, &labels(input.kind))?;
     main = copied.template["spec"]["containers"][0].take();
     main["image"] = json!(image);
-    let (command, args) = helper_call(&start, &input.command);
+    let (command, args) = helper_call(&launcher, &input.command);
     if keep_entrypoint {
         main["args"] = json!(inert_all(command.into_iter().chain(args)));
     } else {
@@ -187,10 +187,10 @@ fn disruption_rule(command: &Command, retries: i32) -> Value {
 }
 
 /// The interpreter with the helper, and the helper's arguments.
-fn helper_call(start: &Start, command: &Command) -> (Vec<String>, Vec<String>) {
-    let mut call = start.interpreter.clone();
+fn helper_call(launcher: &Launcher, command: &Command) -> (Vec<String>, Vec<String>) {
+    let mut call = launcher.interpreter.clone();
     call.push(format!("{HELPER_DIR}/{HELPER_FILE}"));
-    let how = match (command.runner, &start.entry) {
+    let how = match (command.runner, &launcher.entry) {
         (Runner::Celery, _) => vec!["--celery".to_owned()],
         (Runner::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],
         (Runner::Manage, Entry::Module(module)) => vec!["--module".into(), module.clone()],

@@ -10,7 +10,7 @@ const LOOKED_AT: usize = 5;
 
 /// How the project's commands start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct Launcher {
     /// The interpreter and its flags.
     pub interpreter: Vec<String>,
     /// What the interpreter runs.
@@ -28,7 +28,7 @@ pub enum Entry {
     Console(String),
 }
 
-impl Start {
+impl Launcher {
     /// From the annotation `django.my.domain/manage`, else from the container itself.
     pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, String> {
         let found = interpreter(container);
@@ -112,7 +112,7 @@ mod tests {
     use serde_json::json;
 
     fn start(annotation: Option<&str>, container: Value) -> Result<(String, Entry), String> {
-        Start::of(annotation, &container).map(|s| (s.interpreter.join(" "), s.entry))
+        Launcher::of(annotation, &container).map(|s| (s.interpreter.join(" "), s.entry))
     }
 
     #[test]
