@@ -13,6 +13,7 @@ pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
+pub mod core;
 pub mod helper;
 pub mod metrics;
 pub mod names;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::task::reason::Reason;
+use crate::core::Reason;
 
 /// Markdown of all kinds and reasons.
 pub fn page(crds: &[Value]) -> String {

@@ -8,10 +8,12 @@ use kube::core::ApiResource;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
 
+use crate::core::Blocked;
+use crate::core::Reason;
+use crate::core::observed::{JobView, PodView};
 use crate::helper;
-use crate::task::progress::{JobView, Obstacle, PodView, from_events};
-use crate::task::reason::Reason;
-use crate::task::target::{Blocked, TargetKind};
+use crate::task::progress::{Obstacle, from_events};
+use crate::task::target::TargetKind;
 use crate::task::template::Source;
 
 /// How many events are read for one object.

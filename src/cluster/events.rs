@@ -5,6 +5,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::debug;
 
 use crate::api::common::{Outcome, TaskStatus};
+use crate::core::condition;
 
 /// Longest note of an event that the API server takes.
 const NOTE_LIMIT: usize = 1000;
@@ -41,7 +42,7 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
             });
         }
     }
-    let ready = |status: &TaskStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();
+    let ready = |status: &TaskStatus| condition::find(&status.conditions, condition::READY).cloned();
     let ended = notices.iter().any(|n| n.warning);
     if let Some(now) = ready(new).filter(|now| now.status == "False" && !ended)
         && ready(old).is_none_or(|then| then.reason != now.reason)
@@ -50,7 +51,7 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
     {
         notices.push(Notice { warning: true, reason: now.reason, note: now.message });
     }
-    let suspended = |status: &TaskStatus| status.conditions.iter().any(|c| c.type_ == "Suspended");
+    let suspended = |status: &TaskStatus| condition::is_true(&status.conditions, condition::SUSPENDED);
     match (suspended(old), suspended(new)) {
         (false, true) => {
             notices.push(Notice { warning: false, reason: "Suspended".into(), note: "nothing new starts".into() })

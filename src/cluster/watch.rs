@@ -19,9 +19,9 @@ use tokio::sync::watch::{Receiver, Sender, channel};
 use tracing::warn;
 
 use super::cache::{Cache, Change, ObjectKey};
+use crate::core::observed::{JobView, PodView};
 use crate::metrics::Metrics;
 use crate::names;
-use crate::task::progress::{JobView, PodView};
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 
 /// Seconds after which the API server ends a watch. Some load balancers drop what is silent for 240.

@@ -24,12 +24,13 @@ use crate::api::common::RunPolicy;
 use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
 use crate::cluster::lease;
 use crate::cluster::watch::{self, Caches, ReconcileTrigger, ReconcileTriggers, WatchNamespace};
+use crate::core::condition;
+use crate::core::observed::JobView;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::server::{self, Readiness};
 use crate::settings::Settings;
 use crate::task::Task;
-use crate::task::progress::JobView;
 
 /// How many tasks of one kind are worked on at once.
 const CONCURRENCY: u16 = 64;
@@ -352,7 +353,7 @@ fn tasks_for_trigger<T: Task>(
             .filter(|task| task.namespace().as_deref() == Some(changed))
             .filter(|task| {
                 task.0.as_ref().is_ok_and(|task| {
-                    let ready = task.status().conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+                    let ready = condition::is_true(&task.status().conditions, condition::READY);
                     !ready || task.policy().run_policy == RunPolicy::OnImageChange
                 })
             })

@@ -19,14 +19,16 @@ use crate::api::common::{Outcome, Run, RunPolicy, TargetStatus, TaskStatus, fill
 use crate::cluster::calls::{self, Creation};
 use crate::cluster::events;
 use crate::cluster::watch::pods_of;
+use crate::core::Reason;
+use crate::core::observed::{JobView, PodView};
+use crate::core::{Blocked, condition};
 use crate::names;
 use crate::task::decide::{self, Decision, Observed, ObservedJob, StatusIntent};
 use crate::task::job::{self, BuiltJob, JobInput};
 use crate::task::outcome::{self, RunResult};
-use crate::task::progress::{self, JobView, Obstacle, PodView, Progress};
-use crate::task::reason::Reason;
+use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::status::{self, Stamp};
-use crate::task::target::{self, Blocked, Candidate};
+use crate::task::target::{self, Candidate};
 use crate::task::template::Source;
 use crate::task::{Task, key};
 
@@ -503,12 +505,14 @@ async fn undecodable<T: Task>(shared: &NamespaceContext, meta: &ObjectMeta, erro
     let generation = meta.generation.unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(shared.client.clone(), namespace, &resource);
     let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
-    let view = StatusIntent::Blocked(Blocked::stalled(Reason::Undecodable, progress::clean(error)));
+    let view = StatusIntent::Blocked(Blocked::stalled(Reason::Undecodable, crate::core::text::one_line(error)));
     let stamp = Stamp { generation, suspend: false, now: Timestamp::now() };
     let shown = status::show(&TaskStatus::default(), &view, None, &stamp);
     let same = object.data["status"]["conditions"].as_array().is_some_and(|conditions| {
-        let ready = shown.conditions.iter().find(|c| c.type_ == "Ready");
-        conditions.iter().any(|c| c["type"] == "Ready" && ready.is_some_and(|r| c["message"] == r.message.as_str()))
+        let ready = condition::find(&shown.conditions, condition::READY);
+        conditions
+            .iter()
+            .any(|c| c["type"] == condition::READY && ready.is_some_and(|r| c["message"] == r.message.as_str()))
     });
     if !same {
         object.data["status"]["conditions"] = json!(shown.conditions);

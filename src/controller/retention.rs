@@ -9,6 +9,7 @@ use kube::{Api, ResourceExt};
 use super::Context;
 use crate::api::common::TaskStatus;
 use crate::cluster::calls;
+use crate::core::condition;
 use crate::names;
 use crate::task::Task;
 
@@ -66,7 +67,7 @@ fn surplus_resources(all: impl Iterator<Item = (ObjectMeta, TaskStatus)>, keep: 
 fn finished(meta: &ObjectMeta, status: &TaskStatus) -> bool {
     status.observed_generation == meta.generation
         && status.last_run.as_ref().is_some_and(|run| run.result.is_some())
-        && status.conditions.iter().any(|c| c.type_ == "Finished" && c.status == "True")
+        && condition::is_true(&status.conditions, condition::FINISHED)
 }
 
 fn tracked(meta: &ObjectMeta) -> bool {

@@ -7,10 +7,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::key;
 use super::outcome::RunResult;
-use super::progress::{self, JobView, Obstacle, PodView, Progress};
-use super::reason::Reason;
-use super::target::Blocked;
+use super::progress::{self, Obstacle, Progress};
 use crate::api::common::{Outcome, Run, TaskStatus};
+use crate::core::observed::{JobView, PodView};
+use crate::core::{Blocked, Reason};
 
 /// How long a container may take to start before events are read for the reason.
 pub const START_GRACE: Duration = Duration::from_secs(5);

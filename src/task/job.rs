@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::manage::{Entry, Launcher};
-use super::reason::Reason;
-use super::target::Blocked;
-use super::template::{self, Source, TemplateChanges, list, text};
+use super::template::{self, Source, TemplateChanges};
 use super::{Command, EnvValue, OnDisruption, Runner, image};
 use crate::api::common::{TaskPolicy, filled};
+use crate::core::json::{items, text};
+use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// Where the helper is mounted.
@@ -204,14 +204,14 @@ fn helper_call(launcher: &Launcher, command: &Command) -> (Vec<String>, Vec<Stri
 /// refer to Secrets, which are known to be plain, and whether whole Secrets came along unseen.
 fn secret_env_facts(main: &Value) -> Value {
     let (mut secret, mut plain) = (Vec::new(), Vec::new());
-    for variable in list(&main["env"]) {
+    for variable in items(&main["env"]) {
         let name = text(&variable["name"]);
         match variable["valueFrom"]["secretKeyRef"].is_object() {
             true => secret.push(name),
             false => plain.push(name),
         }
     }
-    let whole = list(&main["envFrom"]).iter().any(|from| from["secretRef"].is_object());
+    let whole = items(&main["envFrom"]).iter().any(|from| from["secretRef"].is_object());
     json!({ "secretEnv": secret, "plainEnv": plain, "wholeSecrets": whole })
 }
 
@@ -238,20 +238,20 @@ fn env(main: &Value, command: &Command, about: &Value, mounts: &BTreeMap<String,
         .chain([json!({ "name": HELPER_ENV, "value": inert(&about.to_string()) })])
         .collect();
     let taken: Vec<&Value> = own.iter().map(|variable| &variable["name"]).collect();
-    let copied = list(&main["env"]).into_iter().filter(|variable| !taken.contains(&&variable["name"]));
+    let copied = items(&main["env"]).into_iter().filter(|variable| !taken.contains(&&variable["name"]));
     Value::Array(copied.chain(own.clone()).collect())
 }
 
 /// The helper's volume, under a name that the template does not use.
 fn mount_helper(spec: &mut Value, main: &mut Value, config_map: &str) {
-    let mut volumes = list(&spec["volumes"]);
+    let mut volumes = items(&spec["volumes"]);
     let mut name = names::OPERATOR.to_owned();
     while volumes.iter().any(|v| v["name"] == name.as_str()) {
         name.push('x');
     }
     volumes.push(json!({ "name": name, "configMap": { "name": config_map, "defaultMode": 0o444 } }));
     spec["volumes"] = json!(volumes);
-    let mut mounts = list(&main["volumeMounts"]);
+    let mut mounts = items(&main["volumeMounts"]);
     mounts.push(json!({ "name": name, "mountPath": HELPER_DIR, "readOnly": true }));
     main["volumeMounts"] = json!(mounts);
 }

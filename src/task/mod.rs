@@ -14,7 +14,6 @@ pub mod kinds;
 pub mod manage;
 pub mod outcome;
 pub mod progress;
-pub mod reason;
 pub mod status;
 pub mod target;
 pub mod template;

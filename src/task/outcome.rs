@@ -4,9 +4,10 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
 use serde::Deserialize;
 
-use super::progress::{JobView, PodView, clean};
-use super::reason::Reason;
 use crate::api::common::{Database, Outcome, Report};
+use crate::core::Reason;
+use crate::core::observed::{JobView, PodView};
+use crate::core::text::one_line;
 use crate::names;
 
 /// Reasons that the helper may give; any other word counts as CommandFailed.
@@ -44,7 +45,13 @@ pub struct RunResult {
 
 impl RunResult {
     fn failed(reason: &str, message: String, exit_code: Option<i32>) -> Self {
-        Self { outcome: Outcome::Failed, reason: reason.to_owned(), message: clean(&message), exit_code, report: None }
+        Self {
+            outcome: Outcome::Failed,
+            reason: reason.to_owned(),
+            message: one_line(&message),
+            exit_code,
+            report: None,
+        }
     }
 
     /// The Job is gone.
@@ -100,7 +107,7 @@ impl HelperResult {
     }
 
     fn report(&self) -> Report {
-        let short = |text: &str| clean(text).chars().take(NAME_LIMIT).collect::<String>();
+        let short = |text: &str| one_line(text).chars().take(NAME_LIMIT).collect::<String>();
         Report {
             action: short(&self.action),
             count: self.count.filter(|n| *n >= 0),

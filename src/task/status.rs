@@ -1,20 +1,21 @@
 //! The status that a decision leads to: pure; the caller writes it only if it differs.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::decide::StatusIntent;
 use super::outcome::RunResult;
-use super::progress::{JobView, shorten};
-use super::reason::Reason;
-use super::target::Blocked;
 use crate::api::common::{Outcome, PastRun, Report, Run, TaskStatus};
+use crate::core::condition::{self, Intended};
+use crate::core::observed::JobView;
+use crate::core::text::truncated;
+use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// How many runs the history keeps.
 const HISTORY: usize = 5;
 
-/// What every status says beside the view.
+/// What every status says beside the intent.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     /// The generation that was looked at.
@@ -25,117 +26,116 @@ pub struct Stamp {
     pub now: Timestamp,
 }
 
-/// The status that shows `view`.
+/// The status that shows `intent`.
 pub fn show(
     old: &TaskStatus,
-    view: &StatusIntent,
+    intent: &StatusIntent,
     target: Option<&Result<String, Blocked>>,
     stamp: &Stamp,
 ) -> TaskStatus {
+    let ReadySummary { ready, reason, message, progress, finished } = summary(old, intent);
+    let message = truncated(message);
+    let of_run = |type_, status: &str| Intended {
+        type_,
+        status: status.to_owned(),
+        reason: reason.clone(),
+        message: message.clone(),
+    };
+    let mut intended = vec![
+        of_run(condition::READY, ready),
+        of_run(condition::FINISHED, if finished { "True" } else { "False" }),
+        target_resolved(old, target),
+    ];
+    intended.extend(progress.map(|type_| of_run(type_, "True")));
+    if stamp.suspend {
+        intended.push(Intended {
+            type_: condition::SUSPENDED,
+            status: "True".into(),
+            reason: Reason::Suspended.as_str().into(),
+            message: "spec.suspend is true: nothing new starts".into(),
+        });
+    }
     let mut status = old.clone();
     status.observed_generation = Some(stamp.generation);
-    let (ready, reason, message, extra, finished) = match view {
-        StatusIntent::Settled => settled(old.last_run.as_ref()),
-        StatusIntent::Suspended => (
-            "False",
-            Reason::Suspended.as_str().to_owned(),
-            "a run is due; set spec.suspend to false to start it".to_owned(),
-            None,
-            false,
-        ),
-        StatusIntent::Blocked(blocked) => {
-            let extra = if blocked.stalled { "Stalled" } else { "Reconciling" };
-            ("False", blocked.reason.as_str().to_owned(), blocked.message.clone(), Some(extra), blocked.stalled)
-        }
-        StatusIntent::InProgress(at) => (
-            "False",
-            at.reason.as_str().to_owned(),
-            keep_first_wording(old, at.reason, &at.message),
-            Some("Reconciling"),
-            false,
-        ),
-    };
-    let message = shorten(message);
-    let mut wanted = vec![
-        ("Ready", ready, reason.clone(), message.clone()),
-        ("Finished", if finished { "True" } else { "False" }, reason.clone(), message.clone()),
-    ];
-    wanted.push(target_resolved(old, target));
-    if let Some(extra) = extra {
-        wanted.push((extra, "True", reason, message));
-    }
-    if stamp.suspend {
-        let text = "spec.suspend is true: nothing new starts".to_owned();
-        wanted.push(("Suspended", "True", Reason::Suspended.as_str().to_owned(), text));
-    }
-    status.conditions = wanted
-        .into_iter()
-        .map(|(type_, value, reason, message)| {
-            let before = old.conditions.iter().find(|c| c.type_ == type_ && c.status == value);
-            Condition {
-                type_: type_.to_owned(),
-                status: value.to_owned(),
-                reason,
-                message,
-                observed_generation: Some(stamp.generation),
-                last_transition_time: before.map_or(Time(stamp.now), |c| c.last_transition_time.clone()),
-            }
-        })
-        .collect();
+    status.conditions = condition::with_times(&old.conditions, intended, stamp.generation, stamp.now);
     status
 }
 
-type ReadySummary = (&'static str, String, String, Option<&'static str>, bool);
+/// What Ready says, and what follows from it.
+struct ReadySummary {
+    ready: &'static str,
+    reason: String,
+    message: String,
+    /// Reconciling or Stalled, where one of them holds.
+    progress: Option<&'static str>,
+    finished: bool,
+}
 
-/// Ready as the newest run left it.
+fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
+    let not_ready = |reason: Reason, message: String, progress| ReadySummary {
+        ready: "False",
+        reason: reason.as_str().into(),
+        message,
+        progress,
+        finished: progress == Some(condition::STALLED),
+    };
+    match intent {
+        StatusIntent::Settled => settled(old.last_run.as_ref()),
+        StatusIntent::Suspended => {
+            not_ready(Reason::Suspended, "a run is due; set spec.suspend to false to start it".into(), None)
+        }
+        StatusIntent::Blocked(blocked) => {
+            let progress = if blocked.stalled { condition::STALLED } else { condition::RECONCILING };
+            not_ready(blocked.reason, blocked.message.clone(), Some(progress))
+        }
+        StatusIntent::InProgress(obstacle) => {
+            let message = keep_first_wording(old, obstacle.reason, &obstacle.message);
+            not_ready(obstacle.reason, message, Some(condition::RECONCILING))
+        }
+    }
+}
+
+/// As the newest run left it.
 fn settled(run: Option<&Run>) -> ReadySummary {
+    let summary = |ready, reason: String, message: String, progress, finished| ReadySummary {
+        ready,
+        reason,
+        message,
+        progress,
+        finished,
+    };
+    let starting = || Reason::Starting.as_str().to_owned();
     let Some(run) = run else {
-        return ("Unknown", Reason::Starting.as_str().into(), "no run yet".into(), Some("Reconciling"), false);
+        return summary("Unknown", starting(), "no run yet".into(), Some(condition::RECONCILING), false);
     };
     let reason = run.reason.clone().unwrap_or_else(|| Reason::Succeeded.as_str().into());
     let message = run.message.clone().unwrap_or_default();
     match run.result {
-        Some(Outcome::Succeeded) => ("True", reason, message, None, true),
-        Some(_) => ("False", reason, message, Some("Stalled"), true),
-        None => {
-            ("False", Reason::Starting.as_str().into(), "the run is about to start".into(), Some("Reconciling"), false)
-        }
+        Some(Outcome::Succeeded) => summary("True", reason, message, None, true),
+        Some(_) => summary("False", reason, message, Some(condition::STALLED), true),
+        None => summary("False", starting(), "the run is about to start".into(), Some(condition::RECONCILING), false),
     }
 }
 
 /// The kubelet words one obstacle in turns; the first wording stays while the reason does.
 fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String {
-    let before = old.conditions.iter().find(|c| c.type_ == "Ready" && c.reason == reason.as_str());
+    let before = condition::find(&old.conditions, condition::READY).filter(|c| c.reason == reason.as_str());
     match before {
         Some(condition) if reason == Reason::ImagePullFailed => condition.message.clone(),
         _ => message.to_owned(),
     }
 }
 
-fn target_resolved(
-    old: &TaskStatus,
-    target: Option<&Result<String, Blocked>>,
-) -> (&'static str, &'static str, String, String) {
-    const NAME: &str = "TargetResolved";
-    match target {
-        Some(Err(blocked)) => (NAME, "False", blocked.reason.as_str().into(), shorten(blocked.message.clone())),
-        Some(Ok(found)) => (NAME, "True", "Found".into(), found.clone()),
-        None => match old.conditions.iter().find(|c| c.type_ == NAME) {
-            Some(c) => (
-                NAME,
-                if c.status == "True" {
-                    "True"
-                } else if c.status == "False" {
-                    "False"
-                } else {
-                    "Unknown"
-                },
-                c.reason.clone(),
-                c.message.clone(),
-            ),
-            None => (NAME, "Unknown", "NotNeeded".into(), "no run is due".into()),
+fn target_resolved(old: &TaskStatus, target: Option<&Result<String, Blocked>>) -> Intended {
+    let (status, reason, message) = match target {
+        Some(Err(blocked)) => ("False", blocked.reason.as_str(), truncated(blocked.message.clone())),
+        Some(Ok(found)) => ("True", "Found", found.clone()),
+        None => match condition::find(&old.conditions, condition::TARGET_RESOLVED) {
+            Some(before) => (before.status.as_str(), before.reason.as_str(), before.message.clone()),
+            None => ("Unknown", "NotNeeded", "no run is due".into()),
         },
-    }
+    };
+    Intended { type_: condition::TARGET_RESOLVED, status: status.into(), reason: reason.into(), message }
 }
 
 /// The status with the intent of a new run, written before its Job is made.
@@ -198,7 +198,7 @@ pub fn conclude(old: &TaskStatus, end: &RunResult, sentence: Option<String>, now
         run.exit_code = end.exit_code;
         run.result = Some(end.outcome);
         run.reason = Some(end.reason.clone());
-        run.message = Some(shorten(match sentence {
+        run.message = Some(truncated(match sentence {
             Some(sentence) => format!("{sentence} in {seconds}s with image {}", run.image),
             None => end.message.clone(),
         }));
@@ -242,7 +242,7 @@ mod tests {
             let old = TaskStatus { last_run: Some(run), ..TaskStatus::default() };
             let old = show(&old, &before, Some(&Ok("Deployment web".into())), &stamp(1));
             let new = show(&old, &view, None, &stamp(2));
-            let value = |type_: &str| new.conditions.iter().find(|c| c.type_ == type_).map(|c| c.status.as_str());
+            let value = |type_: &str| condition::find(&new.conditions, type_).map(|c| c.status.as_str());
             prop_assert!(!(value("Stalled").is_some() && value("Reconciling").is_some()));
             prop_assert_eq!(value("Ready") == Some("True"), view == StatusIntent::Settled && result == Some(Outcome::Succeeded));
             prop_assert!(value("Ready") != Some("True") || value("Finished") == Some("True"));

@@ -7,35 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
-use super::reason::Reason;
 use crate::api::common::{Target, filled};
+use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// How many names a message lists.
 const NAMES_SHOWN: usize = 5;
-
-/// Why a run cannot start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocked {
-    /// In a word.
-    pub reason: Reason,
-    /// In a sentence.
-    pub message: String,
-    /// Whether it is wrong (Stalled) or only not there yet (Reconciling).
-    pub stalled: bool,
-}
-
-impl Blocked {
-    /// Not there yet.
-    pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), stalled: false }
-    }
-
-    /// Wrong until somebody changes something.
-    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), stalled: true }
-    }
-}
 
 /// Where a pod template can come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,8 +8,8 @@ use kube::core::{Selector, SelectorExt};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::reason::Reason;
-use super::target::Blocked;
+use crate::core::json::{items, name_of, string_map, text};
+use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// What admission reads from a pod's labels, and so has to stay.
@@ -91,8 +91,8 @@ impl Source {
             _ => &object["template"],
         };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut annotations = strings(&template["metadata"]["annotations"]);
-        annotations.extend(strings(&object["metadata"]["annotations"]));
+        let mut annotations = string_map(&template["metadata"]["annotations"]);
+        annotations.extend(string_map(&object["metadata"]["annotations"]));
         Self {
             kind: kind.to_owned(),
             name: text(&object["metadata"]["name"]),
@@ -105,7 +105,7 @@ impl Source {
 
     /// Labels of the template.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        strings(&self.template["metadata"]["labels"])
+        string_map(&self.template["metadata"]["labels"])
     }
 
     /// One annotation of the target.
@@ -115,7 +115,7 @@ impl Source {
 
     /// The Django container.
     pub fn container(&self, wanted: Option<&str>) -> Result<Value, Blocked> {
-        let containers = list(&self.template["spec"]["containers"]);
+        let containers = items(&self.template["spec"]["containers"]);
         let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
         let target = format!("{} {}", self.kind, self.name);
         let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER].as_str();
@@ -161,7 +161,7 @@ pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>
 
     let plan = ContainerSelection::of(source, main)?;
     let mut inits = Vec::new();
-    for init in list(&source.template["spec"]["initContainers"]) {
+    for init in items(&source.template["spec"]["initContainers"]) {
         if plan.keeps(&init) {
             changes.copied.push(format!("init container {}", name_of(&init)));
             inits.push(without_host_ports(init, &mut changes));
@@ -169,7 +169,7 @@ pub fn copy(source: &Source, main: &Value, own_labels: &BTreeMap<String, String>
             changes.dropped.push(format!("init container {}", name_of(&init)));
         }
     }
-    for container in list(&source.template["spec"]["containers"]) {
+    for container in items(&source.template["spec"]["containers"]) {
         if name_of(&container) == main_name {
             continue;
         }
@@ -214,11 +214,11 @@ impl ContainerSelection {
         let spec = &source.template["spec"];
         let all: BTreeSet<String> = [&spec["containers"], &spec["initContainers"]]
             .into_iter()
-            .flat_map(list)
+            .flat_map(|v| items(v))
             .map(|c| name_of(&c).to_owned())
             .collect();
         let named = |annotation: &str| -> Result<BTreeSet<String>, Blocked> {
-            let names: BTreeSet<String> = words(source.annotation(annotation)).collect();
+            let names: BTreeSet<String> = comma_separated(source.annotation(annotation)).collect();
             match names.iter().find(|name| !all.contains(*name) || *name == name_of(main)) {
                 None => Ok(names),
                 Some(name) => Err(unusable(
@@ -292,11 +292,11 @@ fn keep_volumes(
 ) -> BTreeMap<String, Value> {
     let mounted: BTreeSet<String> = kept
         .iter()
-        .flat_map(|c| [list(&c["volumeMounts"]), list(&c["volumeDevices"])].concat())
+        .flat_map(|c| [items(&c["volumeMounts"]), items(&c["volumeDevices"])].concat())
         .map(|mount| name_of(&mount).to_owned())
         .collect();
     let (volumes, unused): (Vec<Value>, Vec<Value>) =
-        list(&spec.remove("volumes").unwrap_or_default()).into_iter().partition(|v| mounted.contains(name_of(v)));
+        items(&spec.remove("volumes").unwrap_or_default()).into_iter().partition(|v| mounted.contains(name_of(v)));
     changes.copied.extend(volumes.iter().map(|v| format!("volume {}", name_of(v))));
     changes.dropped.extend(unused.iter().map(|v| format!("volume {}", name_of(v))));
     if !volumes.is_empty() {
@@ -354,7 +354,7 @@ fn labels(
             changes.dropped.push(format!("label {key}"));
         }
     }
-    for word in words(source.annotation(names::JOB_LABELS)) {
+    for word in comma_separated(source.annotation(names::JOB_LABELS)) {
         let (key, value) = match word.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
             None => (word.clone(), template.get(&word).cloned()),
@@ -397,7 +397,7 @@ fn selector_keys(selector: &LabelSelector) -> Vec<&String> {
 
 /// All annotations, with the injectors told that this is a Job.
 fn annotations(source: &Source, main: &str, changes: &mut TemplateChanges) -> BTreeMap<String, String> {
-    let mut annotations = strings(&source.template["metadata"]["annotations"]);
+    let mut annotations = string_map(&source.template["metadata"]["annotations"]);
     let labels = source.labels();
     for (shown_by, tell, value) in INJECTORS {
         let injected = annotations.get(*shown_by).or_else(|| labels.get(*shown_by));
@@ -421,11 +421,11 @@ fn refuse_dangling(
     let containers: BTreeSet<&str> = kept.iter().map(name_of).collect();
     let env = kept.iter().flat_map(|c| {
         let place = format!("container {}: env", name_of(c));
-        list(&c["env"]).into_iter().map(move |e| (format!("{place} {}", name_of(&e)), e["valueFrom"].clone()))
+        items(&c["env"]).into_iter().map(move |e| (format!("{place} {}", name_of(&e)), e["valueFrom"].clone()))
     });
     let items = volumes.values().flat_map(|v| {
-        let own = list(&v["downwardAPI"]["items"]);
-        let projected = list(&v["projected"]["sources"]).into_iter().flat_map(|s| list(&s["downwardAPI"]["items"]));
+        let own = items(&v["downwardAPI"]["items"]);
+        let projected = items(&v["projected"]["sources"]).into_iter().flat_map(|s| items(&s["downwardAPI"]["items"]));
         let place = format!("volume {}", name_of(v));
         own.into_iter()
             .chain(projected)
@@ -469,7 +469,7 @@ fn mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> BTreeMap<String, b
         mount["readOnly"] != json!(true)
             && volumes.get(name_of(mount)).is_some_and(|v| LASTING_VOLUMES.iter().any(|kind| v.get(*kind).is_some()))
     };
-    list(&main["volumeMounts"]).iter().map(|mount| (text(&mount["mountPath"]), lasts(mount))).collect()
+    items(&main["volumeMounts"]).iter().map(|mount| (text(&mount["mountPath"]), lasts(mount))).collect()
 }
 
 fn drop_fields(container: &mut Value, fields: &[&str], place: &str, changes: &mut TemplateChanges) {
@@ -486,25 +486,6 @@ fn unusable(source: &Source, message: String) -> Blocked {
     Blocked::stalled(Reason::TemplateUnusable, format!("{} {}: {message}", source.kind, source.name))
 }
 
-fn words(text: Option<&str>) -> impl Iterator<Item = String> + '_ {
+fn comma_separated(text: Option<&str>) -> impl Iterator<Item = String> + '_ {
     text.unwrap_or_default().split(',').map(|w| w.trim().to_owned()).filter(|w| !w.is_empty())
-}
-
-/// The items of a list, or none.
-pub fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
-}
-
-/// The text of a value, or none.
-pub fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn name_of(value: &Value) -> &str {
-    value["name"].as_str().unwrap_or_default()
-}
-
-fn strings(value: &Value) -> BTreeMap<String, String> {
-    let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(k, v)| v.as_str().map(|v| (k.clone(), v.to_owned()))).collect()
 }

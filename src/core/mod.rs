@@ -1,0 +1,11 @@
+//! The words that tasks and applications share. Imports the API and names only.
+
+pub mod blocked;
+pub mod condition;
+pub mod json;
+pub mod observed;
+pub mod reason;
+pub mod text;
+
+pub use blocked::Blocked;
+pub use reason::Reason;

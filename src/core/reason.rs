@@ -1,0 +1,64 @@
+//! Reasons of conditions, each with its meaning: one table.
+
+macro_rules! reasons {
+    ($($reason:ident: $meaning:literal,)*) => {
+        /// Why a condition is as it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $(#[doc = $meaning] $reason,)*
+        }
+
+        impl Reason {
+            /// All of them, for the reference page and for tests.
+            pub const ALL: &[Self] = &[$(Self::$reason),*];
+
+            /// As it stands in the condition.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($reason),)*
+                }
+            }
+
+            /// What it means, in a sentence for the reference page.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    Succeeded: "The newest spec was carried out.",
+    Suspended: "A run is due, and `spec.suspend` holds it back.",
+    InvalidSpec: "The spec breaks a rule; the message names the field and what to write instead.",
+    Undecodable: "The stored object does not fit this version's schema; the message says where.",
+    TargetNotFound: "No labelled Deployment or PodTemplate matches; the run starts when one appears.",
+    TargetAmbiguous: "Several labelled Deployments match; set `spec.target`, or label only one.",
+    TargetGone: "The chosen target disappeared just now; the choice is made again.",
+    ContainerNotFound: "`spec.target.container` names no container of the target.",
+    ContainerAmbiguous: "The target has several containers; name one in `spec.target.container`.",
+    ImageNotAllowed: "`spec.image` is neither of the target's repository nor allowed by its owner.",
+    TemplateUnusable: "The target's pod template cannot be copied; the message names the field.",
+    JobNameTaken: "A Job of somebody else has the name of this run's Job; delete or rename it.",
+    HelperTampered: "The helper's ConfigMap does not hold what the operator would put there; delete it.",
+    JobRejected: "The API server refused the Job; the message is its own.",
+    ConcurrencyLimit: "As many Jobs run as the operator's settings allow; this one follows.",
+    Superseding: "The run before never started; its pods are still being removed.",
+    Starting: "The Job exists; its command has not started yet.",
+    Running: "The command runs.",
+    ImagePullFailed: "The node cannot pull an image of the pod.",
+    ConfigMissing: "A Secret or ConfigMap that the pod refers to, or a key in it, does not exist.",
+    Unschedulable: "No node takes the pod.",
+    PodRejected: "The pod was refused, by Pod Security, a quota or an admission policy.",
+    VolumeNotReady: "A volume cannot be attached or mounted.",
+    SidecarHoldsJob: "The command has ended, and a sidecar that does not end holds the Job open.",
+    CommandFailed: "The command failed; the message says with what.",
+    DeadlineExceeded: "The run took longer than `spec.timeoutSeconds`.",
+    Disrupted: "The pod was evicted, preempted or drained, and the command must not run twice unasked.",
+    InterpreterNotFound: "The image has no such interpreter; set the annotation `django.my.domain/manage`.",
+    OutOfMemory: "The kernel killed the command for its memory; raise `spec.resources.limits`.",
+    Superseded: "The run never started and gave way to a newer spec.",
+    Lost: "The Job was deleted before its end was recorded; ask for a new run.",
+}
