@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 
 use crate::names;
-use crate::task::job::HELPER_FILE;
 
 /// The package, as Python runs it.
 pub static ZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tasks.pyz"));
@@ -26,7 +25,7 @@ static CONFIG_MAP: LazyLock<ConfigMap> = LazyLock::new(|| {
             ..ObjectMeta::default()
         },
         immutable: Some(true),
-        binary_data: Some([(HELPER_FILE.to_owned(), ByteString(ZIP.to_vec()))].into()),
+        binary_data: Some([(names::HELPER_FILE.to_owned(), ByteString(ZIP.to_vec()))].into()),
         ..ConfigMap::default()
     }
 });

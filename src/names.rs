@@ -34,6 +34,10 @@ pub const JOB_LABELS: &str = "django.my.domain/job-labels";
 pub const MANAGE: &str = "django.my.domain/manage";
 /// Annotation of a target: `Keep` leaves the image's entrypoint in place.
 pub const ENTRYPOINT: &str = "django.my.domain/entrypoint";
+/// File of the helper, in its ConfigMap and where Jobs mount it.
+pub const HELPER_FILE: &str = "tasks.pyz";
+/// Variable that tells the helper what the operator knows of the pod.
+pub const HELPER_ENV: &str = "DJANGO_OPERATOR_RUN";
 /// Kubernetes' own annotation for the container that `kubectl` means.
 pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
 use crate::helper;
-use crate::task::job::{self, JobInput};
-use crate::task::template::Source;
-use crate::task::{Task, key};
+use crate::task::Task;
+use crate::task::job;
+use crate::task::source::TemplateSource;
+use crate::task::target::TargetKind;
 
 /// The arguments of `render`.
 #[derive(Args)]
@@ -54,23 +54,12 @@ fn one<T: Task>(task: &Value, target: &Value) -> Result<Value, String> {
     drop_nulls(&mut task["spec"]); // as the API server does
     let task: T = serde_json::from_value(task).map_err(|e| e.to_string())?;
     task.rules()?;
-    let source = Source::from_object(target["kind"].as_str().unwrap_or_default(), target);
-    let input = JobInput {
-        kind: T::KIND,
-        api_version: T::api_version(&()).into_owned(),
-        namespace: &task.namespace().unwrap_or_else(|| "default".into()),
-        name: &task.name_any(),
-        uid: &task.uid().unwrap_or_default(),
-        generation: task.meta().generation.unwrap_or(1),
-        run: 1,
-        key: &key::of(T::KIND, &task.spec(), &T::defaults(), None),
-        policy: task.policy(),
-        command: task.command(),
-        source: &source,
-        helper: helper::name(),
-    };
-    job::build(&input)
-        .map(|built| built.job)
+    let kind = target["kind"].as_str().unwrap_or_default();
+    let kind = TargetKind::from_name(kind)
+        .ok_or_else(|| format!("kind: {kind:?} is no target; write Deployment or PodTemplate"))?;
+    let source = TemplateSource::from_object(kind, target);
+    job::plan(&task, &source, 1, helper::name())
+        .map(|planned| planned.built.job)
         .map_err(|blocked| format!("{}: {}", blocked.reason.as_str(), blocked.message))
 }
 

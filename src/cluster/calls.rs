@@ -13,8 +13,8 @@ use crate::core::Reason;
 use crate::core::observed::{JobView, PodView};
 use crate::helper;
 use crate::task::progress::{Obstacle, from_events};
+use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
-use crate::task::template::Source;
 
 /// How many events are read for one object.
 const EVENTS_READ: u32 = 50;
@@ -28,7 +28,12 @@ pub enum Creation {
 }
 
 /// The target as it is now, raw.
-pub async fn target(client: &Client, namespace: &str, kind: TargetKind, name: &str) -> kube::Result<Option<Source>> {
+pub async fn target(
+    client: &Client,
+    namespace: &str,
+    kind: TargetKind,
+    name: &str,
+) -> kube::Result<Option<TemplateSource>> {
     let resource = match kind {
         TargetKind::Deployment => ApiResource::erase::<Deployment>(&()),
         TargetKind::PodTemplate => ApiResource::erase::<PodTemplate>(&()),
@@ -36,7 +41,7 @@ pub async fn target(client: &Client, namespace: &str, kind: TargetKind, name: &s
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let object = api.get_opt(name).await?;
     let raw = object.map(|object| serde_json::to_value(object).map_err(kube::Error::SerdeError)).transpose()?;
-    Ok(raw.map(|raw| Source::from_object(kind.as_str(), &raw)))
+    Ok(raw.map(|raw| TemplateSource::from_object(kind, &raw)))
 }
 
 /// Sees to it that the helper's ConfigMap is there and is what this operator would put there.

@@ -24,12 +24,12 @@ use crate::core::observed::{JobView, PodView};
 use crate::core::{Blocked, condition};
 use crate::names;
 use crate::task::decide::{self, Decision, Observed, ObservedJob, StatusIntent};
-use crate::task::job::{self, BuiltJob, JobInput};
+use crate::task::job::{self, BuiltJob, PlannedJob};
 use crate::task::outcome::{self, RunResult};
 use crate::task::progress::{self, Obstacle, Progress};
+use crate::task::source::TemplateSource;
 use crate::task::status::{self, Stamp};
 use crate::task::target::{self, Candidate};
-use crate::task::template::Source;
 use crate::task::{Task, key};
 
 /// Longest time for one reconcile: a call that is never answered must not hold a task for ever.
@@ -242,7 +242,7 @@ impl<T: Task> Reconciliation<'_, T> {
     }
 
     fn key(&self, image: Option<&str>) -> String {
-        key::of(T::KIND, &self.task.spec(), &T::defaults(), image)
+        key::of_task(&self.task, image)
     }
 
     /// The target that the watches know, and its image.
@@ -326,8 +326,8 @@ impl<T: Task> Reconciliation<'_, T> {
         if let Err(blocked) = helper {
             return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(30)));
         }
-        let (built, key) = match self.build(&source, number) {
-            Ok(built) => built,
+        let PlannedJob { built, key } = match job::plan(&self.task, &source, number, crate::helper::name()) {
+            Ok(planned) => planned,
             Err(blocked) => return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(120))),
         };
         let live = Observed { key: key.clone(), ..observed.clone() };
@@ -354,34 +354,9 @@ impl<T: Task> Reconciliation<'_, T> {
         }
     }
 
-    fn build(&self, source: &Source, number: i64) -> Result<(BuiltJob, String), Blocked> {
-        let uid = self.task.uid().unwrap_or_default();
-        let (name, namespace) = (self.task.name_any(), self.namespace());
-        let mut input = JobInput {
-            kind: T::KIND,
-            api_version: T::api_version(&()).into_owned(),
-            namespace: &namespace,
-            name: &name,
-            uid: &uid,
-            generation: self.task.meta().generation.unwrap_or_default(),
-            run: number,
-            key: "",
-            policy: self.task.policy(),
-            command: self.task.command(),
-            source,
-            helper: crate::helper::name(),
-        };
-        let key = match self.task.policy().run_policy {
-            RunPolicy::Once => self.key(None),
-            RunPolicy::OnImageChange => self.key(Some(&job::build(&input)?.image)),
-        };
-        input.key = &key;
-        Ok((job::build(&input)?, key))
-    }
-
     async fn intend(
         &mut self,
-        source: &Source,
+        source: &TemplateSource,
         built: &BuiltJob,
         key: String,
         number: i64,
@@ -399,7 +374,7 @@ impl<T: Task> Reconciliation<'_, T> {
             image: built.image.clone(),
             trigger: filled(&self.task.policy().trigger).map(str::to_owned),
             target: TargetStatus {
-                kind: source.kind.clone(),
+                kind: source.kind.as_str().to_owned(),
                 name: source.name.clone(),
                 uid: source.uid.clone(),
                 container: built.container.clone(),

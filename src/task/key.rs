@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Task;
 use crate::names;
 
 /// Version of the way the key is made. A stored key of another version says nothing about a change.
@@ -23,6 +24,11 @@ pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> St
     }
     let canonical = json!({ "kind": kind, "spec": fields, "image": image });
     format!("{VERSION}:{}", names::hash(&[&canonical.to_string()], 16))
+}
+
+/// The key of a task's spec.
+pub fn of_task<T: Task>(task: &T, image: Option<&str>) -> String {
+    of(T::KIND, &task.spec(), &T::defaults(), image)
 }
 
 /// Whether a stored key and the present one ask for a new run. A key of another version counts as equal

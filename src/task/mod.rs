@@ -7,16 +7,14 @@
 //! A kind adds only what is in [`Task`]: its spec, its command, what a run's report means.
 
 pub mod decide;
-pub mod image;
 pub mod job;
 pub mod key;
 pub mod kinds;
-pub mod manage;
 pub mod outcome;
 pub mod progress;
+pub mod source;
 pub mod status;
 pub mod target;
-pub mod template;
 
 use kube::core::NamespaceResourceScope;
 use serde::Serialize;

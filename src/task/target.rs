@@ -31,6 +31,11 @@ impl TargetKind {
             Self::PodTemplate => "PodTemplate",
         }
     }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Deployment, Self::PodTemplate].into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 /// A container, as far as the choice needs it.

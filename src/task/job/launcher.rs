@@ -17,6 +17,31 @@ pub struct Launcher {
     pub entry: Entry,
 }
 
+/// Why the annotation cannot be followed; continues the sentence that begins with its name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidManage {
+    /// It looks like JSON, and is something else.
+    #[error("is no list of strings ({0}); write python manage.py")]
+    NoList(String),
+    /// An empty list.
+    #[error("is empty; write python manage.py, or leave it out")]
+    Empty,
+    /// A console script with arguments.
+    #[error(
+        "starts with {0:?}, which is no Python interpreter, so nothing may follow it; write python manage.py, python -m MODULE or the name of a console script"
+    )]
+    NoInterpreter(String),
+    /// An interpreter alone.
+    #[error("names an interpreter but nothing to run; write python manage.py or python -m MODULE")]
+    NothingToRun,
+    /// `-m` without a module.
+    #[error("ends with -m; write python -m MODULE")]
+    NoModule,
+    /// Arguments of a command.
+    #[error("has {0:?} after what to run; arguments of commands are the operator's to set")]
+    Arguments(String),
+}
+
 /// What the interpreter runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -30,25 +55,23 @@ pub enum Entry {
 
 impl Launcher {
     /// From the annotation `django.my.domain/manage`, else from the container itself.
-    pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, String> {
+    pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, InvalidManage> {
         let found = interpreter(container);
         let default = || vec![found.clone().unwrap_or_else(|| "python".to_owned())];
         let Some(text) = annotation.map(str::trim).filter(|t| !t.is_empty()) else {
             return Ok(Self { interpreter: default(), entry: Entry::Script("manage.py".into()) });
         };
         let words: Vec<String> = if text.starts_with('[') {
-            serde_json::from_str(text).map_err(|e| format!("is no list of strings ({e}); write python manage.py"))?
+            serde_json::from_str(text).map_err(|e| InvalidManage::NoList(e.to_string()))?
         } else {
             text.split_whitespace().map(str::to_owned).collect()
         };
         let Some((first, rest)) = words.split_first() else {
-            return Err("is empty; write python manage.py, or leave it out".into());
+            return Err(InvalidManage::Empty);
         };
         if !is_python(first) {
             if !rest.is_empty() {
-                return Err(format!(
-                    "starts with {first:?}, which is no Python interpreter, so nothing may follow it; write python manage.py, python -m MODULE or the name of a console script"
-                ));
+                return Err(InvalidManage::NoInterpreter(first.clone()));
             }
             let beside = first.rsplit_once('/').map(|(dir, _)| format!("{dir}/python"));
             let interpreter = beside.map_or_else(default, |python| vec![python]);
@@ -59,13 +82,11 @@ impl Launcher {
         let entry = loop {
             match rest.next().map(String::as_str) {
                 None => {
-                    return Err(
-                        "names an interpreter but nothing to run; write python manage.py or python -m MODULE".into()
-                    );
+                    return Err(InvalidManage::NothingToRun);
                 }
                 Some("-m") => match rest.next() {
                     Some(module) => break Entry::Module(module.clone()),
-                    None => return Err("ends with -m; write python -m MODULE".into()),
+                    None => return Err(InvalidManage::NoModule),
                 },
                 Some(flag @ ("-X" | "-W")) => {
                     interpreter.push(flag.to_owned());
@@ -76,7 +97,7 @@ impl Launcher {
             }
         };
         if let Some(extra) = rest.next() {
-            return Err(format!("has {extra:?} after what to run; arguments of commands are the operator's to set"));
+            return Err(InvalidManage::Arguments(extra.clone()));
         }
         Ok(Self { interpreter, entry })
     }
@@ -111,7 +132,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn start(annotation: Option<&str>, container: Value) -> Result<(String, Entry), String> {
+    fn start(annotation: Option<&str>, container: Value) -> Result<(String, Entry), InvalidManage> {
         Launcher::of(annotation, &container).map(|s| (s.interpreter.join(" "), s.entry))
     }
 

@@ -1,0 +1,110 @@
+//! What a Job is made of.
+
+use serde_json::Value;
+
+use super::{BuiltJob, build, image};
+use crate::api::common::{RunPolicy, TaskPolicy, filled};
+use crate::core::json::text;
+use crate::core::{Blocked, Reason};
+use crate::names;
+use crate::task::source::TemplateSource;
+use crate::task::{Command, Task, key};
+
+/// Everything that a Job is made of.
+#[derive(Clone, Debug)]
+pub struct JobInput<'a> {
+    /// Kind of the task.
+    pub kind: &'a str,
+    /// `group/version` of the task.
+    pub api_version: String,
+    /// Namespace of the task.
+    pub namespace: &'a str,
+    /// Name of the task.
+    pub name: &'a str,
+    /// UID of the task.
+    pub uid: &'a str,
+    /// Generation that the run carries out.
+    pub generation: i64,
+    /// Number of the run.
+    pub run: i64,
+    /// Key of the run.
+    pub key: &'a str,
+    /// Shared fields of the spec.
+    pub policy: &'a TaskPolicy,
+    /// What to execute.
+    pub command: Command,
+    /// Where the template comes from.
+    pub source: &'a TemplateSource,
+    /// The container that runs the command.
+    pub container: DjangoContainer,
+    /// Name of the helper's ConfigMap.
+    pub helper: &'a str,
+}
+
+/// The container that runs the command.
+#[derive(Clone, Debug)]
+pub struct DjangoContainer {
+    /// Its name.
+    pub name: String,
+    /// The image that it runs in the Job.
+    pub image: String,
+    /// As it stands in the target's template.
+    pub spec: Value,
+}
+
+impl DjangoContainer {
+    /// Chooses it, and its image.
+    fn of(source: &TemplateSource, policy: &TaskPolicy) -> Result<Self, Blocked> {
+        let wanted = policy.target.as_ref().and_then(|t| filled(&t.container));
+        let spec = source.container(wanted)?;
+        let target_image = text(&spec["image"]);
+        let image = filled(&policy.image).unwrap_or(&target_image).to_owned();
+        if image != target_image && !image::allowed(&image, &target_image, source.annotation(names::ALLOW_IMAGES)) {
+            return Err(Blocked::stalled(
+                Reason::ImageNotAllowed,
+                format!(
+                    "spec.image: {image:?} is not of the repository {:?}; use that, or let the owner of {source} allow its prefix in the annotation {}",
+                    image::repository(&target_image),
+                    names::ALLOW_IMAGES
+                ),
+            ));
+        }
+        Ok(Self { name: text(&spec["name"]), image, spec })
+    }
+}
+
+/// The Job of a run, and the run's key.
+#[derive(Clone, Debug)]
+pub struct PlannedJob {
+    /// The Job.
+    pub built: BuiltJob,
+    /// Key of the run.
+    pub key: String,
+}
+
+/// Plans the Job of the run of this number, with the template of `source`.
+pub fn plan<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str) -> Result<PlannedJob, Blocked> {
+    let policy = task.policy();
+    let container = DjangoContainer::of(source, policy)?;
+    let key = match policy.run_policy {
+        RunPolicy::Once => key::of_task(task, None),
+        RunPolicy::OnImageChange => key::of_task(task, Some(&container.image)),
+    };
+    let input = JobInput {
+        kind: T::KIND,
+        api_version: T::api_version(&()).into_owned(),
+        namespace: task.meta().namespace.as_deref().unwrap_or("default"),
+        name: task.meta().name.as_deref().unwrap_or_default(),
+        uid: task.meta().uid.as_deref().unwrap_or_default(),
+        generation: task.meta().generation.unwrap_or(1),
+        run,
+        key: &key,
+        policy,
+        command: task.command(),
+        source,
+        container,
+        helper,
+    };
+    let built = build(&input)?;
+    Ok(PlannedJob { built, key })
+}

@@ -1,0 +1,168 @@
+//! One run's Job: the copied template with the command in it. Pure.
+
+mod changes;
+mod containers;
+mod env;
+mod image;
+mod input;
+mod launcher;
+mod metadata;
+mod references;
+mod template;
+mod volumes;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+pub use changes::TemplateChanges;
+pub use input::{JobInput, PlannedJob, plan};
+use launcher::{Entry, Launcher};
+
+use super::{Command, OnDisruption, Runner};
+use crate::core::Blocked;
+use crate::core::json::items;
+use crate::names;
+
+/// Where the helper is mounted.
+const HELPER_DIR: &str = "/run/django-operator";
+/// The file that the kubelet reads a container's last words from.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// A Job that is ready to be created.
+#[derive(Clone, Debug)]
+pub struct BuiltJob {
+    /// The Job.
+    pub job: Value,
+    /// Its name.
+    pub name: String,
+    /// Name of the Django container.
+    pub container: String,
+    /// Image of the Django container.
+    pub image: String,
+    /// What became of the template's parts.
+    pub changes: TemplateChanges,
+}
+
+/// Builds the Job, or says why it cannot be built.
+pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
+    let JobInput { source, policy, container, .. } = input;
+    let launcher = Launcher::of(source.annotation(names::MANAGE), &container.spec)
+        .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::MANAGE)))?;
+    let keep_entrypoint = match source.annotation(names::ENTRYPOINT).unwrap_or_default() {
+        "" | "Bypass" => false,
+        "Keep" => true,
+        other => {
+            let problem = format!("annotation {} is {other:?}; write Keep, or leave it out", names::ENTRYPOINT);
+            return Err(source.unusable(problem));
+        }
+    };
+
+    let template::CopiedTemplate { mut template, changes, mounts } =
+        template::copy(source, &container.spec, &labels(input.kind))?;
+    let mut main = template["spec"]["containers"][0].take();
+    main["image"] = json!(container.image);
+    let (command, args) = helper_call(&launcher, &input.command);
+    if keep_entrypoint {
+        main["args"] = json!(env::without_references(command.into_iter().chain(args)));
+    } else {
+        main["command"] = json!(env::without_references(command));
+        main["args"] = json!(env::without_references(args));
+    }
+    main["env"] = env::variables(&main, &input.command, &mounts);
+    if let Some(resources) = &policy.resources {
+        let claims = main["resources"].get("claims").cloned();
+        main["resources"] = json!(resources);
+        if let Some(claims) = claims {
+            main["resources"]["claims"] = claims;
+        }
+    }
+    main["terminationMessagePath"] = json!(TERMINATION_LOG);
+    main["terminationMessagePolicy"] = json!("File");
+    let spec = &mut template["spec"];
+    mount_helper(spec, &mut main, input.helper);
+    spec["containers"] = json!([main]);
+
+    let name = names::job(input.name, input.uid, input.run);
+    template["metadata"]["annotations"][names::TASK] = json!(input.name);
+    let mut job_spec = json!({
+        "backoffLimit": policy.retries,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": { "rules": [disruption_rule(&input.command, policy.retries)] },
+        "template": template,
+    });
+    if let Some(seconds) = policy.timeout_seconds.or(input.command.default_timeout) {
+        job_spec["activeDeadlineSeconds"] = json!(seconds);
+    }
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": input.namespace,
+            "labels": labels(input.kind),
+            "annotations": {
+                names::TASK: input.name,
+                names::RUN: input.run.to_string(),
+                names::RUN_KEY: input.key,
+                names::GENERATION: input.generation.to_string(),
+                names::CONTAINER: container.name,
+                names::TEMPLATE_CHANGES: json!(changes).to_string(),
+            },
+            "ownerReferences": [{
+                "apiVersion": input.api_version,
+                "kind": input.kind,
+                "name": input.name,
+                "uid": input.uid,
+                "controller": true,
+            }],
+        },
+        "spec": job_spec,
+    });
+    Ok(BuiltJob { job, name, container: container.name.clone(), image: container.image.clone(), changes })
+}
+
+/// The operator's own labels, on the Job and on its pods.
+fn labels(kind: &str) -> BTreeMap<String, String> {
+    [(names::MANAGED_BY, names::OPERATOR), ("app.kubernetes.io/name", "django-operator-task"), (names::KIND, kind)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// A disruption either does not count, or ends the run.
+fn disruption_rule(command: &Command, retries: i32) -> Value {
+    let action = match command.on_disruption {
+        OnDisruption::StartAgain => "Ignore",
+        OnDisruption::Fail if retries > 0 => "Count",
+        OnDisruption::Fail => "FailJob",
+    };
+    json!({ "action": action, "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] })
+}
+
+/// The interpreter with the helper, and the helper's arguments.
+fn helper_call(launcher: &Launcher, command: &Command) -> (Vec<String>, Vec<String>) {
+    let mut call = launcher.interpreter.clone();
+    call.push(format!("{HELPER_DIR}/{}", names::HELPER_FILE));
+    let options = match (command.runner, &launcher.entry) {
+        (Runner::Celery, _) => vec!["--celery".to_owned()],
+        (Runner::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],
+        (Runner::Manage, Entry::Module(module)) => vec!["--module".into(), module.clone()],
+        (Runner::Manage, Entry::Console(console)) => vec!["--console".into(), console.clone()],
+    };
+    let args = options.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();
+    (call, args)
+}
+
+/// The helper's volume, under a name that the template does not use.
+fn mount_helper(spec: &mut Value, main: &mut Value, config_map: &str) {
+    let mut volumes = items(&spec["volumes"]);
+    let mut name = names::OPERATOR.to_owned();
+    while volumes.iter().any(|v| v["name"] == name.as_str()) {
+        name.push('x');
+    }
+    volumes.push(json!({ "name": name, "configMap": { "name": config_map, "defaultMode": 0o444 } }));
+    spec["volumes"] = json!(volumes);
+    let mut mounts = items(&main["volumeMounts"]);
+    mounts.push(json!({ "name": name, "mountPath": HELPER_DIR, "readOnly": true }));
+    main["volumeMounts"] = json!(mounts);
+}

@@ -1,0 +1,88 @@
+//! The object that a pod template is read from.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde_json::Value;
+
+use super::target::TargetKind;
+use crate::core::json::{items, string_map, text};
+use crate::core::{Blocked, Reason};
+use crate::names;
+
+/// The object that a pod template was read from.
+#[derive(Clone, Debug)]
+pub struct TemplateSource {
+    /// Which of the two it is.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its annotations, over those of its template.
+    pub annotations: BTreeMap<String, String>,
+    /// What selects the target's own pods; none for a PodTemplate.
+    pub selector: Option<LabelSelector>,
+    /// The template.
+    pub template: Value,
+}
+
+impl TemplateSource {
+    /// From a live Deployment or PodTemplate.
+    pub fn from_object(kind: TargetKind, object: &Value) -> Self {
+        let template = match kind {
+            TargetKind::Deployment => &object["spec"]["template"],
+            TargetKind::PodTemplate => &object["template"],
+        };
+        let mut annotations = string_map(&template["metadata"]["annotations"]);
+        annotations.extend(string_map(&object["metadata"]["annotations"]));
+        Self {
+            kind,
+            name: text(&object["metadata"]["name"]),
+            uid: text(&object["metadata"]["uid"]),
+            annotations,
+            selector: serde_json::from_value(object["spec"]["selector"].clone()).ok(),
+            template: template.clone(),
+        }
+    }
+
+    /// Labels of the template.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        string_map(&self.template["metadata"]["labels"])
+    }
+
+    /// One annotation of the target.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.get(name).map(String::as_str)
+    }
+
+    /// The items of an annotation that is a list with commas.
+    pub fn annotation_list(&self, name: &str) -> impl Iterator<Item = String> + '_ {
+        let text = self.annotation(name).unwrap_or_default();
+        text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty())
+    }
+
+    /// That the template cannot be copied.
+    pub fn unusable(&self, problem: impl std::fmt::Display) -> Blocked {
+        Blocked::stalled(Reason::TemplateUnusable, format!("{self}: {problem}"))
+    }
+
+    /// The Django container.
+    pub fn container(&self, wanted: Option<&str>) -> Result<Value, Blocked> {
+        let containers = items(&self.template["spec"]["containers"]);
+        let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
+        let target = self.to_string();
+        let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER].as_str();
+        let chosen = super::target::container(&names, wanted, default, &target)?;
+        containers
+            .into_iter()
+            .find(|c| c["name"] == chosen.as_str())
+            .ok_or_else(|| Blocked::stalled(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}")))
+    }
+}
+
+impl std::fmt::Display for TemplateSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
+}
