@@ -1,95 +1,91 @@
 //! DjangoMigrate: the database's schema, brought to where the image's migrations say.
 
-use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{IMAGE_MESSAGE, IMAGE_RULE, TaskPolicy, task_status};
+use super::Column;
+use super::kind::task_kind;
 
-task_status!(DjangoMigrateStatus, applied, "When a run last succeeded.");
+task_kind! {
+    DjangoMigrate: kube(
+        kind = "DjangoMigrate",
+        plural = "djangomigrates",
+        shortname = "djm",
+        status = "DjangoMigrateStatus",
+        doc = "Database migrations, run in a Job that copies the labelled Deployment."
+    );
+    columns: [
+        Column::TARGET,
+        Column::new("Image", "string", ".status.lastRun.image").wide(),
+        Column::new("Applied", "integer", ".status.report.count").wide(),
+        Column::new("Seconds", "integer", ".status.lastRun.durationSeconds").wide(),
+    ];
+    defaults: [("database", super::DEFAULT_DATABASE)];
+    rules: [
+        validation = Rule::new(
+            "!(has(self.migration) && size(self.migration) > 0) || (has(self.app) && size(self.app) > 0)"
+        ).message("migration: needs app as well; set app to the label of the application that the migration belongs to"),
+        validation = Rule::new(
+            "!(has(self.prune) && self.prune) || (has(self.app) && size(self.app) > 0)"
+        ).message("prune: needs app as well; Django prunes one application at a time"),
+        validation = Rule::new(
+            "!(has(self.prune) && self.prune && has(self.migration) && size(self.migration) > 0)"
+        ).message("prune: cannot be set together with migration; Django prunes without migrating")
+    ];
+    completed_at: DjangoMigrateStatus.applied, "When a run last succeeded.";
+    sample: SAMPLE;
 
-/// Migrations, run by the command `lockedmigrate` under a lock that the database itself holds.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[kube(
-    group = "django.my.domain",
-    version = "v1alpha1",
-    kind = "DjangoMigrate",
-    plural = "djangomigrates",
-    namespaced,
-    status = "DjangoMigrateStatus",
-    shortname = "djm",
-    category = "django-operator",
-    doc = "Database migrations, run in a Job that copies the labelled Deployment.",
-    cel,
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Target", type_ = "string", json_path = ".status.lastRun.target.name"),
-    printcolumn(name = "Image", type_ = "string", json_path = ".status.lastRun.image", priority = 1),
-    printcolumn(name = "Applied", type_ = "integer", json_path = ".status.report.count", priority = 1),
-    printcolumn(name = "Seconds", type_ = "integer", json_path = ".status.lastRun.durationSeconds", priority = 1),
-    printcolumn(name = "Last-Run", type_ = "date", json_path = ".status.lastRun.startedAt"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1
-    )
-)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new(IMAGE_RULE).message(IMAGE_MESSAGE),
-    validation = Rule::new(
-        "!(has(self.migration) && size(self.migration) > 0) || (has(self.app) && size(self.app) > 0)"
-    ).message("migration: needs app as well; set app to the label of the application that the migration belongs to"),
-    validation = Rule::new(
-        "!(has(self.prune) && self.prune) || (has(self.app) && size(self.app) > 0)"
-    ).message("prune: needs app as well; Django prunes one application at a time"),
-    validation = Rule::new(
-        "!(has(self.prune) && self.prune && has(self.migration) && size(self.migration) > 0)"
-    ).message("prune: cannot be set together with migration; Django prunes without migrating")
-)]
-pub struct DjangoMigrateSpec {
-    /// Mark the migrations as applied without running them. Default: false.
-    #[serde(default)]
-    pub fake: bool,
+    /// Migrations, run by the command `lockedmigrate` under a lock that the database itself holds.
+    pub struct DjangoMigrateSpec {
+        /// Mark the migrations as applied without running them. Default: false.
+        #[serde(default)]
+        pub fake: bool,
 
-    /// Mark an initial migration as applied if its tables exist. Default: false.
-    #[serde(default)]
-    pub fake_initial: bool,
+        /// Mark an initial migration as applied if its tables exist. Default: false.
+        #[serde(default)]
+        pub fake_initial: bool,
 
-    /// Label of one application to migrate. Default: all. Example: `myapp`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 100), regex(pattern = r"^([A-Za-z_][A-Za-z0-9_]*)?$"))]
-    pub app: Option<String>,
+        /// Label of one application to migrate. Default: all. Example: `myapp`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 100), regex(pattern = r"^([A-Za-z_][A-Za-z0-9_]*)?$"))]
+        pub app: Option<String>,
 
-    /// Bring `app` to just after this migration, forwards or backwards; `zero` takes all back. Needs
-    /// `app`. Default: the newest. Example: `0002_price`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 255), regex(pattern = r"^([A-Za-z0-9_][A-Za-z0-9_.-]*)?$"))]
-    pub migration: Option<String>,
+        /// Bring `app` to just after this migration, forwards or backwards; `zero` takes all back. Needs
+        /// `app`. Default: the newest. Example: `0002_price`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 255), regex(pattern = r"^([A-Za-z0-9_][A-Za-z0-9_.-]*)?$"))]
+        pub migration: Option<String>,
 
-    /// Django's alias of the database. Default: `default`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^([A-Za-z_][A-Za-z0-9_.-]*)?$"))]
-    pub database: Option<String>,
+        /// Django's alias of the database. Default: `default`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 63), regex(pattern = r"^([A-Za-z_][A-Za-z0-9_.-]*)?$"))]
+        pub database: Option<String>,
 
-    /// Also create the tables of applications without migrations. Default: false.
-    #[serde(default)]
-    pub run_syncdb: bool,
+        /// Also create the tables of applications without migrations. Default: false.
+        #[serde(default)]
+        pub run_syncdb: bool,
 
-    /// Remove records of migrations that are gone from the code; needs `app`. Default: false.
-    #[serde(default)]
-    pub prune: bool,
+        /// Remove records of migrations that are gone from the code; needs `app`. Default: false.
+        #[serde(default)]
+        pub prune: bool,
 
-    /// The lock in the database that keeps two migrations apart.
-    #[serde(default)]
-    pub lock: Lock,
-
-    #[serde(flatten)]
-    #[allow(missing_docs, reason = "flattened: its fields carry the documentation")]
-    pub policy: TaskPolicy,
+        /// The lock in the database that keeps two migrations apart.
+        #[serde(default)]
+        pub lock: Lock,
+    }
 }
+
+const SAMPLE: &str = r#"# The migrations of one application.
+apiVersion: django.my.domain/v1alpha1
+kind: DjangoMigrate
+metadata:
+  name: migrate-all
+  namespace: django-operator
+spec:
+  fake: false          # run fake migrations if true
+  app: myapp                 # optional: run only this app's migrations
+  migration:            # optional: target a specific migration
+"#;
 
 /// The lock in the database that keeps two migrations apart.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]

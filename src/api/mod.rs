@@ -1,58 +1,58 @@
-//! The API: one file per kind. Nothing here imports the engine.
+//! The API: one file per kind, and the registry of kinds. Imports nothing above it.
 
-pub mod celery;
-pub mod common;
-pub mod migrate;
-pub mod static_files;
-pub mod user;
+mod kind;
+mod policy;
+mod status;
+mod target;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
-use serde_json::{Value, json};
-
-pub use celery::DjangoCelery;
-pub use migrate::DjangoMigrate;
-pub use static_files::DjangoStatic;
-pub use user::DjangoUser;
+pub use kind::{Column, TaskResource};
+pub use policy::{Resources, RunPolicy, TaskPolicy, filled};
+pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, TaskStatus};
+pub use target::{Target, TargetStatus};
 
 /// The API group of every kind.
 pub const GROUP: &str = "django.my.domain";
+/// Django's alias of a database where none is named.
+pub const DEFAULT_DATABASE: &str = "default";
 
-/// The CRDs in the order in which the documentation names them.
-pub fn crds() -> Vec<Value> {
-    [DjangoUser::crd(), DjangoMigrate::crd(), DjangoStatic::crd(), DjangoCelery::crd()]
-        .into_iter()
-        .map(publish)
-        .collect()
+/// The registry of task kinds: each with the name of its file here and in `task/kinds/`. All that exists per kind is
+/// made from this list: CRDs, roles, samples, reference, controllers.
+macro_rules! task_kinds {
+    ($then:ident) => {
+        $then! {
+            user: DjangoUser,
+            migrate: DjangoMigrate,
+            static_files: DjangoStatic,
+            celery: DjangoCelery,
+        }
+    };
 }
+pub(crate) use task_kinds;
 
-/// What the derive cannot say: the status is born unobserved (so that a waiter that is faster than the
-/// operator never takes an object without status for a finished one), and an optional field takes
-/// `null` as "absent", which the API server does by itself unless the schema says `nullable`.
-fn publish(crd: CustomResourceDefinition) -> Value {
-    let mut crd = json!(crd);
-    if let Some(versions) = crd.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
-        for version in versions {
-            if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
-                strip_nullable(schema);
-                if let Some(status) = schema.pointer_mut("/properties/status") {
-                    status["default"] = json!({"observedGeneration": -1});
-                }
+macro_rules! declare {
+    ($($module:ident: $kind:ident,)*) => {
+        $(
+            pub mod $module;
+            pub use $module::$kind;
+        )*
+
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            #[test]
+            fn every_kind_is_of_the_group_and_has_the_shared_fields() {
+                $(
+                    assert_eq!(<$kind as kube::Resource>::group(&()), GROUP);
+                    assert_eq!(<$kind as kube::Resource>::version(&()), "v1alpha1");
+                    let crd = serde_json::to_value(<$kind as kube::CustomResourceExt>::crd()).unwrap();
+                    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+                    for field in TaskPolicy::NON_TRIGGERING_FIELDS {
+                        assert!(spec["properties"][*field].is_object(), "{field}");
+                    }
+                )*
             }
         }
-    }
-    crd
+    };
 }
-
-fn strip_nullable(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            if map.get("nullable") == Some(&json!(true)) {
-                map.remove("nullable");
-            }
-            map.values_mut().for_each(strip_nullable);
-        }
-        Value::Array(items) => items.iter_mut().for_each(strip_nullable),
-        _ => {}
-    }
-}
+task_kinds!(declare);

@@ -2,89 +2,97 @@
 
 use std::collections::BTreeMap;
 
-use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{IMAGE_MESSAGE, IMAGE_RULE, TaskPolicy, task_status};
+use super::Column;
+use super::kind::task_kind;
 
-task_status!(DjangoUserStatus, created, "When the user was last created or updated.");
+task_kind! {
+    DjangoUser: kube(
+        kind = "DjangoUser",
+        plural = "djangousers",
+        shortname = "dju",
+        status = "DjangoUserStatus",
+        doc = "A user of Django's, created and kept up to date in a Job that copies the labelled Deployment."
+    );
+    columns: [
+        Column::new("Username", "string", ".spec.username"),
+        Column::new("Superuser", "boolean", ".spec.superuser"),
+        Column::TARGET.wide(),
+        Column::new("Secret", "string", ".spec.passwordSecretRef.name").wide(),
+    ];
+    defaults: [("database", super::DEFAULT_DATABASE)];
+    rules: [];
+    completed_at: DjangoUserStatus.created, "When the user was last created or updated.";
+    sample: SAMPLE;
 
-/// A user of Django's, created and kept up to date by the command `ensureadmin`.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[kube(
-    group = "django.my.domain",
-    version = "v1alpha1",
-    kind = "DjangoUser",
-    plural = "djangousers",
-    namespaced,
-    status = "DjangoUserStatus",
-    shortname = "dju",
-    category = "django-operator",
-    doc = "A user of Django's, created and kept up to date in a Job that copies the labelled Deployment.",
-    cel,
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Username", type_ = "string", json_path = ".spec.username"),
-    printcolumn(name = "Superuser", type_ = "boolean", json_path = ".spec.superuser"),
-    printcolumn(name = "Target", type_ = "string", json_path = ".status.lastRun.target.name", priority = 1),
-    printcolumn(name = "Secret", type_ = "string", json_path = ".spec.passwordSecretRef.name", priority = 1),
-    printcolumn(name = "Last-Run", type_ = "date", json_path = ".status.lastRun.startedAt"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1
-    )
-)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(IMAGE_RULE).message(IMAGE_MESSAGE))]
-pub struct DjangoUserSpec {
-    /// The user's name, in whatever field the project's user model calls its username. 1 to 254
-    /// characters, none of them a control character; the model's own limit is judged in the Job.
-    /// Required. Example: `admin`.
-    #[schemars(length(min = 1, max = 254), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    pub username: String,
+    /// A user of Django's, created and kept up to date by the command `ensureadmin`.
+    pub struct DjangoUserSpec {
+        /// The user's name, in whatever field the project's user model calls its username. 1 to 254
+        /// characters, none of them a control character; the model's own limit is judged in the Job.
+        /// Required. Example: `admin`.
+        #[schemars(length(min = 1, max = 254), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+        pub username: String,
 
-    /// The user's e-mail address. At most 254 characters. Default: left as it is, empty for a new user.
-    /// Example: `admin@example.com`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 254), regex(pattern = r"^[^\x00-\x1f\x7f]*$"))]
-    pub email: Option<String>,
+        /// The user's e-mail address. At most 254 characters. Default: left as it is, empty for a new user.
+        /// Example: `admin@example.com`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 254), regex(pattern = r"^[^\x00-\x1f\x7f]*$"))]
+        pub email: Option<String>,
 
-    /// Whether the user has all permissions. Default: unset, which leaves an existing user as he is and
-    /// makes a new one without. Example: `true`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub superuser: Option<bool>,
+        /// Whether the user has all permissions. Default: unset, which leaves an existing user as he is and
+        /// makes a new one without. Example: `true`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub superuser: Option<bool>,
 
-    /// Whether the user may enter Django's admin site. Default: true.
-    #[serde(default = "default_staff")]
-    pub staff: bool,
+        /// Whether the user may enter Django's admin site. Default: true.
+        #[serde(default = "default_staff")]
+        pub staff: bool,
 
-    /// The Secret, of the same namespace, that holds the password. The operator never reads it; the
-    /// Job's pod does. Required. Example: `{name: admin-password-secret, key: password}`.
-    pub password_secret_ref: SecretKey,
+        /// The Secret, of the same namespace, that holds the password. The operator never reads it; the
+        /// Job's pod does. Required. Example: `{name: admin-password-secret, key: password}`.
+        pub password_secret_ref: SecretKey,
 
-    /// `Always`: set the password in every run. `OnCreate`: only when the user is new. Default: `Always`.
-    #[serde(default)]
-    pub password_policy: PasswordPolicy,
+        /// `Always`: set the password in every run. `OnCreate`: only when the user is new. Default: `Always`.
+        #[serde(default)]
+        pub password_policy: PasswordPolicy,
 
-    /// Django's alias of the database. At most 63 characters. Default: `default`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = r"^([A-Za-z_][A-Za-z0-9_.-]*)?$"))]
-    pub database: Option<String>,
+        /// Django's alias of the database. At most 63 characters. Default: `default`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 63), regex(pattern = r"^([A-Za-z_][A-Za-z0-9_.-]*)?$"))]
+        pub database: Option<String>,
 
-    /// More fields of a custom user model, by name; a new user gets them, an existing one is brought to
-    /// them. At most 32. Default: none. Example: `{team: ops}`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
-    pub attributes: BTreeMap<String, String>,
-
-    #[serde(flatten)]
-    #[allow(missing_docs, reason = "flattened: its fields carry the documentation")]
-    pub policy: TaskPolicy,
+        /// More fields of a custom user model, by name; a new user gets them, an existing one is brought to
+        /// them. At most 32. Default: none. Example: `{team: ops}`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+        pub attributes: BTreeMap<String, String>,
+    }
 }
+
+const SAMPLE: &str = r#"# A user, created and kept up to date, with the password from a Secret.
+apiVersion: django.my.domain/v1alpha1
+kind: DjangoUser
+metadata:
+  name: admin-user
+  namespace: django-operator
+spec:
+  username: admin
+  email: admin@example.com
+  superuser: true
+  passwordSecretRef:
+    name: admin-password-secret
+    key: password
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: admin-password-secret
+  namespace: django-operator
+stringData:
+  password: S3cr3tP@ssw0rd
+"#;
 
 fn default_staff() -> bool {
     true

@@ -1,12 +1,15 @@
 //! The command line: one verb, one file.
 
-pub mod generate;
+mod generate;
 pub mod render;
 mod run;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::{controller, manifests};
 
 /// Runs Django's and Celery's administration commands as Kubernetes Jobs.
 #[derive(Parser)]
@@ -22,8 +25,31 @@ enum Verb {
     Run(Box<crate::settings::Settings>),
     /// Print the Job that a task would get, and what was copied, converted and dropped, offline.
     Render(render::Render),
-    /// Write the generated files (CRDs, roles, reference) into a checkout.
+    /// Write the generated files (CRDs, roles, samples, reference) into a checkout.
     Generate(generate::Generate),
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("{}: {}", .0.display(), .1)]
+    File(PathBuf, std::io::Error),
+    /// A file does not hold what it should.
+    #[error("{}: {}", .0.display(), .1)]
+    Yaml(PathBuf, String),
+    /// A Job cannot be shown.
+    #[error(transparent)]
+    Render(#[from] render::RenderError),
+    /// A file cannot be generated.
+    #[error(transparent)]
+    Manifests(#[from] manifests::Error),
+    /// The operator cannot start here.
+    #[error("{0}")]
+    Start(String),
+    /// The operator ended before it was told to.
+    #[error(transparent)]
+    Operator(#[from] controller::Error),
 }
 
 /// Carries out the arguments.

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
+use super::Error;
+use crate::core::Blocked;
 use crate::helper;
 use crate::task::Task;
 use crate::task::job;
+use crate::task::kinds::{self, ForEachKind};
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
 
@@ -23,44 +25,83 @@ pub struct Render {
     target: PathBuf,
 }
 
+/// Why a Job cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The first manifest is no task.
+    #[error("kind: {kind:?} is no task; write {known}")]
+    NoTask {
+        /// What it is.
+        kind: String,
+        /// What it may be.
+        known: String,
+    },
+    /// The second manifest is no target.
+    #[error("kind: {0:?} is no target; write Deployment or PodTemplate")]
+    NoTarget(String),
+    /// The task does not fit the schema.
+    #[error("{0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// The task breaks rules of the schema.
+    #[error("{0}")]
+    BrokenRules(String),
+    /// The operator would not start it.
+    #[error("{}: {}", .0.reason.as_str(), .0.message)]
+    Blocked(Blocked),
+}
+
 impl Render {
     /// Prints the Job as YAML.
-    pub fn run(self) -> Result<(), String> {
-        let read = |path: &PathBuf| -> Result<Value, String> {
-            let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+    pub fn run(self) -> Result<(), Error> {
+        let read = |path: &PathBuf| -> Result<Value, Error> {
+            let text = std::fs::read_to_string(path).map_err(|error| Error::File(path.clone(), error))?;
+            serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(path.clone(), error.to_string()))
         };
         let job = render(&read(&self.filename)?, &read(&self.target)?)?;
-        print!("{}", serde_saphyr::to_string(&job).map_err(|e| e.to_string())?);
+        let text = serde_saphyr::to_string(&job).map_err(|error| Error::Yaml(self.filename, error.to_string()))?;
+        print!("{text}");
         Ok(())
     }
 }
 
 /// The Job of the first run of `task` on `target`.
-pub fn render(task: &Value, target: &Value) -> Result<Value, String> {
-    match task["kind"].as_str() {
-        Some(DjangoUser::KIND) => one::<DjangoUser>(task, target),
-        Some(DjangoMigrate::KIND) => one::<DjangoMigrate>(task, target),
-        Some(DjangoStatic::KIND) => one::<DjangoStatic>(task, target),
-        Some(DjangoCelery::KIND) => one::<DjangoCelery>(task, target),
-        other => {
-            Err(format!("kind: {other:?} is no task; write DjangoUser, DjangoMigrate, DjangoStatic or DjangoCelery"))
+pub fn render(task: &Value, target: &Value) -> Result<Value, RenderError> {
+    let kind = task["kind"].as_str().unwrap_or_default();
+    let mut rendering = Rendering { kind, task, target, known: Vec::new(), job: None };
+    kinds::for_each(&mut rendering);
+    let known = rendering.known.join(", ");
+    rendering.job.unwrap_or_else(|| Err(RenderError::NoTask { kind: kind.to_owned(), known }))
+}
+
+struct Rendering<'a> {
+    kind: &'a str,
+    task: &'a Value,
+    target: &'a Value,
+    known: Vec<&'static str>,
+    job: Option<Result<Value, RenderError>>,
+}
+
+impl ForEachKind for Rendering<'_> {
+    fn kind<T: Task>(&mut self) {
+        self.known.push(T::KIND);
+        if self.kind == T::KIND {
+            self.job = Some(job_of::<T>(self.task, self.target));
         }
     }
 }
 
-fn one<T: Task>(task: &Value, target: &Value) -> Result<Value, String> {
+fn job_of<T: Task>(task: &Value, target: &Value) -> Result<Value, RenderError> {
     let mut task = task.clone();
     drop_nulls(&mut task["spec"]); // as the API server does
-    let task: T = serde_json::from_value(task).map_err(|e| e.to_string())?;
-    task.rules()?;
+    let task: T = serde_json::from_value(task)?;
+    if let Some(broken) = task.broken_rules() {
+        return Err(RenderError::BrokenRules(broken));
+    }
     let kind = target["kind"].as_str().unwrap_or_default();
-    let kind = TargetKind::from_name(kind)
-        .ok_or_else(|| format!("kind: {kind:?} is no target; write Deployment or PodTemplate"))?;
+    let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::NoTarget(kind.to_owned()))?;
     let source = TemplateSource::from_object(kind, target);
-    job::plan(&task, &source, 1, helper::name())
-        .map(|planned| planned.built.job)
-        .map_err(|blocked| format!("{}: {}", blocked.reason.as_str(), blocked.message))
+    let planned = job::plan(&task, &source, 1, helper::name()).map_err(RenderError::Blocked)?;
+    Ok(planned.built.job)
 }
 
 fn drop_nulls(value: &mut Value) {

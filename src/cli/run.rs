@@ -6,6 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::Error;
+use crate::controller;
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -13,27 +15,27 @@ use crate::telemetry;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT; a second signal, or the end of the grace, ends it at once.
-pub fn run(settings: Settings) -> Result<(), String> {
-    telemetry::start(settings.log_format, &settings.log_level)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+pub fn run(settings: Settings) -> Result<(), Error> {
+    telemetry::start(settings.log_format, &settings.log_level).map_err(Error::Start)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Start(error.to_string()))?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-        let mut int = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+        let mut term = signal(SignalKind::terminate()).map_err(|error| Error::Start(error.to_string()))?;
+        let mut int = signal(SignalKind::interrupt()).map_err(|error| Error::Start(error.to_string()))?;
         let running = crate::controller::run(settings, stop.clone());
         tokio::pin!(running);
         tokio::select! {
-            result = &mut running => return result,
+            result = &mut running => return result.map_err(Error::from),
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
         info!("told to stop");
         stop.cancel();
         tokio::select! {
-            result = running => result,
+            result = running => result.map_err(Error::from),
             _ = term.recv() => Ok(()),
             _ = int.recv() => Ok(()),
-            () = tokio::time::sleep(GRACE) => Err("work under way did not end in time".into()),
+            () = tokio::time::sleep(GRACE) => Err(controller::Error::StopTimeout.into()),
         }
     });
     runtime.shutdown_background();

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::debug;
 
-use crate::api::common::{Outcome, TaskStatus};
+use crate::api::{Outcome, TaskStatus};
 use crate::core::condition;
 
 /// Longest note of an event that the API server takes.
@@ -25,7 +25,7 @@ pub struct Notice {
 pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice> {
     let mut notices = Vec::new();
     let (before, after) = (old.last_run.as_ref(), new.last_run.as_ref());
-    let same_run = |a: &crate::api::common::Run| before.filter(|b| b.number == a.number);
+    let same_run = |a: &crate::api::Run| before.filter(|b| b.number == a.number);
     if let Some(run) = after {
         let before = same_run(run);
         if run.job_uid.is_some() && before.is_none_or(|b| b.job_uid.is_none()) && run.result.is_none() {

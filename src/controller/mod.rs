@@ -20,8 +20,7 @@ use tokio::sync::watch::{Sender, channel as watch_channel};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::common::RunPolicy;
-use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
+use crate::api::RunPolicy;
 use crate::cluster::lease;
 use crate::cluster::watch::{self, Caches, ReconcileTrigger, ReconcileTriggers, WatchNamespace};
 use crate::core::condition;
@@ -31,6 +30,7 @@ use crate::names;
 use crate::server::{self, Readiness};
 use crate::settings::Settings;
 use crate::task::Task;
+use crate::task::kinds::{self, ForEachKind};
 
 /// How many tasks of one kind are worked on at once.
 const CONCURRENCY: u16 = 64;
@@ -175,15 +175,43 @@ impl<T: Task> Context<T> {
     }
 }
 
+/// Why the operator ended before it was told to, or did not end when it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no configuration for a cluster.
+    #[error("no cluster to talk to: {0}")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The configuration cannot be used.
+    #[error("no client for the cluster: {0}")]
+    NoClient(kube::Error),
+    /// The lease cannot be asked for.
+    #[error("lease: {0}")]
+    Lease(#[from] kube_lease_manager::LeaseManagerError),
+    /// Another process took the lease.
+    #[error("the lease is lost to another process")]
+    LeaseLost,
+    /// The HTTP server ended.
+    #[error("{address}: {problem}")]
+    Server {
+        /// Where it served.
+        address: std::net::SocketAddr,
+        /// What went wrong.
+        problem: String,
+    },
+    /// What was under way took too long to end.
+    #[error("work under way did not end in time")]
+    StopTimeout,
+}
+
 /// Works until `stop`.
-pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), String> {
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let ready = Readiness::default();
     let server = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), ready.clone(), stop.clone()));
 
-    let mut config = Config::infer().await.map_err(|error| format!("no cluster to talk to: {error}"))?;
+    let mut config = Config::infer().await?;
     config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
-    let client = Client::try_from(config).map_err(|error| format!("no client for the cluster: {error}"))?;
+    let client = Client::try_from(config).map_err(Error::NoClient)?;
 
     let mut leading = None;
     if settings.leader_election {
@@ -191,7 +219,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
         metrics.leading(false);
         let lease = lease::acquire(client.clone(), &settings.lease_namespace, &settings.identity);
         tokio::select! {
-            lease = lease => leading = Some(lease.map_err(|error| format!("lease: {error}"))?),
+            lease = lease => leading = Some(lease?),
             () = stop.cancelled() => return Ok(()),
         }
     }
@@ -224,13 +252,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
             jobs: jobs.clone(),
             failures: Mutex::default(),
         });
-        let mut triggers = ReconcileTriggers::new();
-        let mut starters: Vec<ControllerStarter> = vec![
-            controller_starter::<DjangoUser>(&mut triggers),
-            controller_starter::<DjangoMigrate>(&mut triggers),
-            controller_starter::<DjangoStatic>(&mut triggers),
-            controller_starter::<DjangoCelery>(&mut triggers),
-        ];
+        let mut starters = Starters::default();
+        kinds::for_each(&mut starters);
+        let Starters { triggers, controllers: mut starters } = starters;
         let (watches, synced) = watch::all(&client, &watch_namespace, &shared.caches, &triggers, &metrics);
         for watch in watches {
             tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
@@ -259,12 +283,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Stri
         () = stop.cancelled() => {}
         () = lease_lost(&mut leading) => {
             stop.cancel();
-            return Err("the lease is lost to another process".into());
+            return Err(Error::LeaseLost);
         }
         served = server => {
             stop.cancel();
             let error = served.map_err(|e| e.to_string()).and_then(|s| s.map_err(|e| e.to_string()));
-            return Err(format!("{}: {}", settings.metrics_address, error.err().unwrap_or_default()));
+            let problem = error.err().unwrap_or_default();
+            return Err(Error::Server { address: settings.metrics_address, problem });
         }
     }
     info!("stopping");
@@ -289,6 +314,18 @@ async fn lease_lost(leading: &mut Option<lease::LeaseHandle>) {
 type ControllerStarter = Box<
     dyn FnOnce(Arc<NamespaceContext>, WatchNamespace, CancellationToken, Sender<bool>) -> BoxFuture<'static, ()> + Send,
 >;
+
+#[derive(Default)]
+struct Starters {
+    triggers: ReconcileTriggers,
+    controllers: Vec<ControllerStarter>,
+}
+
+impl ForEachKind for Starters {
+    fn kind<T: Task>(&mut self) {
+        self.controllers.push(controller_starter::<T>(&mut self.triggers));
+    }
+}
 
 /// Makes room for a kind among the triggers; the rest follows when the watched namespace is there.
 fn controller_starter<T: Task>(triggers: &mut ReconcileTriggers) -> ControllerStarter {

@@ -15,7 +15,7 @@ use serde_json::json;
 use tracing::{debug, info, warn};
 
 use super::{Context, NamespaceContext, retention};
-use crate::api::common::{Outcome, Run, RunPolicy, TargetStatus, TaskStatus, filled};
+use crate::api::{Outcome, Run, RunPolicy, TargetStatus, TaskStatus, filled};
 use crate::cluster::calls::{self, Creation};
 use crate::cluster::events;
 use crate::cluster::watch::pods_of;
@@ -138,7 +138,7 @@ impl<T: Task> Reconciliation<'_, T> {
                         StartOutcome::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
                         StartOutcome::NotStarted(blocked, again) => {
                             // Upon what was written since: an intent must not be taken back.
-                            let observed = Observed { status: self.task.status(), ..observed };
+                            let observed = Observed { status: self.task.status().clone(), ..observed };
                             self.show(&StatusIntent::Blocked(blocked), &observed).await?;
                             return Ok(Action::requeue(again));
                         }
@@ -175,7 +175,7 @@ impl<T: Task> Reconciliation<'_, T> {
     /// What the watches know, and what was asked beyond that.
     fn gather(&self, lookups: &Lookups) -> (Observed, Option<Arc<Candidate>>) {
         let namespace = self.namespace();
-        let mut status = self.task.status();
+        let mut status = self.task.status().clone();
         let policy = self.task.policy();
         let generation = self.task.meta().generation.unwrap_or_default();
         let job = lookups.job.clone().unwrap_or_else(|| {
@@ -236,7 +236,7 @@ impl<T: Task> Reconciliation<'_, T> {
             });
         }
         if decide::needs_run(&observed) {
-            observed.broken_rule = self.task.rules().err();
+            observed.broken_rule = self.task.broken_rules();
         }
         (observed, candidate)
     }
@@ -426,7 +426,7 @@ impl<T: Task> Reconciliation<'_, T> {
         let status = status::show(&observed.status, view, observed.target.as_ref(), &self.stamp(observed));
         let late =
             matches!(&observed.job, ObservedJob::Present(job) if decide::age(job, observed.now) >= decide::START_GRACE);
-        if late || status::worth_writing(&self.task.status(), &status) {
+        if late || status::worth_writing(self.task.status(), &status) {
             self.write(status).await?;
         }
         Ok(())
@@ -434,7 +434,7 @@ impl<T: Task> Reconciliation<'_, T> {
 
     /// Writes the status if it differs, and tells people what changed.
     async fn write(&mut self, status: TaskStatus) -> Result<(), Error> {
-        let old = self.task.status();
+        let old = self.task.status().clone();
         if status == old {
             return Ok(());
         }
@@ -451,7 +451,8 @@ impl<T: Task> Reconciliation<'_, T> {
             })
         });
         let replaced = self.task.resource_version();
-        self.task.set_status(status);
+        let completed_at = status::completed_at(&status, self.task.completed_at());
+        self.task.set_status(status, completed_at);
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
         self.context.record_write(replaced, &self.task);
         if !notices.is_empty() {

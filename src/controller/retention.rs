@@ -7,7 +7,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 
 use super::Context;
-use crate::api::common::TaskStatus;
+use crate::api::TaskStatus;
 use crate::cluster::calls;
 use crate::core::condition;
 use crate::names;
@@ -30,7 +30,8 @@ pub async fn prune<T: Task>(context: &Context<T>, task: &T) -> kube::Result<()> 
     let shared = &context.shared;
     let namespace = task.namespace().unwrap_or_default();
     let (uid, name) = (task.uid().unwrap_or_default(), task.name_any());
-    let newest = task.status().last_run.map_or(0, |run| if run.result.is_some() { run.number } else { run.number - 1 });
+    let newest =
+        task.status().last_run.as_ref().map_or(0, |run| if run.result.is_some() { run.number } else { run.number - 1 });
     let surplus = newest - i64::from(task.policy().history_limit);
     for run in (1.max(surplus - LOOK_BACK)..=surplus).rev() {
         let Some(job) = shared.caches.jobs.get(&namespace, &names::job(&name, &uid, run)) else { continue };
@@ -38,12 +39,12 @@ pub async fn prune<T: Task>(context: &Context<T>, task: &T) -> kube::Result<()> 
             calls::delete_job(&shared.client, &namespace, job.name(), job.uid()).await?;
         }
     }
-    if shared.settings.num_old_crs > 0 && finished(task.meta(), &task.status()) {
+    if shared.settings.num_old_crs > 0 && finished(task.meta(), task.status()) {
         let all = context.tasks.state();
         let readable = all.iter().filter_map(|task| task.0.as_ref().ok());
         let candidates = readable
             .filter(|other| other.namespace().as_deref() == Some(&namespace))
-            .map(|other| (other.meta().clone(), other.status()));
+            .map(|other| (other.meta().clone(), other.status().clone()));
         let api: Api<DeserializeGuard<T>> = Api::namespaced(shared.client.clone(), &namespace);
         for surplus in surplus_resources(candidates, shared.settings.num_old_crs) {
             // Not one that was edited since: it has a run pending.
@@ -96,7 +97,7 @@ mod tests {
             },
         }))
         .unwrap();
-        (serde_json::from_value(full).unwrap(), status.into())
+        (serde_json::from_value(full).unwrap(), status.task)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Text for messages of conditions.
 
-use crate::api::common::MESSAGE_LIMIT;
+use crate::api::MESSAGE_LIMIT;
 
 /// One line without control characters, cut at the limit of messages.
 pub fn one_line(text: &str) -> String {

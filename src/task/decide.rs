@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::key;
 use super::outcome::RunResult;
 use super::progress::{self, Obstacle, Progress};
-use crate::api::common::{Outcome, Run, TaskStatus};
+use crate::api::{Outcome, Run, TaskStatus};
 use crate::core::observed::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 

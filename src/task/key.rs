@@ -3,14 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::Task;
+use crate::api::TaskPolicy;
 use crate::names;
 
 /// Version of the way the key is made. A stored key of another version says nothing about a change.
 const VERSION: &str = "v1";
-
-/// Fields of the spec that steer runs and never cause one.
-const NON_TRIGGERING_FIELDS: &[&str] =
-    &["suspend", "timeoutSeconds", "retries", "resources", "historyLimit", "runPolicy"];
 
 /// Maps whose keys are the user's: there an empty text says something.
 const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
@@ -19,7 +16,7 @@ const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
 /// image that would run, where a change of it alone asks for a run.
 pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
     let mut fields = normalise(spec, defaults);
-    for name in NON_TRIGGERING_FIELDS {
+    for name in TaskPolicy::NON_TRIGGERING_FIELDS {
         fields.remove(*name);
     }
     let canonical = json!({ "kind": kind, "spec": fields, "image": image });
@@ -28,7 +25,7 @@ pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> St
 
 /// The key of a task's spec.
 pub fn of_task<T: Task>(task: &T, image: Option<&str>) -> String {
-    of(T::KIND, &task.spec(), &T::defaults(), image)
+    of(T::KIND, &task.spec(), T::defaults(), image)
 }
 
 /// Whether a stored key and the present one ask for a new run. A key of another version counts as equal

@@ -16,12 +16,7 @@ pub mod source;
 pub mod status;
 pub mod target;
 
-use kube::core::NamespaceResourceScope;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
-use crate::api::common::{Report, TaskPolicy, TaskStatus};
+use crate::api::{Report, TaskResource};
 
 /// Which of the two configured labels marks the Deployments that a kind runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,39 +74,11 @@ pub struct Command {
     pub default_timeout: Option<i64>,
 }
 
-/// The messages of broken rules, in one text.
-fn rule_text(errors: &kube::core::cel::ValidationErrors) -> String {
-    errors.as_slice().iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
-}
-
 /// What a kind adds to the engine.
-pub trait Task:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + std::fmt::Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-    /// The kind's name.
-    const KIND: &'static str;
+pub trait Task: TaskResource {
     /// The label of its targets.
     const LABEL: TargetLabel;
 
-    /// The shared fields of the spec.
-    fn policy(&self) -> &TaskPolicy;
-    /// The spec as written, defaults filled in.
-    fn spec(&self) -> Value;
-    /// The defaults of the kind's own fields, as they stand in a spec.
-    fn defaults() -> Value;
-    /// The status.
-    fn status(&self) -> TaskStatus;
-    /// Replaces the status.
-    fn set_status(&mut self, status: TaskStatus);
-    /// The rules of the schema that a stored object may still break, because it is older than they are.
-    fn rules(&self) -> Result<(), String>;
     /// What to run.
     fn command(&self) -> Command;
     /// Reason of the event, and the sentence, for a run that succeeded.

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
 use serde::Deserialize;
 
-use crate::api::common::{Database, Outcome, Report};
+use crate::api::{Database, Outcome, Report};
 use crate::core::Reason;
 use crate::core::observed::{JobView, PodView};
 use crate::core::text::one_line;
@@ -300,7 +300,7 @@ mod tests {
             let line = json!({"ok": ok, "reason": message, "message": message, "names": [message]}).to_string();
             for text in [message.clone(), line] {
                 let end = read(&job(failed("BackoffLimitExceeded")), &[pod(ended(1, "Error", &text))]);
-                prop_assert!(end.message.len() <= crate::api::common::MESSAGE_LIMIT);
+                prop_assert!(end.message.len() <= crate::api::MESSAGE_LIMIT);
                 prop_assert!(!end.message.chars().any(char::is_control));
             }
         }

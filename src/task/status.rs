@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::decide::StatusIntent;
 use super::outcome::RunResult;
-use crate::api::common::{Outcome, PastRun, Report, Run, TaskStatus};
+use crate::api::{Outcome, PastRun, Report, Run, TaskStatus};
 use crate::core::condition::{self, Intended};
 use crate::core::observed::JobView;
 use crate::core::text::truncated;
@@ -187,6 +187,12 @@ pub fn worth_writing(old: &TaskStatus, new: &TaskStatus) -> bool {
     new != *old
 }
 
+/// When a run last succeeded, given when that was before.
+pub fn completed_at(status: &TaskStatus, before: Option<&Time>) -> Option<Time> {
+    let succeeded = status.last_run.as_ref().filter(|run| run.result == Some(Outcome::Succeeded));
+    succeeded.and_then(|run| run.finished_at.clone()).or_else(|| before.cloned())
+}
+
 /// The status with the end of the newest run.
 pub fn conclude(old: &TaskStatus, end: &RunResult, sentence: Option<String>, now: Timestamp) -> TaskStatus {
     let mut status = old.clone();
@@ -204,7 +210,6 @@ pub fn conclude(old: &TaskStatus, end: &RunResult, sentence: Option<String>, now
         }));
     }
     if end.outcome == Outcome::Succeeded {
-        status.done_at = Some(Time(now));
         status.report = end.report.clone().or_else(|| Some(Report::default()));
     }
     status

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
-use crate::api::common::{Target, filled};
+use crate::api::{Target, filled};
 use crate::core::{Blocked, Reason};
 use crate::names;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{BuiltJob, build, image};
-use crate::api::common::{RunPolicy, TaskPolicy, filled};
+use crate::api::{RunPolicy, TaskPolicy, filled};
 use crate::core::json::text;
 use crate::core::{Blocked, Reason};
 use crate::names;

@@ -1,21 +1,13 @@
 //! DjangoCelery runs Celery's own command line.
 
-use serde_json::{Value, json};
-
-use super::{counted, task_basics};
+use super::counted;
 use crate::api::DjangoCelery;
-use crate::api::common::{Report, filled};
-use crate::task::{Command, OnDisruption, Runner, Task};
-
-/// What stops a task unless the spec names another signal: the one that lets it clean up.
-const DEFAULT_SIGNAL: &str = "SIGTERM";
+use crate::api::celery::DEFAULT_SIGNAL;
+use crate::api::{Report, filled};
+use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoCelery {
-    task_basics!(DjangoCelery, Celery);
-
-    fn defaults() -> Value {
-        json!({ "terminate": false, "signal": DEFAULT_SIGNAL })
-    }
+    const LABEL: TargetLabel = TargetLabel::Celery;
 
     fn command(&self) -> Command {
         let spec = &self.spec;

@@ -1,22 +1,13 @@
 //! DjangoMigrate runs `lockedmigrate`.
 
-use serde_json::{Value, json};
-
-use super::{counted, task_basics};
+use super::counted;
 use crate::api::DjangoMigrate;
-use crate::api::common::{Report, filled};
 use crate::api::migrate::LockMode;
-use crate::task::{Command, OnDisruption, Runner, Task};
+use crate::api::{Report, filled};
+use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoMigrate {
-    task_basics!(DjangoMigrate, Django);
-
-    fn defaults() -> Value {
-        json!({
-            "fake": false, "fakeInitial": false, "runSyncdb": false, "prune": false, "database": "default",
-            "lock": { "id": 1000, "timeoutSeconds": 300, "mode": "Auto" },
-        })
-    }
+    const LABEL: TargetLabel = TargetLabel::Django;
 
     fn command(&self) -> Command {
         let spec = &self.spec;

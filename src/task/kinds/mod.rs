@@ -1,18 +1,25 @@
-//! What each kind adds to the engine.
+//! What each kind adds to the engine: one file per kind, by the registry of the API.
 
-mod celery;
-mod migrate;
-mod static_files;
-mod user;
+use super::Task;
+use crate::api::{Report, task_kinds};
 
-use serde_json::{Value, json};
-
-use crate::api::common::Report;
-
-/// A spec as JSON; a spec always serialises, and an empty one would only cost a run.
-fn spec_json(spec: &impl serde::Serialize) -> Value {
-    serde_json::to_value(spec).unwrap_or_else(|_| json!({}))
+/// Something that is done for every task kind.
+pub trait ForEachKind {
+    /// Does it for one.
+    fn kind<T: Task>(&mut self);
 }
+
+macro_rules! declare {
+    ($($module:ident: $kind:ident,)*) => {
+        $(mod $module;)*
+
+        /// Goes through the task kinds in the registry's order.
+        pub fn for_each(each: &mut impl ForEachKind) {
+            $(each.kind::<crate::api::$kind>();)*
+        }
+    };
+}
+task_kinds!(declare);
 
 /// `n things`, or `1 thing`.
 fn counted(report: Option<&Report>, thing: &str) -> String {
@@ -22,28 +29,3 @@ fn counted(report: Option<&Report>, thing: &str) -> String {
         None => format!("{thing}s"),
     }
 }
-
-/// The parts of [`super::Task`] that are the same for every kind.
-macro_rules! task_basics {
-    ($kind:ident, $label:ident) => {
-        const KIND: &'static str = stringify!($kind);
-        const LABEL: $crate::task::TargetLabel = $crate::task::TargetLabel::$label;
-
-        fn policy(&self) -> &$crate::api::common::TaskPolicy {
-            &self.spec.policy
-        }
-        fn spec(&self) -> serde_json::Value {
-            super::spec_json(&self.spec)
-        }
-        fn status(&self) -> $crate::api::common::TaskStatus {
-            self.status.clone().unwrap_or_default().into()
-        }
-        fn set_status(&mut self, status: $crate::api::common::TaskStatus) {
-            self.status = Some(status.into());
-        }
-        fn rules(&self) -> Result<(), String> {
-            self.validate_cel().map_err(|errors| $crate::task::rule_text(&errors))
-        }
-    };
-}
-use task_basics;

@@ -1,18 +1,12 @@
 //! DjangoStatic runs Django's own `collectstatic`.
 
-use serde_json::{Value, json};
-
-use super::{counted, task_basics};
+use super::counted;
 use crate::api::DjangoStatic;
-use crate::api::common::Report;
-use crate::task::{Command, OnDisruption, Runner, Task};
+use crate::api::Report;
+use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoStatic {
-    task_basics!(DjangoStatic, Django);
-
-    fn defaults() -> Value {
-        json!({ "clear": false, "link": false })
-    }
+    const LABEL: TargetLabel = TargetLabel::Django;
 
     fn command(&self) -> Command {
         let spec = &self.spec;

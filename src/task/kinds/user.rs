@@ -1,19 +1,14 @@
 //! DjangoUser runs `ensureadmin`; everything that a user wrote travels by the environment.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::task_basics;
 use crate::api::DjangoUser;
-use crate::api::common::{Report, filled};
 use crate::api::user::PasswordPolicy;
-use crate::task::{Command, EnvValue, OnDisruption, Runner, Task};
+use crate::api::{Report, filled};
+use crate::task::{Command, EnvValue, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoUser {
-    task_basics!(DjangoUser, Django);
-
-    fn defaults() -> Value {
-        json!({ "staff": true, "passwordPolicy": "Always", "database": "default" })
-    }
+    const LABEL: TargetLabel = TargetLabel::Django;
 
     fn command(&self) -> Command {
         let spec = &self.spec;

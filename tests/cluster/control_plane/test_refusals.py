@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support.kube import ROOT, TIMEOUT, condition, deployment, eventually, reason, settle, task, writes
+from support.kube import KINDS, ROOT, TIMEOUT, condition, deployment, eventually, reason, settle, task, writes
 
 USER = {"username": "admin", "passwordSecretRef": {"name": "pw", "key": "password"}}
 
@@ -46,12 +46,9 @@ def test_the_api_server_rejects_it_naming_the_field(kube, kind, spec, text):
     assert done.returncode and text in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["DjangoUser", "DjangoMigrate", "DjangoStatic", "DjangoCelery"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_field_is_explained(kube, kind):
-    crd = kube.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/%s.django.my.domain" % {
-        "DjangoUser": "djangousers", "DjangoMigrate": "djangomigrates", "DjangoStatic": "djangostatics",
-        "DjangoCelery": "djangoceleries",
-    }[kind])
+    crd = kube.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/%s.django.my.domain" % KINDS[kind])
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
     def walk(path, node):

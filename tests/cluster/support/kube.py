@@ -13,12 +13,8 @@ from urllib3.util import Retry
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUP = "/apis/django.my.domain/v1alpha1"
-KINDS = {
-    "DjangoUser": "djangousers",
-    "DjangoMigrate": "djangomigrates",
-    "DjangoStatic": "djangostatics",
-    "DjangoCelery": "djangoceleries",
-}
+CRDS = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "config/crd").glob("django*.yaml"))]
+KINDS = {crd["spec"]["names"]["kind"]: crd["spec"]["names"]["plural"] for crd in CRDS}
 PATHS = {
     **{kind: (GROUP, plural) for kind, plural in KINDS.items()},
     "Job": ("/apis/batch/v1", "jobs"),
@@ -104,6 +100,22 @@ def eventually(probe, what="condition", timeout=TIMEOUT):
         if time.monotonic() > deadline:
             raise AssertionError("not within %d s: %s (last: %r)" % (timeout, what, answer))
         time.sleep(0.05)
+
+
+def sample(kind):
+    """The spec of the kind's sample."""
+    documents = yaml.safe_load_all((ROOT / ("config/samples/%s.yaml" % kind.lower())).read_text())
+    return next(d for d in documents if d["kind"] == kind)["spec"]
+
+
+def completed_at(kind):
+    """The kind's own field of the status."""
+    fields = {
+        crd["spec"]["names"]["kind"]: set(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"])
+        for crd in CRDS
+    }
+    (own,) = fields[kind] - set.intersection(*fields.values())
+    return own
 
 
 def condition(task, kind):

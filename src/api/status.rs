@@ -1,0 +1,151 @@
+//! What every task's status has.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::target::TargetStatus;
+
+/// Longest text that goes into a message of the status.
+pub const MESSAGE_LIMIT: usize = 1024;
+
+/// The fields that every task kind's status shares; a kind adds its own timestamp.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskStatus {
+    /// The generation of the spec that this status is about; -1 until the operator has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready (the newest spec was carried out), Finished (nothing more will happen by itself),
+    /// TargetResolved; and Reconciling, Stalled or Suspended only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The newest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<Run>,
+    /// The runs before it, newest first; at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastRun>,
+    /// The value of the annotation `django.my.domain/requestedAt` that was last acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_request: Option<String>,
+    /// What the newest successful run reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash, JsonSchema)]
+pub enum Outcome {
+    /// The command did what it was asked to do.
+    Succeeded,
+    /// The command, its pod or its Job failed.
+    Failed,
+    /// The run never started its command and gave way to a newer spec.
+    Superseded,
+    /// The Job was deleted by somebody else before its end was recorded.
+    Lost,
+}
+
+/// One execution of a task: exactly one Job.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Counts the runs of this resource from 1.
+    pub number: i64,
+    /// Versioned hash of everything whose change asks for a new run.
+    pub key: String,
+    /// The generation of the resource that this run carried out.
+    pub generation: i64,
+    /// Name of the Job.
+    pub job_name: String,
+    /// UID of the Job; absent until the API server has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_uid: Option<String>,
+    /// Image of the Django container.
+    pub image: String,
+    /// The trigger at the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+    /// Where the pod template came from.
+    pub target: TargetStatus,
+    /// When the run was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its end was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Seconds from start to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i64>,
+    /// Exit code of the command, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What came of it; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Outcome>,
+    /// Why, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A run that is over, as the history keeps it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRun {
+    /// The run's number.
+    pub number: i64,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Outcome>,
+    /// Why, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Image of the Django container.
+    pub image: String,
+    /// When its end was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+/// A database that a run talked to.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Database {
+    /// Django's alias.
+    #[serde(default)]
+    pub alias: String,
+    /// Django's engine, without its module path.
+    #[serde(default)]
+    pub engine: String,
+    /// Host, or empty for a local file.
+    #[serde(default)]
+    pub host: String,
+    /// Name of the database or file.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// What the command itself reported.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Report {
+    /// What was done: created, updated, unchanged, applied, unapplied, collected, purged, revoked,
+    /// terminated.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub action: String,
+    /// How many migrations, files, messages or workers it concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+    /// Their names: all, or the first five and the last five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Django's settings module.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub settings: String,
+    /// The databases that were used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
+}

@@ -1,0 +1,39 @@
+//! CRDs as they are published.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
+
+use crate::api::{Column, TaskResource};
+
+/// The CRD of a task kind.
+pub fn task<T: TaskResource>() -> Value {
+    let columns: Vec<Column> = [Column::FIRST, T::COLUMNS, Column::LAST].concat();
+    publish(&T::crd(), &columns)
+}
+
+/// What the derive cannot say: the columns; the status is born unobserved (so that a waiter that is faster than the
+/// operator never takes an object without status for a finished one); and an optional field takes
+/// `null` as "absent", which the API server does by itself unless the schema says `nullable`.
+fn publish(crd: &CustomResourceDefinition, columns: &[Column]) -> Value {
+    let mut crd = json!(crd);
+    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        version["additionalPrinterColumns"] = json!(columns);
+        let schema = &mut version["schema"]["openAPIV3Schema"];
+        strip_nullable(schema);
+        schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
+    }
+    crd
+}
+
+fn strip_nullable(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.get("nullable") == Some(&json!(true)) {
+                map.remove("nullable");
+            }
+            map.values_mut().for_each(strip_nullable);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nullable),
+        _ => {}
+    }
+}

@@ -1,0 +1,91 @@
+//! The operator's rights: one table, from which the roles are generated.
+
+use serde_json::{Value, json};
+
+use crate::api::GROUP;
+use crate::names;
+
+struct PolicyRule {
+    group: &'static str,
+    resources: Vec<String>,
+    verbs: &'static [&'static str],
+}
+
+fn rule(group: &'static str, resources: &[&str], verbs: &'static [&'static str]) -> PolicyRule {
+    PolicyRule { group, resources: resources.iter().map(|&resource| resource.to_owned()).collect(), verbs }
+}
+
+/// In each watched namespace, in the order of the groups. What is not here is not done.
+fn namespace_rules(tasks: &[String]) -> Vec<PolicyRule> {
+    let statuses = tasks.iter().map(|plural| format!("{plural}/status")).collect();
+    vec![
+        // The helper, handed to Jobs; compared before each.
+        rule("", &["configmaps"], &["create", "get"]),
+        // Targets, and how a run's pods are.
+        rule("", &["pods", "podtemplates"], &["get", "list", "watch"]),
+        rule("apps", &["deployments"], &["get", "list", "watch"]),
+        // Never changed once created; deleted when superseded or beyond the history.
+        rule("batch", &["jobs"], &["create", "delete", "get", "list", "watch"]),
+        // `delete` serves NUM_OLD_CRS alone.
+        PolicyRule { group: GROUP, resources: tasks.to_vec(), verbs: &["delete", "get", "list", "watch"] },
+        PolicyRule { group: GROUP, resources: statuses, verbs: &["update"] },
+        // Written for people; read for why a pod could not be made.
+        rule("events.k8s.io", &["events"], &["create", "list", "patch"]),
+    ]
+}
+
+/// In the operator's own namespace.
+fn lease_rules() -> Vec<PolicyRule> {
+    vec![rule("coordination.k8s.io", &["leases"], &["create", "get", "patch"])]
+}
+
+/// The Role for one watched namespace, given the plurals of the task kinds.
+pub fn role(tasks: &[String]) -> Value {
+    object("Role", names::OPERATOR, &namespace_rules(tasks))
+}
+
+/// The Role for a further namespace, under a name that no operator of that namespace's own uses.
+pub fn watched_role(tasks: &[String]) -> Value {
+    object("Role", "django-operator-watched", &namespace_rules(tasks))
+}
+
+/// The same rights for all namespaces.
+pub fn cluster_role(tasks: &[String]) -> Value {
+    object("ClusterRole", names::OPERATOR, &namespace_rules(tasks))
+}
+
+/// The Role for the lease.
+pub fn lease_role() -> Value {
+    object("Role", "django-operator-lease", &lease_rules())
+}
+
+fn object(kind: &str, name: &str, rules: &[PolicyRule]) -> Value {
+    let rules: Vec<Value> = rules
+        .iter()
+        .map(|rule| json!({ "apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs }))
+        .collect();
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": { "name": name },
+        "rules": rules,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_granted_that_people_choose_this_operator_for_lacking() {
+        for rule in namespace_rules(&["djangothings".into()]).iter().chain(&lease_rules()) {
+            for resource in &rule.resources {
+                assert!(!resource.contains("secret") && !resource.contains('*'));
+                let feared = ["pods/exec", "pods/log", "pods/attach", "serviceaccounts/token"];
+                assert!(!feared.contains(&resource.as_str()));
+            }
+            assert!(!rule.verbs.contains(&"*") && rule.group != "*");
+            assert!(!rule.verbs.iter().any(|v| ["escalate", "bind", "impersonate", "deletecollection"].contains(v)));
+        }
+    }
+}
