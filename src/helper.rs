@@ -7,6 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 
+use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// The package, as Python runs it.
@@ -38,4 +39,45 @@ pub fn config_map() -> &'static ConfigMap {
 /// Its name.
 pub fn name() -> &'static str {
     CONFIG_MAP.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// Whether a ConfigMap of that name is what this program would put there.
+pub fn verify(found: &ConfigMap) -> Result<(), Blocked> {
+    let expected = config_map();
+    let same =
+        found.immutable == Some(true) && found.binary_data == expected.binary_data && found.data == expected.data;
+    if same {
+        return Ok(());
+    }
+    Err(Blocked::stalled(
+        Reason::HelperTampered,
+        format!(
+            "ConfigMap {} does not hold what this operator would put there, or is not immutable; delete it, and the operator makes it anew",
+            name()
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_differs_or_could_change_is_no_helper() {
+        let changed = |change: fn(&mut ConfigMap)| {
+            let mut found = config_map().clone();
+            change(&mut found);
+            verify(&found).err().map(|blocked| blocked.reason)
+        };
+        assert_eq!(changed(|map| map.metadata.resource_version = Some("1".into())), None);
+        let tampered: [fn(&mut ConfigMap); 4] = [
+            |map| map.immutable = None,
+            |map| map.immutable = Some(false),
+            |map| map.binary_data = None,
+            |map| map.data = Some([("more".to_owned(), String::new())].into()),
+        ];
+        for change in tampered {
+            assert_eq!(changed(change), Some(Reason::HelperTampered));
+        }
+    }
 }

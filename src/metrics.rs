@@ -12,35 +12,35 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reconcile {
+struct ReconcileLabels {
     kind: &'static str,
     result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Run {
+struct RunLabels {
     kind: &'static str,
     outcome: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Kind {
+struct KindLabels {
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Resource {
-    resource: &'static str,
+struct WatchLabels {
+    resource: String,
 }
 
 /// The metrics.
 pub struct Metrics {
     registry: Registry,
-    reconciles: Family<Reconcile, Counter>,
-    reconcile_seconds: Family<Kind, Histogram>,
-    runs: Family<Run, Counter>,
-    run_seconds: Family<Kind, Histogram>,
-    watch_errors: Family<Resource, Counter>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_seconds: Family<KindLabels, Histogram>,
+    runs: Family<RunLabels, Counter>,
+    run_seconds: Family<KindLabels, Histogram>,
+    watch_errors: Family<WatchLabels, Counter>,
     leading: Gauge,
 }
 
@@ -55,7 +55,11 @@ impl Default for Metrics {
             Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.5, 3.0, 10))) as fn() -> Histogram);
         let watch_errors = Family::default();
         let leading = Gauge::default();
-        registry.register("reconcile", "Reconciles by kind and result", reconciles.clone());
+        registry.register(
+            "reconcile",
+            "Reconciles by kind and result: ok, or the category of the error",
+            reconciles.clone(),
+        );
         registry.register("reconcile_duration_seconds", "How long a reconcile takes", reconcile_seconds.clone());
         registry.register("runs", "Runs by kind and outcome", runs.clone());
         registry.register("run_duration_seconds", "How long a run takes", run_seconds.clone());
@@ -69,26 +73,26 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A reconcile is over.
-    pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&Reconcile { kind, result }).inc();
-        self.reconcile_seconds.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
+    pub fn record_reconcile(&self, kind: &'static str, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&ReconcileLabels { kind, result }).inc();
+        self.reconcile_seconds.get_or_create(&KindLabels { kind }).observe(took.as_secs_f64());
     }
 
     /// A run is over.
-    pub fn ran(&self, kind: &'static str, outcome: &str, seconds: Option<i64>) {
-        self.runs.get_or_create(&Run { kind, outcome: outcome.to_owned() }).inc();
+    pub fn record_run(&self, kind: &'static str, outcome: &str, seconds: Option<i64>) {
+        self.runs.get_or_create(&RunLabels { kind, outcome: outcome.to_owned() }).inc();
         if let Some(seconds) = seconds {
-            self.run_seconds.get_or_create(&Kind { kind }).observe(seconds as f64);
+            self.run_seconds.get_or_create(&KindLabels { kind }).observe(seconds as f64);
         }
     }
 
     /// A watch failed.
-    pub fn watch_error(&self, resource: &'static str) {
-        self.watch_errors.get_or_create(&Resource { resource }).inc();
+    pub fn watch_error(&self, resource: &str) {
+        self.watch_errors.get_or_create(&WatchLabels { resource: resource.to_owned() }).inc();
     }
 
     /// Whether this process works.
-    pub fn leading(&self, leads: bool) {
+    pub fn set_leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
     }
 

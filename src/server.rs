@@ -18,12 +18,12 @@ use crate::metrics::Metrics;
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// From now on.
-    pub fn set(&self) {
+    /// It is ready from now on.
+    pub fn mark_ready(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_set(&self) -> bool {
+    fn is_ready(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
@@ -37,7 +37,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let readyz = move || async move {
-        match ready.is_set() {
+        match ready.is_ready() {
             true => (StatusCode::OK, "ok\n"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "the watches have no first listing yet\n"),
         }

@@ -58,7 +58,7 @@ impl<V> Cache<V> {
         inner.groups.values().flat_map(BTreeMap::values).filter(|v| test(v)).count()
     }
 
-    /// Takes in one event of a watch and tells what it changed. After a new listing that includes the
+    /// Applies one event of a watch and tells what it changed. After a new listing that includes the
     /// objects that went in the gap, of which no event tells.
     pub fn apply_event(&self, event: Event<(ObjectKey, V)>) -> Vec<Change<V>> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -67,9 +67,9 @@ impl<V> Cache<V> {
                 inner.incoming = Some(HashMap::new());
                 Vec::new()
             }
-            Event::InitApply((object_key, object)) => {
+            Event::InitApply((key, object)) => {
                 let incoming = inner.incoming.get_or_insert_default();
-                incoming.entry(object_key.group).or_default().insert(object_key.name, Arc::new(object));
+                incoming.entry(key.group).or_default().insert(key.name, Arc::new(object));
                 Vec::new()
             }
             Event::InitDone => {
@@ -86,20 +86,29 @@ impl<V> Cache<V> {
                 changes.extend(gone.map(|before| Change { now: None, before: Some(before) }));
                 changes
             }
-            Event::Apply((object_key, object)) => {
+            Event::Apply((key, object)) => {
                 let now = Arc::new(object);
-                let before = inner.groups.entry(object_key.group).or_default().insert(object_key.name, now.clone());
+                let before = inner.groups.entry(key.group).or_default().insert(key.name, now.clone());
                 vec![Change { now: Some(now), before }]
             }
-            Event::Delete((object_key, _)) => {
-                let Some(group) = inner.groups.get_mut(&object_key.group) else { return Vec::new() };
-                let before = group.remove(&object_key.name);
-                if group.is_empty() {
-                    inner.groups.remove(&object_key.group);
-                }
-                vec![Change { now: None, before }]
-            }
+            Event::Delete((key, _)) => inner.remove(&key),
         }
+    }
+
+    /// Removes an object and tells whether that changed anything.
+    pub fn remove(&self, key: &ObjectKey) -> Vec<Change<V>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+}
+
+impl<V> Inner<V> {
+    fn remove(&mut self, key: &ObjectKey) -> Vec<Change<V>> {
+        let Some(group) = self.groups.get_mut(&key.group) else { return Vec::new() };
+        let before = group.remove(&key.name);
+        if group.is_empty() {
+            self.groups.remove(&key.group);
+        }
+        vec![Change { now: None, before }]
     }
 }
 

@@ -11,6 +11,9 @@ use tracing::info;
 
 use crate::names;
 
+/// How long giving back the lease may take.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Tells when the lease is lost; dropping the receiver gives the lease back, and the task ends when that is done.
 pub type LeaseHandle = (Receiver<bool>, JoinHandle<Result<LeaseManager, LeaseManagerError>>);
 
@@ -32,4 +35,20 @@ pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<
     }
     info!(namespace, identity, "leading");
     Ok((leading, task))
+}
+
+/// Ends when another process has the lease; never, where there is none.
+pub async fn lost(lease: &mut Option<LeaseHandle>) {
+    match lease {
+        None => std::future::pending().await,
+        Some((leading, _)) => {
+            let _ = leading.wait_for(|leads| !leads).await;
+        }
+    }
+}
+
+/// Gives the lease back, so that a stand-by need not wait for its end.
+pub async fn release((leading, released): LeaseHandle) {
+    drop(leading);
+    let _ = tokio::time::timeout(RELEASE_TIMEOUT, released).await;
 }

@@ -1,17 +1,16 @@
-//! The watches beside those of the tasks themselves: Jobs, their pods, and what can be a target.
+//! The watches: of Jobs, their pods and what can be a target, whose objects are cached here, and of the kinds that
+//! have a controller, which gets the stream.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures::channel::mpsc::UnboundedSender;
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use tokio::sync::watch::{Receiver, Sender, channel};
 use tracing::warn;
 
 use super::cache::{Cache, Change, ObjectKey};
+use super::triggers::ReconcileTriggers;
 use crate::core::observed::{JobView, PodView};
 use crate::metrics::Metrics;
 use crate::names;
@@ -26,23 +26,6 @@ use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 
 /// Seconds after which the API server ends a watch. Some load balancers drop what is silent for 240.
 const WATCH_SECONDS: u32 = 200;
-
-/// What to look at again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReconcileTrigger {
-    /// One task.
-    Task {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-    /// The tasks of a namespace for which a target matters.
-    Targets(String),
-}
-
-/// Who is to be woken, by kind.
-pub type ReconcileTriggers = HashMap<&'static str, UnboundedSender<ReconcileTrigger>>;
 
 /// What the watches know.
 #[derive(Default)]
@@ -60,30 +43,6 @@ pub struct Caches {
 /// The group of a Job's pods.
 pub fn pods_of(namespace: &str, job: &str) -> String {
     format!("{namespace}/{job}")
-}
-
-/// A Deployment without anything that the choice of a target does not need.
-#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
-#[resource(inherit = "k8s_openapi::api::apps::v1::Deployment")]
-struct DeploymentView {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    spec: DeploymentSpecView,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-struct DeploymentSpecView {
-    #[serde(default)]
-    template: TemplateSummary,
-}
-
-/// The same of a PodTemplate.
-#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
-#[resource(inherit = "k8s_openapi::api::core::v1::PodTemplate")]
-struct PodTemplateView {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    template: TemplateSummary,
 }
 
 /// Which namespaces the watches cover.
@@ -109,104 +68,114 @@ impl WatchNamespace {
 }
 
 /// How every watch is made.
-pub fn config() -> watcher::Config {
+fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
-/// The watches, to be polled, and receivers that tell when all have their first listing.
-pub fn all(
+/// The stream of the objects of a kind that has a controller, and a receiver that tells when it has its first listing.
+pub fn objects<K>(
     client: &Client,
     watch_namespace: &WatchNamespace,
-    caches: &Arc<Caches>,
-    triggers: &ReconcileTriggers,
-    metrics: &Arc<Metrics>,
-) -> (Vec<BoxFuture<'static, ()>>, Vec<Receiver<bool>>) {
-    let ours = || config().labels(&format!("{}={}", names::MANAGED_BY, names::OPERATOR));
-    let triggers = || triggers.clone();
-    let mut synced = Vec::new();
-    let mut synced_sender = || {
-        let (sender, receiver) = channel(false);
-        synced.push(receiver);
-        sender
-    };
-    let jobs = {
-        let (caches, triggers) = (caches.clone(), triggers());
-        run_watch(
-            watch_namespace.api::<JobView>(client),
-            ours(),
-            synced_sender(),
-            metrics.clone(),
-            "jobs",
-            move |event| {
-                let event = keyed(event, |job: &JobView| object_key(&job.metadata, job.name()));
-                for change in caches.jobs.apply_event(event) {
-                    trigger_owner(&triggers, change.now.as_ref().or(change.before.as_ref()).map(|job| &job.metadata));
-                }
-            },
-        )
-    };
-    let pods = {
-        let (caches, triggers) = (caches.clone(), triggers());
-        run_watch(
-            watch_namespace.api::<PodView>(client),
-            ours(),
-            synced_sender(),
-            metrics.clone(),
-            "pods",
-            move |event| {
-                let event = keyed(event, |pod: &PodView| {
-                    let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |o| o.name.as_str());
-                    let group = pods_of(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
-                    ObjectKey { group, name: pod.metadata.name.clone().unwrap_or_default() }
-                });
-                for change in caches.pods.apply_event(event) {
-                    trigger_owner(&triggers, change.now.as_ref().or(change.before.as_ref()).map(|pod| &pod.metadata));
-                }
-            },
-        )
-    };
-    let deployments = {
-        let (caches, triggers) = (caches.clone(), triggers());
-        run_watch(
-            watch_namespace.api::<DeploymentView>(client),
-            config(),
-            synced_sender(),
-            metrics.clone(),
-            "deployments",
-            move |event| {
-                let event =
-                    candidates(event, TargetKind::Deployment, |d: DeploymentView| (d.metadata, d.spec.template));
-                trigger_for_targets(&triggers, &caches.deployments.apply_event(event));
-            },
-        )
-    };
-    let pod_templates = {
-        let (caches, triggers) = (caches.clone(), triggers());
-        run_watch(
-            watch_namespace.api::<PodTemplateView>(client),
-            config(),
-            synced_sender(),
-            metrics.clone(),
-            "podtemplates",
-            move |event| {
-                let event = candidates(event, TargetKind::PodTemplate, |t: PodTemplateView| (t.metadata, t.template));
-                trigger_for_targets(&triggers, &caches.pod_templates.apply_event(event));
-            },
-        )
-    };
-    let all: Vec<BoxFuture<'static, ()>> =
-        vec![Box::pin(jobs), Box::pin(pods), Box::pin(deployments), Box::pin(pod_templates)];
-    (all, synced)
+) -> (impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>, Receiver<bool>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let (listed, synced) = channel(false);
+    let stream = watcher(watch_namespace.api::<K>(client), config()).default_backoff();
+    let stream = stream.inspect(move |event| {
+        if matches!(event, Ok(Event::InitDone)) {
+            listed.send_replace(true);
+        }
+    });
+    (stream, synced)
 }
 
-/// Follows one watch for ever: errors are counted, told and backed off from, and never end it.
+/// The watches of one namespace, or of all, that fill its caches: to be polled.
+pub struct Watches {
+    /// Each runs for ever.
+    pub running: Vec<BoxFuture<'static, ()>>,
+    /// Tell when each has its first listing.
+    pub synced: Vec<Receiver<bool>>,
+}
+
+impl Watches {
+    /// Of everything that tasks depend on. What changes triggers the tasks that it concerns.
+    pub fn new(
+        client: &Client,
+        watch_namespace: &WatchNamespace,
+        caches: &Arc<Caches>,
+        triggers: &ReconcileTriggers,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let mut watches = Self { running: Vec::new(), synced: Vec::new() };
+        let ours = config().labels(&format!("{}={}", names::MANAGED_BY, names::OPERATOR));
+        let api = watch_namespace.api::<JobView>(client);
+        watches.add(api, ours.clone(), metrics, "jobs", {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |job: JobView| (object_key(&job.metadata), job));
+                for change in caches.jobs.apply_event(keyed) {
+                    either(&change).into_iter().for_each(|job| triggers.owner_of(&job.metadata));
+                }
+            }
+        });
+        let api = watch_namespace.api::<PodView>(client);
+        watches.add(api, ours, metrics, "pods", {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |pod: PodView| (pod_key(&pod), pod));
+                for change in caches.pods.apply_event(keyed) {
+                    either(&change).into_iter().for_each(|pod| triggers.owner_of(&pod.metadata));
+                }
+            }
+        });
+        let api = watch_namespace.api::<DeploymentView>(client);
+        watches.add(api, config(), metrics, "deployments", {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |deployment: DeploymentView| {
+                    candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template)
+                });
+                triggers.targets_changed(&caches.deployments.apply_event(keyed));
+            }
+        });
+        let api = watch_namespace.api::<PodTemplateView>(client);
+        watches.add(api, config(), metrics, "podtemplates", {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |pod_template: PodTemplateView| {
+                    candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template)
+                });
+                triggers.targets_changed(&caches.pod_templates.apply_event(keyed));
+            }
+        });
+        watches
+    }
+
+    fn add<K>(
+        &mut self,
+        api: Api<K>,
+        config: watcher::Config,
+        metrics: &Arc<Metrics>,
+        resource: &'static str,
+        apply: impl FnMut(Event<K>) + Send + 'static,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let (listed, synced) = channel(false);
+        self.running.push(run_watch(api, config, listed, metrics.clone(), resource, apply).boxed());
+        self.synced.push(synced);
+    }
+}
+
+/// Runs one watch for ever: errors are counted, logged and backed off from, and never end it.
 async fn run_watch<K>(
     api: Api<K>,
     config: watcher::Config,
-    synced_sender: Sender<bool>,
+    listed: Sender<bool>,
     metrics: Arc<Metrics>,
     resource: &'static str,
-    mut apply_event: impl FnMut(watcher::Event<K>) + Send,
+    mut apply: impl FnMut(Event<K>) + Send,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -224,10 +193,10 @@ async fn run_watch<K>(
     loop {
         match stream.try_next().await {
             Ok(Some(event)) => {
-                let whole = matches!(event, watcher::Event::InitDone);
-                apply_event(event);
+                let whole = matches!(event, Event::InitDone);
+                apply(event);
                 if whole {
-                    synced_sender.send_replace(true);
+                    listed.send_replace(true);
                 }
             }
             Ok(None) => return,
@@ -239,39 +208,45 @@ async fn run_watch<K>(
     }
 }
 
-fn object_key(meta: &ObjectMeta, name: &str) -> ObjectKey {
-    ObjectKey { group: meta.namespace.clone().unwrap_or_default(), name: name.to_owned() }
+/// Waits until every watch has its first listing.
+pub async fn synced(receivers: Vec<Receiver<bool>>) {
+    let waits = receivers.into_iter().map(|mut receiver| async move {
+        let _ = receiver.wait_for(|synced| *synced).await;
+    });
+    futures::stream::iter(waits).for_each(|wait| wait).await;
 }
 
-fn keyed<K>(event: watcher::Event<K>, object_key: impl Fn(&K) -> ObjectKey) -> watcher::Event<(ObjectKey, K)> {
-    mapped(event, |object| (object_key(&object), object))
+fn object_key(meta: &ObjectMeta) -> ObjectKey {
+    ObjectKey { group: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
 }
 
-fn candidates<K>(
-    event: watcher::Event<K>,
-    kind: TargetKind,
-    parts: impl Fn(K) -> (ObjectMeta, TemplateSummary),
-) -> watcher::Event<(ObjectKey, Candidate)> {
-    mapped(event, |object| {
-        let (metadata, mut template) = parts(object);
-        if let Some(annotations) = &mut template.metadata.annotations {
-            annotations.retain(|name, _| name == names::DEFAULT_CONTAINER);
-        }
-        let metadata = ObjectMeta {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            labels: metadata.labels,
-            deletion_timestamp: metadata.deletion_timestamp,
-            ..ObjectMeta::default()
-        };
-        let object_key = object_key(&metadata, metadata.name.as_deref().unwrap_or_default());
-        (object_key, Candidate { kind, metadata, template })
-    })
+fn pod_key(pod: &PodView) -> ObjectKey {
+    let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.name.as_str());
+    let group = pods_of(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
+    ObjectKey { group, name: pod.metadata.name.clone().unwrap_or_default() }
 }
 
-fn mapped<K, V>(event: watcher::Event<K>, map: impl Fn(K) -> V) -> watcher::Event<V> {
-    use watcher::Event;
+fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (ObjectKey, Candidate) {
+    if let Some(annotations) = &mut template.metadata.annotations {
+        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER);
+    }
+    let metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        labels: metadata.labels,
+        deletion_timestamp: metadata.deletion_timestamp,
+        ..ObjectMeta::default()
+    };
+    (object_key(&metadata), Candidate { kind, metadata, template })
+}
+
+/// The object as it is, or as it was before it went.
+fn either<V>(change: &Change<V>) -> Option<&Arc<V>> {
+    change.now.as_ref().or(change.before.as_ref())
+}
+
+fn map_event<K, V>(event: Event<K>, map: impl Fn(K) -> V) -> Event<V> {
     match event {
         Event::Init => Event::Init,
         Event::InitApply(object) => Event::InitApply(map(object)),
@@ -281,46 +256,26 @@ fn mapped<K, V>(event: watcher::Event<K>, map: impl Fn(K) -> V) -> watcher::Even
     }
 }
 
-fn trigger_owner(triggers: &ReconcileTriggers, meta: Option<&ObjectMeta>) {
-    let none = BTreeMap::new();
-    let Some(meta) = meta else { return };
-    let kind = meta.labels.as_ref().unwrap_or(&none).get(names::KIND);
-    let name = meta.annotations.as_ref().unwrap_or(&none).get(names::TASK);
-    if let (Some(trigger), Some(name)) = (kind.and_then(|kind| triggers.get(kind.as_str())), name) {
-        let namespace = meta.namespace.clone().unwrap_or_default();
-        // The receiver is gone only while the operator stops.
-        let _ = trigger.unbounded_send(ReconcileTrigger::Task { namespace, name: name.clone() });
-    }
+/// A Deployment without anything that the choice of a target does not need.
+#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
+#[resource(inherit = "k8s_openapi::api::apps::v1::Deployment")]
+struct DeploymentView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: DeploymentSpecView,
 }
 
-/// Deployments change their status all the time; only what the choice depends on wakes anybody.
-fn trigger_for_targets(triggers: &ReconcileTriggers, changes: &[Change<Candidate>]) {
-    let print = |candidate: &Option<Arc<Candidate>>| {
-        candidate.as_ref().map(|c| {
-            let mut hasher = DefaultHasher::new();
-            (&c.template, &c.metadata.uid, &c.metadata.labels, c.metadata.deletion_timestamp.is_some())
-                .hash(&mut hasher);
-            hasher.finish()
-        })
-    };
-    let mut namespaces: Vec<String> = changes
-        .iter()
-        .filter(|change| print(&change.now) != print(&change.before))
-        .filter_map(|change| change.now.as_ref().or(change.before.as_ref())?.metadata.namespace.clone())
-        .collect();
-    namespaces.sort();
-    namespaces.dedup();
-    for namespace in namespaces {
-        for trigger in triggers.values() {
-            let _ = trigger.unbounded_send(ReconcileTrigger::Targets(namespace.clone()));
-        }
-    }
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+struct DeploymentSpecView {
+    #[serde(default)]
+    template: TemplateSummary,
 }
 
-/// Waits until every signal is up.
-pub async fn synced(synced: Vec<Receiver<bool>>) {
-    let waits = synced.into_iter().map(|mut synced_sender| async move {
-        let _ = synced_sender.wait_for(|up| *up).await;
-    });
-    futures::stream::iter(waits).for_each(|wait| wait).await;
+/// The same of a PodTemplate.
+#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
+#[resource(inherit = "k8s_openapi::api::core::v1::PodTemplate")]
+struct PodTemplateView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    template: TemplateSummary,
 }

@@ -1,15 +1,17 @@
 //! What to do next about one task: pure, with the time handed in. A chain of questions, each answered
 //! from what was gathered; the first that has an answer decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::key;
+use super::observe::Observed;
 use super::outcome::RunResult;
 use super::progress::{self, Obstacle, Progress};
-use crate::api::{Outcome, Run, TaskStatus};
-use crate::core::observed::{JobView, PodView};
+use crate::api::{Outcome, Run};
+use crate::core::observed::JobView;
 use crate::core::{Blocked, Reason};
 
 /// How long a container may take to start before events are read for the reason.
@@ -21,47 +23,17 @@ const RESYNC_INTERVAL: Duration = Duration::from_secs(120);
 pub const STARTING_MESSAGE: &str = "the command has not started yet";
 
 /// What is known of the newest run's Job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum ObservedJob {
     /// No watch has it; that says nothing.
+    #[default]
     Unknown,
     /// The API server says that it, and every pod of it, is gone.
     Absent,
     /// The API server says that it is gone, with pods still ending.
     Terminating,
     /// It exists.
-    Present(Box<JobView>),
-}
-
-/// Everything that the decision depends on.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    /// UID of the task.
-    pub uid: String,
-    /// Its generation.
-    pub generation: i64,
-    /// `spec.suspend`
-    pub suspend: bool,
-    /// Value of the request annotation, if it says something.
-    pub requested: Option<String>,
-    /// A rule that the spec breaks.
-    pub broken_rule: Option<String>,
-    /// The status as last seen.
-    pub status: TaskStatus,
-    /// The key of the spec as it is.
-    pub key: String,
-    /// The chosen target in words, or why there is none; absent while it does not matter.
-    pub target: Option<Result<String, Blocked>>,
-    /// The newest run's Job.
-    pub job: ObservedJob,
-    /// Its pods.
-    pub pods: Vec<PodView>,
-    /// What events said about a pod that does not start.
-    pub event_obstacle: Option<Obstacle>,
-    /// When events were read, for this look.
-    pub events_read: bool,
-    /// The time.
-    pub now: Timestamp,
+    Present(Arc<JobView>),
 }
 
 /// What the status shall say.
@@ -89,14 +61,14 @@ pub enum Decision {
     /// Start the run of this number.
     StartRun(i64),
     /// The newest run's Job has ended: read its pods and record the end.
-    ReadResult(Box<JobView>),
+    ReadResult(Arc<JobView>),
     /// Record this end of the newest run.
     RecordResult(RunResult),
     /// Delete the superseded Job of this UID.
     DeleteJob(String),
 }
 
-/// Decides.
+/// The next step of the task that was observed.
 pub fn decide(observed: &Observed) -> Decision {
     let run = observed.status.last_run.as_ref();
     if let Some(run) = run.filter(|run| run.result.is_none())
@@ -107,7 +79,7 @@ pub fn decide(observed: &Observed) -> Decision {
     if let Some(rule) = &observed.broken_rule {
         return blocked(Blocked::stalled(Reason::InvalidSpec, rule.clone()), None);
     }
-    if !needs_run(observed) {
+    if needs_run(observed).is_none() {
         return Decision::SetStatus(StatusIntent::Settled, None);
     }
     if observed.suspend {
@@ -169,7 +141,7 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
             let age = age(job, observed.now);
             let waited = age >= START_GRACE;
             let rest = START_GRACE.saturating_sub(age).max(Duration::from_millis(100));
-            if needs_run(observed) && observed.broken_rule.is_none() && !observed.suspend {
+            if needs_run(observed).is_some() && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
                     true => Decision::RecordResult(RunResult::superseded(observed.generation)),
                     false => Decision::SetStatus(under_way(Reason::Starting, STARTING_MESSAGE), Some(rest)),
@@ -188,15 +160,33 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
     })
 }
 
-/// Whether something asks for a run that the newest one was not.
-pub fn needs_run(observed: &Observed) -> bool {
-    let Some(run) = &observed.status.last_run else { return true };
-    let requested = observed.requested.is_some() && observed.requested != observed.status.last_handled_request;
-    let intent_only = run.result.is_none() && run.job_uid.is_none();
-    intent_only
-        || requested
-        || run.result == Some(Outcome::Superseded)
-        || key::differs(&run.key, run.generation, &observed.key, observed.generation)
+/// Why a run is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunCause {
+    /// There was none yet.
+    First,
+    /// The spec is another one, or the image that it follows.
+    Spec,
+    /// The request annotation has a new value.
+    Request,
+    /// An intent was written, and its Job never made.
+    Unfinished,
+    /// The newest run never started and gave way to a newer spec.
+    Superseded,
+}
+
+/// Why a run is due that the newest one was not; `None`: none is.
+pub fn needs_run(observed: &Observed) -> Option<RunCause> {
+    let Some(run) = &observed.status.last_run else { return Some(RunCause::First) };
+    if run.result.is_none() && run.job_uid.is_none() {
+        Some(RunCause::Unfinished)
+    } else if observed.requested.is_some() && observed.requested != observed.status.last_handled_request {
+        Some(RunCause::Request)
+    } else if run.result == Some(Outcome::Superseded) {
+        Some(RunCause::Superseded)
+    } else {
+        key::differs(&run.key, run.generation, &observed.key, observed.generation).then_some(RunCause::Spec)
+    }
 }
 
 /// How long ago a Job was created.
@@ -212,6 +202,7 @@ fn blocked(blocked: Blocked, again: Option<Duration>) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::TaskStatus;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -244,17 +235,11 @@ mod tests {
         Observed {
             uid: "task".into(),
             generation: 1,
-            suspend: false,
-            requested: None,
-            broken_rule: None,
             status: TaskStatus { last_run, ..TaskStatus::default() },
             key: "v1:k".into(),
-            target: Some(Ok("Deployment web".into())),
             job,
-            pods: Vec::new(),
-            event_obstacle: None,
-            events_read: false,
             now: Timestamp::UNIX_EPOCH,
+            ..Observed::default()
         }
     }
 
@@ -281,7 +266,7 @@ mod tests {
 
     #[test]
     fn each_situation_has_its_step() {
-        let present = |age, end| ObservedJob::Present(Box::new(job(age, end)));
+        let present = |age, end| ObservedJob::Present(Arc::new(job(age, end)));
         let running = || observed(Some(run(Some("job"), None)), present(1, None));
         let done = |result| observed(Some(run(Some("job"), Some(result))), ObservedJob::Unknown);
         let edited = |f: &mut Observed| (f.key, f.generation) = ("v1:other".into(), 2);
@@ -362,7 +347,7 @@ mod tests {
         ) {
             let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
             let last = (number > 0).then(|| run(uid.then_some("job"), result));
-            let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::Terminating, ObservedJob::Present(Box::new(job(age, None)))][seen].clone();
+            let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::Terminating, ObservedJob::Present(Arc::new(job(age, None)))][seen].clone();
             let mut observed = observed(last, seen);
             observed.now = Timestamp::from_second(now).unwrap();
             if edited {

@@ -10,11 +10,15 @@ pub mod decide;
 pub mod job;
 pub mod key;
 pub mod kinds;
+pub mod notices;
+pub mod observe;
 pub mod outcome;
 pub mod progress;
+pub mod refusal;
 pub mod source;
 pub mod status;
 pub mod target;
+pub mod view;
 
 use crate::api::{Report, TaskResource};
 

@@ -1,5 +1,7 @@
 //! What a Job and its pods say about a run that is under way: pure.
 
+use std::borrow::Borrow;
+
 use crate::core::Reason;
 use crate::core::observed::{JobView, PodView};
 use crate::core::text::one_line;
@@ -28,19 +30,20 @@ pub enum Progress {
 }
 
 /// Reads a Job and its pods.
-pub fn read(job: &JobView, pods: &[PodView]) -> Progress {
+pub fn read(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
     if job.end().is_some() {
         return Progress::Ended;
     }
     let container = job.annotation(names::CONTAINER).unwrap_or_default();
-    let Some(newest) = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone()) else {
+    let Some(newest) = pods.iter().map(Borrow::borrow).max_by_key(|p: &&PodView| p.metadata.creation_timestamp.clone())
+    else {
         let ever = job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) > 0 || s.ready.unwrap_or(0) > 0);
         return if ever { Progress::Running } else { Progress::NotStarted(None) };
     };
     if let Some(obstacle) = kept_alive(newest, container) {
         return Progress::KeptAlive(obstacle);
     }
-    if pods.iter().any(|p| p.started(container)) {
+    if pods.iter().any(|p| p.borrow().started(container)) {
         return Progress::Running;
     }
     Progress::NotStarted(obstacle(newest))

@@ -1,38 +1,31 @@
 //! The status that a decision leads to: pure; the caller writes it only if it differs.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::decide::StatusIntent;
+use super::Task;
+use super::decide::{self, ObservedJob, STARTING_MESSAGE, StatusIntent};
+use super::job::PlannedJob;
+use super::observe::Observed;
 use super::outcome::RunResult;
-use crate::api::{Outcome, PastRun, Report, Run, TaskStatus};
+use super::progress::Obstacle;
+use super::source::TemplateSource;
+use super::target::Candidate;
+use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, filled};
 use crate::core::condition::{self, Intended};
 use crate::core::observed::JobView;
-use crate::core::text::truncated;
+use crate::core::text::{one_line, truncated};
 use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// How many runs the history keeps.
 const HISTORY: usize = 5;
 
-/// What every status says beside the intent.
-#[derive(Clone, Debug)]
-pub struct Stamp {
-    /// The generation that was looked at.
-    pub generation: i64,
-    /// `spec.suspend`
-    pub suspend: bool,
-    /// The time.
-    pub now: Timestamp,
-}
-
 /// The status that shows `intent`.
-pub fn show(
-    old: &TaskStatus,
-    intent: &StatusIntent,
-    target: Option<&Result<String, Blocked>>,
-    stamp: &Stamp,
-) -> TaskStatus {
+pub fn show(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
+    let old = &observed.status;
     let ReadySummary { ready, reason, message, progress, finished } = summary(old, intent);
     let message = truncated(message);
     let of_run = |type_, status: &str| Intended {
@@ -44,10 +37,10 @@ pub fn show(
     let mut intended = vec![
         of_run(condition::READY, ready),
         of_run(condition::FINISHED, if finished { "True" } else { "False" }),
-        target_resolved(old, target),
+        target_resolved(old, observed.target.as_ref()),
     ];
     intended.extend(progress.map(|type_| of_run(type_, "True")));
-    if stamp.suspend {
+    if observed.suspend {
         intended.push(Intended {
             type_: condition::SUSPENDED,
             status: "True".into(),
@@ -56,8 +49,8 @@ pub fn show(
         });
     }
     let mut status = old.clone();
-    status.observed_generation = Some(stamp.generation);
-    status.conditions = condition::with_times(&old.conditions, intended, stamp.generation, stamp.now);
+    status.observed_generation = Some(observed.generation);
+    status.conditions = condition::with_times(&old.conditions, intended, observed.generation, observed.now);
     status
 }
 
@@ -126,10 +119,10 @@ fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String
     }
 }
 
-fn target_resolved(old: &TaskStatus, target: Option<&Result<String, Blocked>>) -> Intended {
+fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> Intended {
     let (status, reason, message) = match target {
         Some(Err(blocked)) => ("False", blocked.reason.as_str(), truncated(blocked.message.clone())),
-        Some(Ok(found)) => ("True", "Found", found.clone()),
+        Some(Ok(found)) => ("True", "Found", format!("{} {}", found.kind.as_str(), found.name())),
         None => match condition::find(&old.conditions, condition::TARGET_RESOLVED) {
             Some(before) => (before.status.as_str(), before.reason.as_str(), before.message.clone()),
             None => ("Unknown", "NotNeeded", "no run is due".into()),
@@ -138,8 +131,39 @@ fn target_resolved(old: &TaskStatus, target: Option<&Result<String, Blocked>>) -
     Intended { type_: condition::TARGET_RESOLVED, status: status.into(), reason: reason.into(), message }
 }
 
-/// The status with the intent of a new run, written before its Job is made.
-pub fn intend(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
+/// The status with the intent of a run, written before its Job is made.
+pub fn intend<T: Task>(
+    task: &T,
+    observed: &Observed,
+    number: i64,
+    planned: &PlannedJob,
+    source: &TemplateSource,
+) -> TaskStatus {
+    let PlannedJob { built, key } = planned;
+    let before = observed.status.last_run.as_ref();
+    let started_at = before.filter(|run| run.number == number).and_then(|run| run.started_at.clone());
+    let run = Run {
+        number,
+        key: key.clone(),
+        generation: observed.generation,
+        job_name: built.name.clone(),
+        image: built.image.clone(),
+        trigger: filled(&task.policy().trigger).map(str::to_owned),
+        target: TargetStatus {
+            kind: source.kind.as_str().to_owned(),
+            name: source.name.clone(),
+            uid: source.uid.clone(),
+            container: built.container.clone(),
+        },
+        started_at: started_at.or(Some(Time(observed.now))),
+        ..Run::default()
+    };
+    let status = with_run(&observed.status, run, observed.requested.as_deref());
+    show(&Observed { status, ..observed.clone() }, &starting(STARTING_MESSAGE))
+}
+
+/// The status with another newest run; the one before goes into the history.
+fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
     let mut status = old.clone();
     if let Some(before) = status.last_run.replace(run).filter(|r| r.result.is_some()) {
         status.history.insert(
@@ -160,6 +184,30 @@ pub fn intend(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus
     status
 }
 
+fn starting(message: &str) -> StatusIntent {
+    StatusIntent::InProgress(Obstacle { reason: Reason::Starting, message: message.to_owned() })
+}
+
+/// The status with the end of the newest run: outcome, timestamp and conditions at once. If something asks for another
+/// run already, nobody is told that the newest spec was carried out.
+pub fn conclude<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> TaskStatus {
+    let sentence = (result.outcome == Outcome::Succeeded).then(|| task.success(result.report.as_ref()).1);
+    let status = with_result(&observed.status, result, sentence, observed.now);
+    let concluded = Observed { status, ..observed.clone() };
+    let intent = match decide::needs_run(&concluded) {
+        Some(_) => starting("the spec asks for another run"),
+        None => StatusIntent::Settled,
+    };
+    show(&concluded, &intent)
+}
+
+/// The conditions of an object that this version cannot read.
+pub fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition> {
+    let nothing = Observed { generation, now, ..Observed::default() };
+    let blocked = Blocked::stalled(Reason::Undecodable, one_line(error));
+    show(&nothing, &StatusIntent::Blocked(blocked)).conditions
+}
+
 /// The status with the UID of the newest run's Job. What the Job says of itself counts: the life of the
 /// operator that made it may have had another spec before it.
 pub fn adopt(status: &mut TaskStatus, job: &JobView) {
@@ -174,9 +222,13 @@ pub fn adopt(status: &mut TaskStatus, job: &JobView) {
     }
 }
 
-/// Whether a status has to be written at once. The UID alone of a Job that was just created can wait a few
-/// seconds, in which most runs have more to say.
-pub fn worth_writing(old: &TaskStatus, new: &TaskStatus) -> bool {
+/// Whether a status has to be written now. The UID alone of a Job that was just created can wait a few seconds, in
+/// which most runs have more to say.
+pub fn needs_write(observed: &Observed, old: &TaskStatus, new: &TaskStatus) -> bool {
+    let is_old = |job: &JobView| decide::age(job, observed.now) >= decide::START_GRACE;
+    if matches!(&observed.job, ObservedJob::Present(job) if is_old(job)) {
+        return new != old;
+    }
     let mut new = new.clone();
     if let (Some(before), Some(after)) = (&old.last_run, &mut new.last_run)
         && before.job_uid.is_none()
@@ -193,24 +245,24 @@ pub fn completed_at(status: &TaskStatus, before: Option<&Time>) -> Option<Time> 
     succeeded.and_then(|run| run.finished_at.clone()).or_else(|| before.cloned())
 }
 
-/// The status with the end of the newest run.
-pub fn conclude(old: &TaskStatus, end: &RunResult, sentence: Option<String>, now: Timestamp) -> TaskStatus {
+/// The status with the end of the newest run, but for the conditions.
+fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, now: Timestamp) -> TaskStatus {
     let mut status = old.clone();
     if let Some(run) = &mut status.last_run {
         let started = run.started_at.as_ref().map_or(now, |t| t.0);
         let seconds = now.duration_since(started).as_secs().max(0);
         run.finished_at = Some(Time(now));
         run.duration_seconds = Some(seconds);
-        run.exit_code = end.exit_code;
-        run.result = Some(end.outcome);
-        run.reason = Some(end.reason.clone());
+        run.exit_code = result.exit_code;
+        run.result = Some(result.outcome);
+        run.reason = Some(result.reason.clone());
         run.message = Some(truncated(match sentence {
             Some(sentence) => format!("{sentence} in {seconds}s with image {}", run.image),
-            None => end.message.clone(),
+            None => result.message.clone(),
         }));
     }
-    if end.outcome == Outcome::Succeeded {
-        status.report = end.report.clone().or_else(|| Some(Report::default()));
+    if result.outcome == Outcome::Succeeded {
+        status.report = result.report.clone().or_else(|| Some(Report::default()));
     }
     status
 }
@@ -220,7 +272,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn views() -> impl Strategy<Value = StatusIntent> {
+    fn intents() -> impl Strategy<Value = StatusIntent> {
         prop_oneof![
             Just(StatusIntent::Settled),
             Just(StatusIntent::Suspended),
@@ -229,33 +281,36 @@ mod tests {
                 message: "m".into(),
                 stalled
             })),
-            Just(StatusIntent::InProgress(crate::task::progress::Obstacle {
-                reason: Reason::Running,
-                message: "m".into()
-            })),
+            Just(StatusIntent::InProgress(Obstacle { reason: Reason::Running, message: "m".into() })),
         ]
     }
 
     proptest! {
         #[test]
         fn the_conditions_never_contradict_each_other_and_settle(
-            before in views(), view in views(), result in 0..5usize, suspend in any::<bool>(),
+            before in intents(), intent in intents(), result in 0..5usize, suspend in any::<bool>(),
         ) {
             let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
             let run = Run { number: 1, result, ..Run::default() };
-            let stamp = |second| Stamp { generation: 7, suspend, now: Timestamp::from_second(second).unwrap() };
+            let observed = |status: &TaskStatus, second| Observed {
+                generation: 7,
+                suspend,
+                status: status.clone(),
+                now: Timestamp::from_second(second).unwrap(),
+                ..Observed::default()
+            };
             let old = TaskStatus { last_run: Some(run), ..TaskStatus::default() };
-            let old = show(&old, &before, Some(&Ok("Deployment web".into())), &stamp(1));
-            let new = show(&old, &view, None, &stamp(2));
+            let old = show(&observed(&old, 1), &before);
+            let new = show(&observed(&old, 2), &intent);
             let value = |type_: &str| condition::find(&new.conditions, type_).map(|c| c.status.as_str());
             prop_assert!(!(value("Stalled").is_some() && value("Reconciling").is_some()));
-            prop_assert_eq!(value("Ready") == Some("True"), view == StatusIntent::Settled && result == Some(Outcome::Succeeded));
+            prop_assert_eq!(value("Ready") == Some("True"), intent == StatusIntent::Settled && result == Some(Outcome::Succeeded));
             prop_assert!(value("Ready") != Some("True") || value("Finished") == Some("True"));
             prop_assert!(value("Stalled").is_none() || value("Finished") == Some("True"));
             prop_assert!(value("Reconciling").is_none() || value("Finished") == Some("False"));
             prop_assert_eq!(value("Suspended").is_some(), suspend);
             prop_assert!(new.conditions.iter().all(|c| c.observed_generation == Some(7) && !c.reason.is_empty()));
-            prop_assert_eq!(show(&new, &view, None, &stamp(3)), new, "the same look again changes nothing");
+            prop_assert_eq!(show(&observed(&new, 3), &intent), new, "the same look again changes nothing");
         }
     }
 }

@@ -1,34 +1,54 @@
-//! The single calls that a run consists of. Each reads or writes one thing.
+//! The client, and the calls that a run consists of.
+
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplate};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams, Preconditions};
-use kube::core::ApiResource;
-use kube::{Api, Client, Resource};
+use kube::core::{ApiResource, Status};
+use kube::{Api, Client, Config, Resource};
 use serde_json::Value;
 
 use crate::core::Blocked;
-use crate::core::Reason;
 use crate::core::observed::{JobView, PodView};
 use crate::helper;
 use crate::task::progress::{Obstacle, from_events};
+use crate::task::refusal;
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
 
 /// How many events are read for one object.
 const EVENTS_READ: u32 = 50;
 
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// There is no configuration for a cluster.
+    #[error("no cluster to talk to: {0}")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The configuration cannot be used.
+    #[error("no client for the cluster: {0}")]
+    NoClient(#[from] kube::Error),
+}
+
+/// The client for the cluster of this pod, or of the kubeconfig.
+pub async fn connect() -> Result<Client, ConnectError> {
+    let mut config = Config::infer().await?;
+    config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
+    Ok(Client::try_from(config)?)
+}
+
 /// What became of an attempt to create a Job.
-pub enum Creation {
+pub enum JobCreation {
     /// It exists now, and is the caller's to check for its owner.
-    Exists(Box<JobView>),
+    Exists(Arc<JobView>),
     /// The API server does not want it.
     Refused(Blocked),
 }
 
 /// The target as it is now, raw.
-pub async fn target(
+pub async fn get_target(
     client: &Client,
     namespace: &str,
     kind: TargetKind,
@@ -44,66 +64,53 @@ pub async fn target(
     Ok(raw.map(|raw| TemplateSource::from_object(kind, &raw)))
 }
 
+/// The verdict of the API server in an error, if it is one.
+fn judged(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) -> kube::Result<Blocked> {
+    match &error {
+        kube::Error::Api(status) => verdict(status).ok_or(error),
+        _ => Err(error),
+    }
+}
+
 /// Sees to it that the helper's ConfigMap is there and is what this operator would put there.
-pub async fn helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
+pub async fn ensure_helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let wanted = helper::config_map();
     let found = match api.get_opt(helper::name()).await? {
         Some(found) => found,
         None => match api.create(&PostParams::default(), wanted).await {
             Ok(made) => made,
-            Err(error) if already_exists(&error) => api.get(helper::name()).await?,
-            Err(kube::Error::Api(status)) if [400, 403, 422].contains(&status.code) => {
-                let message = format!("ConfigMap {}: {}", helper::name(), status.message);
-                return Ok(Err(Blocked::reconciling(Reason::JobRejected, message)));
-            }
-            Err(error) => return Err(error),
+            Err(error) if is_already_exists(&error) => api.get(helper::name()).await?,
+            Err(error) => return judged(error, |status| refusal::of_helper(helper::name(), status)).map(Err),
         },
     };
-    let same = found.immutable == Some(true) && found.binary_data == wanted.binary_data && found.data == wanted.data;
-    Ok(if same {
-        Ok(())
-    } else {
-        Err(Blocked::stalled(
-            Reason::HelperTampered,
-            format!(
-                "ConfigMap {} does not hold what this operator would put there, or is not immutable; delete it, and the operator makes it anew",
-                helper::name()
-            ),
-        ))
-    })
+    Ok(helper::verify(&found))
 }
 
 /// Creates a Job, or finds the one that has its name.
-pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Value) -> kube::Result<Creation> {
+pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Value) -> kube::Result<JobCreation> {
     let resource = ApiResource::erase::<JobView>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let object: DynamicObject = serde_json::from_value(job.clone()).map_err(kube::Error::SerdeError)?;
     let made = match api.create(&PostParams::default(), &object).await {
         Ok(made) => made,
-        Err(error) if already_exists(&error) => {
+        Err(error) if is_already_exists(&error) => {
             let jobs: Api<JobView> = Api::namespaced(client.clone(), namespace);
-            return Ok(Creation::Exists(Box::new(jobs.get(name).await?)));
+            return Ok(JobCreation::Exists(Arc::new(jobs.get(name).await?)));
         }
-        Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
-            return Ok(Creation::Refused(Blocked::stalled(Reason::JobRejected, status.message.clone())));
-        }
-        Err(kube::Error::Api(status)) if status.code == 403 => {
-            return Ok(Creation::Refused(Blocked::reconciling(Reason::JobRejected, status.message.clone())));
-        }
-        Err(error) => return Err(error),
+        Err(error) => return judged(error, refusal::of_job).map(JobCreation::Refused),
     };
     let view = serde_json::to_value(made).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)?;
-    Ok(Creation::Exists(Box::new(view)))
+    Ok(JobCreation::Exists(Arc::new(view)))
 }
 
 /// A Job as it is now.
-pub async fn job(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<JobView>> {
+pub async fn get_job(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<JobView>> {
     Api::<JobView>::namespaced(client.clone(), namespace).get_opt(name).await
 }
 
 /// The pods of a Job as they are now.
-pub async fn pods(client: &Client, namespace: &str, job: &str) -> kube::Result<Vec<PodView>> {
+pub async fn list_pods(client: &Client, namespace: &str, job: &str) -> kube::Result<Vec<PodView>> {
     let api: Api<PodView> = Api::namespaced(client.clone(), namespace);
     Ok(api.list(&ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"))).await?.items)
 }
@@ -127,7 +134,7 @@ where
 }
 
 /// What events say about the object of this UID that keeps a pod from starting.
-pub async fn obstacle_in_events(client: &Client, namespace: &str, uid: &str) -> kube::Result<Option<Obstacle>> {
+pub async fn read_event_obstacle(client: &Client, namespace: &str, uid: &str) -> kube::Result<Option<Obstacle>> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_READ);
     let events = api.list(&params).await?.items;
@@ -135,16 +142,16 @@ pub async fn obstacle_in_events(client: &Client, namespace: &str, uid: &str) -> 
     Ok(from_events(told))
 }
 
-fn already_exists(error: &kube::Error) -> bool {
+fn is_already_exists(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_already_exists())
 }
 
 /// Whether a write met a newer version of the object, which the watch is about to bring.
-pub fn conflict(error: &kube::Error) -> bool {
+pub fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 /// Whether the object is gone.
-pub fn gone(error: &kube::Error) -> bool {
+pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }

@@ -1,0 +1,132 @@
+//! What makes a controller look at an object again, beside a change of the object itself.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::cache::Change;
+use crate::names;
+use crate::task::target::Candidate;
+
+/// What to look at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReconcileTrigger {
+    /// One object.
+    Object {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The objects of a namespace for which a target matters.
+    Targets(String),
+}
+
+/// Where triggers go, by the kind that they are for.
+#[derive(Clone, Default)]
+pub struct ReconcileTriggers(HashMap<&'static str, UnboundedSender<ReconcileTrigger>>);
+
+impl ReconcileTriggers {
+    /// The triggers for a kind.
+    pub fn subscribe(&mut self, kind: &'static str) -> UnboundedReceiver<ReconcileTrigger> {
+        let (sender, receiver) = unbounded();
+        self.0.insert(kind, sender);
+        receiver
+    }
+
+    /// A Job or pod changed: its task is to be looked at.
+    pub fn owner_of(&self, meta: &ObjectMeta) {
+        let Some((kind, trigger)) = trigger_for_owner(meta) else { return };
+        if let Some(sender) = self.0.get(kind) {
+            // The receiver is gone only while the operator stops.
+            let _ = sender.unbounded_send(trigger);
+        }
+    }
+
+    /// What can be a target changed: whoever depends on one in these namespaces is to be looked at.
+    pub fn targets_changed(&self, changes: &[Change<Candidate>]) {
+        for namespace in namespaces_to_look_at(changes) {
+            for sender in self.0.values() {
+                let _ = sender.unbounded_send(ReconcileTrigger::Targets(namespace.clone()));
+            }
+        }
+    }
+}
+
+/// The task of a Job or pod that the operator made, by what it wrote on it.
+fn trigger_for_owner(meta: &ObjectMeta) -> Option<(&str, ReconcileTrigger)> {
+    let kind = meta.labels.as_ref()?.get(names::KIND)?;
+    let name = meta.annotations.as_ref()?.get(names::TASK)?.clone();
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    Some((kind, ReconcileTrigger::Object { namespace, name }))
+}
+
+/// Deployments change their status all the time; only what the choice depends on concerns anybody.
+fn namespaces_to_look_at(changes: &[Change<Candidate>]) -> Vec<String> {
+    let mut namespaces: Vec<String> = changes
+        .iter()
+        .filter(|change| fingerprint(change.now.as_ref()) != fingerprint(change.before.as_ref()))
+        .filter_map(|change| change.now.as_ref().or(change.before.as_ref())?.metadata.namespace.clone())
+        .collect();
+    namespaces.sort();
+    namespaces.dedup();
+    namespaces
+}
+
+fn fingerprint(candidate: Option<&Arc<Candidate>>) -> Option<u64> {
+    let Candidate { template, metadata, .. } = &**candidate?;
+    let mut hasher = DefaultHasher::new();
+    (template, &metadata.uid, &metadata.labels, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::target::TargetKind;
+    use serde_json::{Value, json};
+
+    fn candidate(namespace: &str, image: &str, more: Value) -> Option<Arc<Candidate>> {
+        let mut metadata = json!({"name": "web", "namespace": namespace, "uid": "u"});
+        metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Some(Arc::new(Candidate {
+            kind: TargetKind::Deployment,
+            metadata: serde_json::from_value(metadata).unwrap(),
+            template: serde_json::from_value(json!({"spec": {"containers": [{"name": "c", "image": image}]}})).unwrap(),
+        }))
+    }
+
+    #[test]
+    fn only_what_the_choice_of_a_target_depends_on_concerns_anybody() {
+        let plain = || candidate("a", "i:1", json!({}));
+        for (situation, before, now, expected) in [
+            ("came", None, plain(), vec!["a"]),
+            ("went", plain(), None, vec!["a"]),
+            ("the same", plain(), plain(), vec![]),
+            ("a new version", plain(), candidate("a", "i:1", json!({"resourceVersion": "2"})), vec![]),
+            ("another image", plain(), candidate("a", "i:2", json!({})), vec!["a"]),
+            ("another label", plain(), candidate("a", "i:1", json!({"labels": {"tier": "x"}})), vec!["a"]),
+            ("a namesake", plain(), candidate("a", "i:1", json!({"uid": "v"})), vec!["a"]),
+        ] {
+            assert_eq!(namespaces_to_look_at(&[Change { now, before }]), expected, "{situation}");
+        }
+        let several = ["b", "a", "b"].map(|ns| Change { now: candidate(ns, "i:1", json!({})), before: None });
+        assert_eq!(namespaces_to_look_at(&several), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_job_and_its_pods_concern_their_task() {
+        let meta = |labels: Value, annotations: Value| -> ObjectMeta {
+            serde_json::from_value(json!({"namespace": "ns", "labels": labels, "annotations": annotations})).unwrap()
+        };
+        let ours = meta(json!({names::KIND: "DjangoUser"}), json!({names::TASK: "ann"}));
+        let trigger = ReconcileTrigger::Object { namespace: "ns".into(), name: "ann".into() };
+        assert_eq!(trigger_for_owner(&ours), Some(("DjangoUser", trigger)));
+        for other in [meta(json!({}), json!({names::TASK: "ann"})), meta(json!({names::KIND: "K"}), json!({}))] {
+            assert_eq!(trigger_for_owner(&other), None);
+        }
+    }
+}

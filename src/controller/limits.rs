@@ -1,0 +1,110 @@
+//! Jobs of all watched namespaces, as far as their number and their novelty matter.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::own_writes::OWN_WRITE_TTL;
+use crate::cluster::watch::Caches;
+use crate::core::observed::JobView;
+
+/// Jobs that the watches have, and those that this process just created, of which the watch may not know yet.
+pub struct KnownJobs {
+    caches: Vec<Arc<Caches>>,
+    created: Mutex<HashMap<(String, String), (Instant, Arc<JobView>)>>,
+}
+
+impl KnownJobs {
+    /// Over the caches of all watched namespaces.
+    pub fn new(caches: Vec<Arc<Caches>>) -> Self {
+        Self { caches, created: Mutex::default() }
+    }
+
+    /// The Job, if a watch or this process knows it.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(job) = self.watched(namespace, name) {
+            created.remove(&key);
+            return Some(job);
+        }
+        created.retain(|_, (since, _)| since.elapsed() < OWN_WRITE_TTL);
+        created.get(&key).map(|(_, job)| job.clone())
+    }
+
+    /// Remembers a Job that was just created.
+    pub fn created(&self, namespace: &str, job: &Arc<JobView>) {
+        let key = (namespace.to_owned(), job.name().to_owned());
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (Instant::now(), job.clone()));
+    }
+
+    /// Forgets a Job that was just deleted.
+    pub fn deleted(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    fn watched(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
+        self.caches.iter().find_map(|caches| caches.jobs.get(namespace, name))
+    }
+
+    fn running(&self) -> usize {
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        let unseen = created.keys().filter(|(namespace, name)| self.watched(namespace, name).is_none()).count();
+        unseen + self.caches.iter().map(|c| c.jobs.count(|job| job.end().is_none())).sum::<usize>()
+    }
+}
+
+/// How many Jobs may run at once; 0: any number.
+pub struct JobLimit {
+    limit: usize,
+    starting: Mutex<usize>,
+}
+
+impl JobLimit {
+    /// A limit of so many Jobs.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, starting: Mutex::default() }
+    }
+
+    /// Leave to start one Job, unless as many run as may. Kept until the Job is known.
+    pub fn acquire(&self, jobs: &KnownJobs) -> Option<JobPermit<'_>> {
+        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.limit > 0 && jobs.running() + *starting >= self.limit {
+            return None;
+        }
+        *starting += 1;
+        Some(JobPermit(&self.starting))
+    }
+}
+
+/// Leave to start one Job.
+pub struct JobPermit<'a>(&'a Mutex<usize>);
+
+impl Drop for JobPermit<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_counts_until_its_job_does() {
+        let jobs = KnownJobs::new(vec![Arc::default()]);
+        let limit = JobLimit::new(1);
+        let permit = limit.acquire(&jobs);
+        assert!(permit.is_some() && limit.acquire(&jobs).is_none());
+        let job: JobView = serde_json::from_value(serde_json::json!({"metadata": {"name": "j"}})).unwrap();
+        jobs.created("ns", &Arc::new(job));
+        drop(permit);
+        assert!(jobs.get("ns", "j").is_some() && limit.acquire(&jobs).is_none());
+        jobs.deleted("ns", "j");
+        assert!(limit.acquire(&jobs).is_some());
+        let unlimited = JobLimit::new(0);
+        let permits: Vec<_> = (0..9).map(|_| unlimited.acquire(&jobs)).collect();
+        assert!(permits.iter().all(Option::is_some));
+    }
+}

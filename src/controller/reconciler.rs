@@ -1,0 +1,240 @@
+//! The one controller of all kinds: watch, triggers, time limit, back-off, own writes. It knows kinds of resources,
+//! not tasks.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DynamicObject, PostParams};
+use kube::core::{ApiResource, DeserializeGuard, NamespaceResourceScope};
+use kube::runtime::controller::{self, Action};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use kube::runtime::{Controller, WatchStreamExt, reflector};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::watch::Receiver;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::backoff::Backoff;
+use super::context::NamespaceContext;
+use super::own_writes::OwnWrites;
+use crate::cluster::client;
+use crate::cluster::triggers::ReconcileTrigger;
+use crate::cluster::watch::{self, WatchNamespace};
+use crate::core::condition;
+
+/// How many objects of one kind are reconciled at once.
+const CONCURRENCY: u16 = 64;
+/// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a conflict: the watch is about to bring the newer version.
+const CONFLICT_DELAY: Duration = Duration::from_millis(100);
+
+/// A kind of resource that the operator reconciles.
+pub trait Reconcile:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The kind's name.
+    const KIND: &'static str;
+
+    /// Does what is to be done now for one object, and says when to look again at the latest.
+    fn reconcile(self, context: &Context<Self>) -> impl Future<Output = Result<Action, Error>> + Send;
+
+    /// The conditions of an object that this version cannot read.
+    fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition>;
+
+    /// Names of the objects of a namespace that a change of its targets concerns.
+    fn concerned_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
+
+    /// Sees each event of the kind's watch before the controller does.
+    fn watched(_event: &Event<DeserializeGuard<Self>>, _context: &NamespaceContext) {}
+
+    /// Adds watches of what an object owns.
+    fn owns(
+        controller: Controller<DeserializeGuard<Self>>,
+        _watch_namespace: &WatchNamespace,
+        _context: &NamespaceContext,
+    ) -> Controller<DeserializeGuard<Self>> {
+        controller
+    }
+}
+
+/// What went wrong in a reconcile; all of it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call failed.
+    #[error("{0}")]
+    Call(#[from] kube::Error),
+    /// Somebody else wrote a newer version of the object.
+    #[error("overtaken by a newer version")]
+    Overtaken,
+    /// A call was not answered.
+    #[error("no answer from the API server within {} s", RECONCILE_TIMEOUT.as_secs())]
+    Timeout,
+    /// A defect of this program.
+    #[error("panicked; this is a bug")]
+    Panic,
+}
+
+impl Error {
+    /// What kind of failure it is, for the metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Call(kube::Error::Api(_)) => "refused",
+            Self::Call(_) => "connection",
+            Self::Overtaken => "conflict",
+            Self::Timeout => "timeout",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// What the reconciles of one kind share.
+pub struct Context<K> {
+    /// What all kinds share.
+    pub shared: Arc<NamespaceContext>,
+    /// What this process wrote.
+    pub own_writes: OwnWrites<K>,
+    backoff: Backoff,
+}
+
+/// The controller of one kind, and a receiver that tells when its watch has its first listing.
+pub fn controller<K: Reconcile>(
+    shared: Arc<NamespaceContext>,
+    watch_namespace: &WatchNamespace,
+    triggered: UnboundedReceiver<ReconcileTrigger>,
+    stop: CancellationToken,
+) -> (BoxFuture<'static, ()>, Receiver<bool>) {
+    // The store's own `wait_until_ready` wakes only one waiter, which has to be the controller.
+    let (objects, writer) = reflector::store();
+    let (events, synced) = watch::objects::<DeserializeGuard<K>>(&shared.client, watch_namespace);
+    let watched = shared.clone();
+    let changed = events
+        .inspect(move |event| event.iter().for_each(|event| K::watched(event, &watched)))
+        .reflect(writer)
+        .applied_objects();
+    let concerned = shared.clone();
+    let triggered = triggered.flat_map(move |trigger| futures::stream::iter(concerned_by::<K>(trigger, &concerned)));
+    let controller = Controller::for_stream(changed, objects)
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(triggered)
+        .graceful_shutdown_on(stop.cancelled_owned());
+    let controller = K::owns(controller, watch_namespace, &shared);
+    let metrics = shared.metrics.clone();
+    let context = Arc::new(Context { shared, own_writes: OwnWrites::default(), backoff: Backoff::default() });
+    let running = controller.run(reconcile::<K>, error_policy::<K>, context).for_each(move |result| {
+        if let Err(error @ controller::Error::QueueError(_)) = result {
+            metrics.watch_error(&K::plural(&()));
+            warn!(kind = K::KIND, %error, "watch failed; trying again");
+        }
+        std::future::ready(())
+    });
+    (running.boxed(), synced)
+}
+
+/// The objects that a trigger concerns.
+fn concerned_by<K: Reconcile>(
+    trigger: ReconcileTrigger,
+    context: &NamespaceContext,
+) -> Vec<ObjectRef<DeserializeGuard<K>>> {
+    let (namespace, names) = match trigger {
+        ReconcileTrigger::Object { namespace, name } => (namespace, vec![name]),
+        ReconcileTrigger::Targets(namespace) => {
+            let names = K::concerned_by_targets(&namespace, context);
+            (namespace, names)
+        }
+    };
+    names.iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
+}
+
+/// Reconciles one object; nothing that happens in it reaches another.
+async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<K>>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let reconciling = AssertUnwindSafe(reconcile_object(&object, &context)).catch_unwind();
+    let result = match tokio::time::timeout(RECONCILE_TIMEOUT, reconciling).await {
+        Err(_) => Err(Error::Timeout),
+        Ok(Err(_)) => Err(Error::Panic),
+        Ok(Ok(result)) => retry_soon::<K>(result, &object.name_any()),
+    };
+    let label = result.as_ref().map_or_else(Error::category, |_| "ok");
+    context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
+    if result.is_ok() {
+        context.backoff.succeeded(&object_id(object.as_ref()));
+    }
+    result
+}
+
+/// What the next look finds otherwise is no failure.
+fn retry_soon<K: Reconcile>(result: Result<Action, Error>, name: &str) -> Result<Action, Error> {
+    match result {
+        Err(Error::Overtaken) => {
+            debug!(kind = K::KIND, name, "overtaken by a newer version");
+            Ok(Action::requeue(CONFLICT_DELAY))
+        }
+        Err(Error::Call(error)) if client::is_conflict(&error) => retry_soon::<K>(Err(Error::Overtaken), name),
+        // The object itself, then nobody looks again; or something else.
+        Err(Error::Call(error)) if client::is_not_found(&error) => Ok(Action::requeue(Duration::from_secs(1))),
+        result => result,
+    }
+}
+
+/// Waits longer after each failure in a row.
+fn error_policy<K: Reconcile>(object: Arc<DeserializeGuard<K>>, error: &Error, context: Arc<Context<K>>) -> Action {
+    let wait = context.backoff.failed(&object_id(object.as_ref()));
+    warn!(kind = K::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
+    Action::requeue(wait)
+}
+
+fn object_id(object: &impl Resource) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+async fn reconcile_object<K: Reconcile>(object: &DeserializeGuard<K>, context: &Context<K>) -> Result<Action, Error> {
+    match &object.0 {
+        Err(invalid) => show_undecodable::<K>(context, &invalid.metadata, &invalid.error).await,
+        Ok(object) if object.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
+        Ok(object) => context.own_writes.latest(object).reconcile(context).await,
+    }
+}
+
+/// An object that this version cannot read gets a condition of its own, and stops nobody else.
+async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta, error: &str) -> Result<Action, Error> {
+    let resource = ApiResource::erase::<K>(&());
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let name = meta.name.as_deref().unwrap_or_default();
+    let generation = meta.generation.unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(context.shared.client.clone(), namespace, &resource);
+    let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
+    let conditions = K::undecodable(error, generation, Timestamp::now());
+    if !is_shown(&object.data["status"]["conditions"], &conditions) {
+        object.data["status"]["conditions"] = json!(conditions);
+        object.data["status"]["observedGeneration"] = json!(generation);
+        api.replace_status(name, &PostParams::default(), &object).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// Whether Ready says already what it is to say.
+fn is_shown(stored: &serde_json::Value, conditions: &[Condition]) -> bool {
+    let ready = condition::find(conditions, condition::READY).map(|ready| ready.message.as_str());
+    let stored = stored.as_array().into_iter().flatten().find(|c| c["type"] == condition::READY);
+    stored.is_some_and(|stored| stored["message"].as_str() == ready)
+}

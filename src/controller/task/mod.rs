@@ -1,0 +1,37 @@
+//! Tasks, as a kind of resource that is reconciled.
+
+mod reconcile;
+mod retention;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::watcher::Event;
+
+use super::context::NamespaceContext;
+use super::reconciler::{Context, Error, Reconcile};
+use crate::task::{Task, status};
+
+impl<T: Task> Reconcile for T {
+    const KIND: &'static str = T::KIND;
+
+    async fn reconcile(self, context: &Context<Self>) -> Result<Action, Error> {
+        let action = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
+        retention::prune(&context.shared, &self).await?;
+        Ok(action)
+    }
+
+    fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition> {
+        status::undecodable(error, generation, now)
+    }
+
+    fn concerned_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String> {
+        let tasks = context.tasks.of_kind(T::KIND, namespace);
+        tasks.iter().filter(|task| task.depends_on_targets()).map(|task| task.name.clone()).collect()
+    }
+
+    fn watched(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) {
+        context.tasks.apply_event(event);
+    }
+}

@@ -1,0 +1,167 @@
+//! What others need to know of a task: its entry in the index of tasks.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use super::{Task, key};
+use crate::api::{Outcome, RunPolicy};
+use crate::core::condition;
+use crate::names;
+
+/// Marks of tools that would apply a deleted resource again, and so run it again.
+const TRACKED_BY: &[&str] = &[
+    "meta.helm.sh/release-name",
+    "helm.toolkit.fluxcd.io/name",
+    "kustomize.toolkit.fluxcd.io/name",
+    "argocd.argoproj.io/tracking-id",
+    "argocd.argoproj.io/instance",
+    "app.kubernetes.io/instance",
+];
+
+/// A task, as far as other objects depend on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskView {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its version.
+    pub resource_version: Option<String>,
+    /// When it was created.
+    pub created_at: Option<Time>,
+    /// Key of the spec as it is.
+    pub key: String,
+    /// Key of the newest run.
+    pub ran_key: Option<String>,
+    /// What came of the newest run, once it is over.
+    pub result: Option<Outcome>,
+    /// Whether the newest spec was carried out.
+    pub ready: bool,
+    /// Whether nothing more will happen by itself, as far as the operator has looked.
+    pub finished: bool,
+    /// Whether it runs again with another image of its target.
+    pub follows_image: bool,
+    /// Whether an owner or a tool would make it again, were it deleted.
+    pub tracked: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl TaskView {
+    /// Of a task.
+    pub fn of<T: Task>(task: &T) -> Self {
+        let (meta, status) = (task.meta(), task.status());
+        let run = status.last_run.as_ref();
+        Self {
+            kind: T::KIND,
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone(),
+            created_at: meta.creation_timestamp.clone(),
+            key: key::of_task(task, None),
+            ran_key: run.map(|run| run.key.clone()),
+            result: run.and_then(|run| run.result),
+            ready: condition::is_true(&status.conditions, condition::READY),
+            finished: status.observed_generation == meta.generation
+                && condition::is_true(&status.conditions, condition::FINISHED),
+            follows_image: task.policy().run_policy == RunPolicy::OnImageChange,
+            tracked: is_tracked(meta),
+            deleting: meta.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// Whether a change of what can be a target concerns it.
+    pub fn depends_on_targets(&self) -> bool {
+        !self.ready || self.follows_image
+    }
+
+    /// Whether it was carried out or given up, and counts as old.
+    pub fn is_over(&self) -> bool {
+        self.finished && self.result.is_some() && !self.deleting
+    }
+}
+
+fn is_tracked(meta: &ObjectMeta) -> bool {
+    let labels = meta.labels.iter().flatten();
+    let annotations = meta.annotations.iter().flatten();
+    meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+        || labels.clone().any(|(key, value)| key == names::MANAGED_BY && value == "Helm")
+        || labels.chain(annotations).any(|(key, _)| TRACKED_BY.contains(&key.as_str()))
+}
+
+/// Tasks that are over, beyond the newest `keep` of these: those that nobody else would make again.
+pub fn surplus<V: std::borrow::Borrow<TaskView>>(tasks: Vec<V>, keep: usize) -> Vec<V> {
+    let mut over: Vec<V> = tasks.into_iter().filter(|task| task.borrow().is_over()).collect();
+    over.sort_by(|a, b| {
+        let (a, b) = (a.borrow(), b.borrow());
+        (&b.created_at, &b.name).cmp(&(&a.created_at, &a.name))
+    });
+    over.into_iter().skip(keep).filter(|task| !task.borrow().tracked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::DjangoUser;
+    use serde_json::{Value, json};
+
+    fn view(name: &str, age: &str, meta: Value, finished: &str) -> TaskView {
+        let mut full = json!({"name": name, "uid": name, "generation": 1, "creationTimestamp": age});
+        full.as_object_mut().unwrap().extend(meta.as_object().unwrap().clone());
+        let task: DjangoUser = serde_json::from_value(json!({
+            "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoUser", "metadata": full,
+            "spec": {"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}},
+            "status": {
+                "observedGeneration": 1,
+                "conditions": [
+                    {"type": "Finished", "status": finished, "reason": "R", "message": "", "lastTransitionTime": age},
+                ],
+                "lastRun": {
+                    "number": 1, "key": "", "generation": 1, "jobName": "", "image": "", "result": "Succeeded",
+                    "target": {"kind": "", "name": "", "uid": "", "container": ""},
+                },
+            },
+        }))
+        .unwrap();
+        TaskView::of(&task)
+    }
+
+    #[test]
+    fn only_finished_resources_that_nobody_else_makes_again_go() {
+        let at = |day: u32| format!("2026-01-{day:02}T00:00:00Z");
+        let all = [
+            view("newest", &at(9), json!({}), "True"),
+            view("running", &at(8), json!({}), "False"),
+            view("helm", &at(7), json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}), "True"),
+            view("argo", &at(6), json!({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}), "True"),
+            view("flux", &at(5), json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}), "True"),
+            view(
+                "owned",
+                &at(4),
+                json!({"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "o"}]}),
+                "True",
+            ),
+            view("old", &at(3), json!({}), "True"),
+            view("edited", &at(2), json!({"generation": 2}), "True"),
+            view("older", &at(2), json!({}), "True"),
+        ];
+        let names = |keep| -> Vec<String> { surplus(all.to_vec(), keep).into_iter().map(|view| view.name).collect() };
+        assert_eq!(names(1), ["old", "older"]);
+        assert_eq!(names(6), ["older"]);
+        assert!(names(7).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_targets_concerns_who_waits_for_one_or_follows_its_image() {
+        for (ready, follows_image, expected) in
+            [(false, false, true), (false, true, true), (true, true, true), (true, false, false)]
+        {
+            let view = TaskView { ready, follows_image, ..TaskView::default() };
+            assert_eq!(view.depends_on_targets(), expected, "{view:?}");
+        }
+    }
+}
