@@ -36,7 +36,6 @@ pub fn config_map() -> &'static ConfigMap {
     &CONFIG_MAP
 }
 
-/// Its name.
 pub fn name() -> &'static str {
     CONFIG_MAP.metadata.name.as_deref().unwrap_or_default()
 }

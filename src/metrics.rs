@@ -33,7 +33,6 @@ struct WatchLabels {
     resource: String,
 }
 
-/// The metrics.
 pub struct Metrics {
     registry: Registry,
     reconciles: Family<ReconcileLabels, Counter>,
@@ -91,7 +90,6 @@ impl Metrics {
         self.watch_errors.get_or_create(&WatchLabels { resource: resource.to_owned() }).inc();
     }
 
-    /// Whether this process works.
     pub fn set_leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
     }

@@ -1,4 +1,4 @@
-//! Every name that the operator writes into the cluster.
+//! Names that the operator writes into the cluster: labels, annotations, Jobs.
 
 use sha2::{Digest, Sha256};
 

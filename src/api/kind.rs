@@ -149,7 +149,6 @@ macro_rules! task_kind {
             $($fields)*
 
             #[serde(flatten)]
-            #[allow(missing_docs, reason = "flattened: its fields carry the documentation")]
             pub policy: $crate::api::TaskPolicy,
         }
 
@@ -158,7 +157,6 @@ macro_rules! task_kind {
         #[serde(rename_all = "camelCase")]
         pub struct $status {
             #[serde(flatten)]
-            #[allow(missing_docs, reason = "flattened: its fields carry the documentation")]
             pub task: $crate::api::TaskStatus,
 
             #[doc = $completed_at_doc]

@@ -41,9 +41,9 @@ pub struct Target {
 pub struct TargetStatus {
     /// Deployment or PodTemplate.
     pub kind: String,
-    /// Its name.
+    /// Name of the Deployment or PodTemplate.
     pub name: String,
-    /// Its UID, by which a namesake that came later is told apart.
+    /// UID of it, by which a namesake that came later is told apart.
     pub uid: String,
     /// The container that the run copied.
     pub container: String,

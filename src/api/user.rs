@@ -41,7 +41,7 @@ task_kind! {
         #[schemars(length(max = 254), regex(pattern = r"^[^\x00-\x1f\x7f]*$"))]
         pub email: Option<String>,
 
-        /// Whether the user has all permissions. Default: unset, which leaves an existing user as he is and
+        /// Whether the user has all permissions. Default: unset, which leaves an existing user as they are and
         /// makes a new one without. Example: `true`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub superuser: Option<bool>,

@@ -8,7 +8,6 @@ use clap::Args;
 use super::Error;
 use crate::manifests;
 
-/// The arguments of `generate`.
 #[derive(Args)]
 pub struct Generate {
     /// Root of the checkout.

@@ -14,7 +14,6 @@ use crate::task::kinds::{self, ForEachKind};
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
 
-/// The arguments of `render`.
 #[derive(Args)]
 pub struct Render {
     /// File with the task's manifest (one document).
@@ -30,12 +29,7 @@ pub struct Render {
 pub enum RenderError {
     /// The first manifest is no task.
     #[error("kind: {kind:?} is no task; write {known}")]
-    NoTask {
-        /// What it is.
-        kind: String,
-        /// What it may be.
-        known: String,
-    },
+    NoTask { kind: String, known: String },
     /// The second manifest is no target.
     #[error("kind: {0:?} is no target; write Deployment or PodTemplate")]
     NoTarget(String),

@@ -19,9 +19,7 @@ struct Inner<V> {
 /// An object's place in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectKey {
-    /// The group.
     pub group: String,
-    /// The name in it.
     pub name: String,
 }
 
@@ -29,7 +27,6 @@ pub struct ObjectKey {
 pub struct Change<V> {
     /// As it is now; `None`: gone.
     pub now: Option<Arc<V>>,
-    /// As it was.
     pub before: Option<Arc<V>>,
 }
 

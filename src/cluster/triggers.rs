@@ -15,12 +15,7 @@ use crate::task::target::Candidate;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReconcileTrigger {
     /// One object.
-    Object {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
+    Object { namespace: String, name: String },
     /// The objects of a namespace for which a target matters.
     Targets(String),
 }

@@ -48,9 +48,7 @@ pub fn pods_of(namespace: &str, job: &str) -> String {
 /// Which namespaces the watches cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchNamespace {
-    /// All.
     All,
-    /// This one.
     Namespace(String),
 }
 

@@ -13,20 +13,15 @@ use crate::settings::Settings;
 
 /// What the controllers of one watched namespace, or of all, share.
 pub struct NamespaceContext {
-    /// Client of the API server.
     pub client: Client,
-    /// The operator's settings.
     pub settings: Arc<Settings>,
     /// What the watches know.
     pub caches: Arc<Caches>,
-    /// The tasks.
     pub tasks: TaskIndex,
     /// Jobs of all namespaces, also those that no watch has yet.
     pub known_jobs: Arc<KnownJobs>,
     /// How many Jobs may run at once, in all namespaces.
     pub job_limit: Arc<JobLimit>,
-    /// Writes events.
     pub recorder: Recorder,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
 }

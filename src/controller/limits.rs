@@ -11,8 +11,11 @@ use crate::core::observed::JobView;
 /// Jobs that the watches have, and those that this process just created, of which the watch may not know yet.
 pub struct KnownJobs {
     caches: Vec<Arc<Caches>>,
-    created: Mutex<HashMap<(String, String), (Instant, Arc<JobView>)>>,
+    created: Mutex<HashMap<JobKey, (Instant, Arc<JobView>)>>,
 }
+
+/// Namespace and name.
+type JobKey = (String, String);
 
 impl KnownJobs {
     /// Over the caches of all watched namespaces.

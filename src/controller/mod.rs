@@ -45,12 +45,7 @@ pub enum Error {
     LeaseLost,
     /// The HTTP server ended.
     #[error("{address}: {problem}")]
-    Server {
-        /// Where it served.
-        address: std::net::SocketAddr,
-        /// What went wrong.
-        problem: String,
-    },
+    Server { address: std::net::SocketAddr, problem: String },
     /// What was under way took too long to end.
     #[error("work under way did not end in time")]
     StopTimeout,

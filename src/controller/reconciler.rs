@@ -52,7 +52,6 @@ pub trait Reconcile:
     + Sync
     + 'static
 {
-    /// The kind's name.
     const KIND: &'static str;
 
     /// Does what is to be done now for one object, and says when to look again at the latest.
@@ -109,7 +108,6 @@ impl Error {
 
 /// What the reconciles of one kind share.
 pub struct Context<K> {
-    /// What all kinds share.
     pub shared: Arc<NamespaceContext>,
     /// What this process wrote.
     pub own_writes: OwnWrites<K>,

@@ -29,13 +29,10 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 /// A condition that is to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intended {
-    /// Its type.
     pub type_: &'static str,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Its reason.
     pub reason: String,
-    /// Its message.
     pub message: String,
 }
 

@@ -28,12 +28,10 @@ pub struct PodView {
 }
 
 impl JobView {
-    /// Name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
     }
 
-    /// UID.
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
     }

@@ -72,11 +72,8 @@ const TAIL: &str = "          ports:
 
 /// A setting of the operator.
 pub struct Setting {
-    /// Its environment variable.
     pub variable: String,
-    /// Its default.
     pub default: String,
-    /// What it means.
     pub meaning: String,
 }
 
@@ -94,7 +91,6 @@ pub fn settings() -> Vec<Setting> {
     command.get_arguments().filter_map(setting).collect()
 }
 
-/// The Deployment.
 pub fn deployment() -> String {
     let env: String = settings().iter().map(variable).collect();
     format!("{HEAD}{env}{TAIL}")

@@ -54,7 +54,6 @@ pub fn cluster_role(tasks: &[String]) -> Value {
     object("ClusterRole", names::OPERATOR, &namespace_rules(tasks))
 }
 
-/// The Role for the lease.
 pub fn lease_role() -> Value {
     object("Role", "django-operator-lease", &lease_rules())
 }

@@ -28,7 +28,7 @@ pub enum ObservedJob {
     /// No watch has it; that says nothing.
     #[default]
     Unknown,
-    /// The API server says that it, and every pod of it, is gone.
+    /// The API server says that it is gone; where the run was superseded, its pods as well.
     Absent,
     /// The API server says that it is gone, with pods still ending.
     Terminating,
@@ -49,7 +49,6 @@ pub enum StatusIntent {
     InProgress(Obstacle),
 }
 
-/// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Show this, and look again after that long at the latest.

@@ -1,10 +1,10 @@
-//! The engine: one for all task kinds.
+//! The engine: one for all task kinds, and pure. What is read and written is the controller's.
 //!
 //! ```text
-//! gather (reads) -> decide (pure, given the time) -> apply (writes) -> status (pure, None when equal)
+//! observe (what is known) -> decide (what to do) -> status (what to show; written only if it differs)
 //! ```
 //!
-//! A kind adds only what is in [`Task`]: its spec, its command, what a run's report means.
+//! A kind adds only what is in [`Task`]: its command, and what a run's report means.
 
 pub mod decide;
 pub mod job;
@@ -55,12 +55,7 @@ pub enum EnvValue {
     /// The text itself; references such as `$(NAME)` in it are made inert.
     Text(String),
     /// A key of a Secret, read by the pod.
-    Secret {
-        /// The Secret's name.
-        name: String,
-        /// The key in it.
-        key: String,
-    },
+    Secret { name: String, key: String },
 }
 
 /// What a run executes.

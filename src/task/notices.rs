@@ -10,7 +10,6 @@ pub struct Notice {
     pub warning: bool,
     /// Reason of the event.
     pub reason: String,
-    /// Its note.
     pub note: String,
 }
 

@@ -19,11 +19,8 @@ use crate::names;
 /// Everything that the decision depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// UID of the task.
     pub uid: String,
-    /// Its generation.
     pub generation: i64,
-    /// `spec.suspend`
     pub suspend: bool,
     /// Value of the request annotation, if it says something.
     pub requested: Option<String>,
@@ -37,7 +34,6 @@ pub struct Observed {
     pub target: Option<Result<Arc<Candidate>, Blocked>>,
     /// The newest run's Job.
     pub job: ObservedJob,
-    /// Its pods.
     pub pods: Vec<Arc<PodView>>,
     /// What events said about a pod that does not start.
     pub event_obstacle: Option<Obstacle>,

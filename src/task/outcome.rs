@@ -33,7 +33,6 @@ const NAME_LIMIT: usize = 256;
 pub struct RunResult {
     /// In the API's words.
     pub outcome: Outcome,
-    /// In a word.
     pub reason: String,
     /// In a sentence; empty where the kind has a better one.
     pub message: String,

@@ -10,9 +10,7 @@ use crate::names;
 /// What keeps a pod from starting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// In a word.
     pub reason: Reason,
-    /// In a sentence.
     pub message: String,
 }
 

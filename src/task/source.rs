@@ -15,15 +15,12 @@ use crate::names;
 pub struct TemplateSource {
     /// Which of the two it is.
     pub kind: TargetKind,
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
     /// Its annotations, over those of its template.
     pub annotations: BTreeMap<String, String>,
     /// What selects the target's own pods; none for a PodTemplate.
     pub selector: Option<LabelSelector>,
-    /// The template.
     pub template: Value,
 }
 
@@ -46,7 +43,6 @@ impl TemplateSource {
         }
     }
 
-    /// Labels of the template.
     pub fn labels(&self) -> BTreeMap<String, String> {
         string_map(&self.template["metadata"]["labels"])
     }

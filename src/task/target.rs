@@ -18,14 +18,11 @@ const NAMES_SHOWN: usize = 5;
 /// Where a pod template can come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TargetKind {
-    /// apps/v1
     Deployment,
-    /// core/v1
     PodTemplate,
 }
 
 impl TargetKind {
-    /// The kind's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deployment => "Deployment",
@@ -42,10 +39,8 @@ impl TargetKind {
 /// A container, as far as the choice needs it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
 pub struct ContainerImage {
-    /// Its name.
     #[serde(default)]
     pub name: String,
-    /// Its image.
     #[serde(default)]
     pub image: String,
 }
@@ -53,18 +48,14 @@ pub struct ContainerImage {
 /// The trimmed pod template of a candidate.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
 pub struct TemplateSummary {
-    /// Labels and annotations.
     #[serde(default)]
     pub metadata: TemplateMeta,
-    /// Containers.
     #[serde(default)]
     pub spec: TemplateSpec,
 }
 
-/// Metadata of a trimmed template.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
 pub struct TemplateMeta {
-    /// Labels.
     #[serde(default)]
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations.
@@ -72,10 +63,8 @@ pub struct TemplateMeta {
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Spec of a trimmed template.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
 pub struct TemplateSpec {
-    /// The regular containers.
     #[serde(default)]
     pub containers: Vec<ContainerImage>,
 }
@@ -83,21 +72,17 @@ pub struct TemplateSpec {
 /// A Deployment or PodTemplate, trimmed.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Which of the two.
     pub kind: TargetKind,
     /// Name, UID, labels, annotations.
     pub metadata: ObjectMeta,
-    /// The template.
     pub template: TemplateSummary,
 }
 
 impl Candidate {
-    /// The object's name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
     }
 
-    /// The object's UID.
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
     }

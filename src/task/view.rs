@@ -20,17 +20,11 @@ const TRACKED_BY: &[&str] = &[
 /// A task, as far as other objects depend on it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskView {
-    /// Its kind.
     pub kind: &'static str,
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
-    /// Its version.
     pub resource_version: Option<String>,
-    /// When it was created.
     pub created_at: Option<Time>,
     /// Key of the spec as it is.
     pub key: String,
@@ -46,12 +40,10 @@ pub struct TaskView {
     pub follows_image: bool,
     /// Whether an owner or a tool would make it again, were it deleted.
     pub tracked: bool,
-    /// Whether it is being deleted.
     pub deleting: bool,
 }
 
 impl TaskView {
-    /// Of a task.
     pub fn of<T: Task>(task: &T) -> Self {
         let (meta, status) = (task.meta(), task.status());
         let run = status.last_run.as_ref();

@@ -53,7 +53,6 @@ enum StartOutcome {
 }
 
 impl<'a, T: Task> Reconciliation<'a, T> {
-    /// Of one task.
     pub fn new(context: &'a Context<T>, task: T) -> Self {
         let namespace = task.namespace().unwrap_or_default();
         let api = Api::namespaced(context.shared.client.clone(), &namespace);

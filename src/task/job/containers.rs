@@ -23,7 +23,7 @@ impl ContainerSelection {
         let spec = &source.template["spec"];
         let all: BTreeSet<String> = [&spec["containers"], &spec["initContainers"]]
             .into_iter()
-            .flat_map(|v| items(v))
+            .flat_map(items)
             .map(|c| name_of(&c).to_owned())
             .collect();
         let named = |annotation: &str| -> Result<BTreeSet<String>, Blocked> {

@@ -13,25 +13,18 @@ use crate::task::{Command, Task, key};
 /// Everything that a Job is made of.
 #[derive(Clone, Debug)]
 pub struct JobInput<'a> {
-    /// Kind of the task.
     pub kind: &'a str,
     /// `group/version` of the task.
     pub api_version: String,
-    /// Namespace of the task.
     pub namespace: &'a str,
-    /// Name of the task.
     pub name: &'a str,
-    /// UID of the task.
     pub uid: &'a str,
     /// Generation that the run carries out.
     pub generation: i64,
-    /// Number of the run.
     pub run: i64,
-    /// Key of the run.
     pub key: &'a str,
     /// Shared fields of the spec.
     pub policy: &'a TaskPolicy,
-    /// What to execute.
     pub command: Command,
     /// Where the template comes from.
     pub source: &'a TemplateSource,
@@ -44,7 +37,6 @@ pub struct JobInput<'a> {
 /// The container that runs the command.
 #[derive(Clone, Debug)]
 pub struct DjangoContainer {
-    /// Its name.
     pub name: String,
     /// The image that it runs in the Job.
     pub image: String,
@@ -76,9 +68,7 @@ impl DjangoContainer {
 /// The Job of a run, and the run's key.
 #[derive(Clone, Debug)]
 pub struct PlannedJob {
-    /// The Job.
     pub built: BuiltJob,
-    /// Key of the run.
     pub key: String,
 }
 

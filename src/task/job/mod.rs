@@ -32,9 +32,7 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 /// A Job that is ready to be created.
 #[derive(Clone, Debug)]
 pub struct BuiltJob {
-    /// The Job.
     pub job: Value,
-    /// Its name.
     pub name: String,
     /// Name of the Django container.
     pub container: String,
