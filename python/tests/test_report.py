@@ -8,7 +8,7 @@ from conftest import SOURCE
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks import report
+from django_operator_tasks.job import report
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_a_migrator_that_waits_ends_when_it_is_told_to(shop, databases, tmp_path
     log = tmp_path / "log"
     log.touch()
     env = {"DJANGO_OPERATOR_RUN": '{"secretEnv":[]}'} if inside else {}
-    code = "from django_operator_tasks import report\nreport.PATH = %r\n" % str(log)
+    code = "from django_operator_tasks.job import report\nreport.PATH = %r\n" % str(log)
     code += "import sys\nfrom django.core.management import execute_from_command_line\n"
     code += "execute_from_command_line(['manage.py', 'lockedmigrate'])"
     setup = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\nos.getpid = lambda: 1\n"

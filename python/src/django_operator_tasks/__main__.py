@@ -9,13 +9,13 @@ OLDEST = (3, 9)
 def start() -> int:
     """Runs the command line; the exit code."""
     if sys.version_info < OLDEST:
-        from .report import fail_early
+        from .job.report import fail_early
 
         fail_early(
             "UnsupportedPython",
             "the image's Python is %d.%d; the tasks need %d.%d or newer" % (sys.version_info[:2] + OLDEST),
         )
-    from .runner import main
+    from .job.runner import main
 
     return main(sys.argv[1:])
 

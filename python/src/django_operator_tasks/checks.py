@@ -17,9 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from .conf import lock_alias, settings
-from .honesty import lasting, static_location
+from .job.durability import lasting, static_location
+from .job.report import run_facts
 from .probes import kinds, usable
-from .report import run_facts
 
 ID = "django_operator_tasks"
 MIDDLEWARE = f"{ID}.middleware.ProbeMiddleware"

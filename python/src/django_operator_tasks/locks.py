@@ -18,9 +18,9 @@ from typing import IO, Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .db.waiting import for_database
 from .errors import TaskError
-from .honesty import sqlite_file
-from .waiting import for_database
+from .job.durability import sqlite_file
 
 PAUSE = 0.5
 # How often it is tried whether a pooler shares sessions: of ten poolers behind one address, each try meets the

@@ -19,8 +19,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
 from .conf import other_ways, settings
-from .report import scrubbed
-from .sessions import give_up, is_reused
+from .db.connections import give_up, is_reused
+from .job.report import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
 KEY_SECONDS = 10
@@ -77,7 +77,7 @@ class MigrationsProbe(ReadinessProbe):
         self.migrated = False
 
     def ready(self, request: HttpRequest | None) -> None:
-        from .waiting import unapplied
+        from .db.waiting import unapplied
 
         for name in () if self.migrated else self.databases:
             try:

@@ -245,7 +245,7 @@ def test_a_finished_task_stays_finished_over_a_restart_and_an_upgrade(kube, ns, 
     program = bytearray(open(operator.binary, "rb").read())
     assert program.count(b"--lock-timeout=") == 1
     program = program.replace(b"--lock-timeout=", b"--LOCK-TIMEOUT=")
-    comment = program.index(b"django_operator_tasks/report.py")
+    comment = program.index(b"django_operator_tasks/job/report.py")
     program[comment - 20] ^= 1  # the time of that file in the zip
     upgraded = tmp_path / "upgraded"
     upgraded.write_bytes(program)

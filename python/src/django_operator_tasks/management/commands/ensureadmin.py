@@ -24,11 +24,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
-from ... import report
-from ...commands import Reporting
-from ...honesty import check_database
-from ...report import run_facts
-from ...waiting import for_database, for_model
+from ...base_command import Reporting
+from ...db.waiting import for_database, for_model
+from ...job import report
+from ...job.durability import check_database
+from ...job.report import run_facts
 
 T = TypeVar("T")
 BUSY_SECONDS = 300.0

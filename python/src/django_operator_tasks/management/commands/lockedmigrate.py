@@ -15,16 +15,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from ... import report
-from ...applied import applied
-from ...commands import Reporting, several
+from ...base_command import Reporting, several
 from ...conf import lock_alias, settings
+from ...db.connections import is_between_transactions
+from ...db.migration_state import applied
+from ...db.waiting import for_database
 from ...errors import TaskError
-from ...honesty import check_database
+from ...job import report
+from ...job.durability import check_database
+from ...job.report import run_facts
 from ...locks import at_work, migration_lock
-from ...report import run_facts
-from ...sessions import is_between_transactions
-from ...waiting import for_database
 
 AUTO, NONE = "auto", "none"
 OWN_OPTIONS = ("--lock-id", "--lock-timeout", "--lock-mode", "--lock-database")

@@ -11,12 +11,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.loader import MigrationLoader
 
-from ... import report
-from ...commands import Reporting, seconds, several
+from ...base_command import Reporting, seconds, several
+from ...db.waiting import unapplied
 from ...errors import TaskError
+from ...job import report
+from ...job.report import scrubbed
 from ...probes import ask
-from ...report import scrubbed
-from ...waiting import unapplied
 
 # One attempt may not take all of the time, as it does where packets are dropped.
 CONNECT_SECONDS = 10

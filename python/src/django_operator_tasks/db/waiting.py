@@ -12,9 +12,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
 
-from .errors import TaskError
-from .report import run_facts
-from .sessions import give_up, is_between_transactions, is_reused
+from ..errors import TaskError
+from ..job.report import run_facts
+from .connections import give_up, is_between_transactions, is_reused
 from .tenants import alike, staying
 
 DATABASE_SECONDS = 60

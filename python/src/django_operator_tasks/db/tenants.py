@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .applied import TABLE, schemas
+from .migration_state import TABLE, schemas
 
 AT_ONCE = 100
 

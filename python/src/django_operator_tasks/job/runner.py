@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     code = 1
     try:
         if options.celery:
-            from .celery import run
+            from .celery_control import run
 
             import_from_here()
             run(command)
@@ -142,7 +142,7 @@ def name_of(command: object) -> str:
 def before(command: object) -> None:
     """Checks that have to come before a command of Django's own."""
     if name_of(command) == "collectstatic":
-        from .honesty import check_static_root
+        from .durability import check_static_root
 
         check_static_root()
 

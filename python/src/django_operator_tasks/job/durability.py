@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .errors import TaskError
+from ..errors import TaskError
 from .report import run_facts
 
 

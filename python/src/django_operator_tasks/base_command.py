@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from . import report
+from .job import report
 
 
 class Reporting(BaseCommand):

@@ -1,0 +1,1 @@
+"""Databases: their connections, migrations and tenants, and waiting for them."""
