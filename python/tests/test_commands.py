@@ -128,7 +128,12 @@ def test_the_first_module_parses_on_old_pythons():
     import ast
 
     source = PROJECT.parents[1] / "python/src"
-    for name in ("__main__.py", "django_operator_tasks/job/report.py", "django_operator_tasks/job/__init__.py", "django_operator_tasks/__init__.py"):
+    for name in (
+        "__main__.py",
+        "django_operator_tasks/job/report.py",
+        "django_operator_tasks/job/__init__.py",
+        "django_operator_tasks/__init__.py",
+    ):
         ast.parse((source / name).read_text(), feature_version=(3, 6))
 
 

@@ -125,7 +125,7 @@ print("again")
 ASGI = """
 import asyncio, json
 from shop.asgi import application
-async def ask(path):
+async def select_one(path):
     sent, asked = [], []
     async def receive():
         if asked:
@@ -138,7 +138,7 @@ async def ask(path):
     return sent[0]["status"], sent[1]["body"].decode()
 async def main():
     for path in ("/livez", "/readyz", "/startupz", "/nothing"):
-        print(json.dumps(await ask(path)))
+        print(json.dumps(await select_one(path)))
 asyncio.run(main())
 """
 
@@ -363,8 +363,8 @@ def test_a_pool_that_gets_no_session_is_asked_once(shop, databases):
     shop.settings["DATABASES"] = {"default": gone}
     code = """
 from django_operator_tasks import probes
-asked, ask = [], probes.ask
-probes.ask = lambda connection: asked.append(1) or ask(connection)
+asked, select_one = [], probes.select_one
+probes.select_one = lambda connection: asked.append(1) or select_one(connection)
 try: probes.DatabaseProbe().ready(None)
 except probes.NotReady: print(len(asked))
 """
@@ -375,8 +375,8 @@ def test_two_at_once_on_one_connection_leave_its_log_as_it_was(shop):
     shop.settings["DEBUG"] = True
     code = """
 from django.db import connection
-from django_operator_tasks.probes import quiet
-one, two = quiet(), quiet()
+from django_operator_tasks.probes import without_query_log
+one, two = without_query_log(), without_query_log()
 one.__enter__(), two.__enter__()
 print(connection.queries_logged)
 one.__exit__(None, None, None), two.__exit__(None, None, None)

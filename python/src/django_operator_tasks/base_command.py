@@ -16,19 +16,19 @@ from django.core.management.base import BaseCommand, CommandParser
 from .job import report
 
 
-class Reporting(BaseCommand):
+class ReportingCommand(BaseCommand):
     """Writes the report at the end of a command line of its own; `call_command` writes nothing."""
 
     has_command_line = False
 
     def run_from_argv(self, argv: list[str]) -> None:
         self.has_command_line = True
-        report.start_anew()
+        report.reset()
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
             if end.code:
-                report.current.ended(end.code)
+                report.current.exited(end.code)
             raise
         except BaseException as error:
             report.current.failed(error)
@@ -42,7 +42,7 @@ class Reporting(BaseCommand):
 
         def error(message: str) -> Any:
             if self.has_command_line:
-                report.current.ended(f"{message} (exit code 2)")
+                report.current.exited(f"{message} (exit code 2)")
             complain(message)
 
         parser.error = error  # type: ignore[method-assign, unused-ignore]
@@ -68,7 +68,7 @@ class Reporting(BaseCommand):
         if not needed or not self.has_command_line or current_thread() is not main_thread():
             yield
             return
-        before = signal(SIGTERM, end)
+        before = signal(SIGTERM, exit_on_signal)
         try:
             yield
         finally:
@@ -81,19 +81,20 @@ class Reporting(BaseCommand):
         self.stdout.flush()
 
 
-def end(number: int, frame: object) -> NoReturn:
+def exit_on_signal(number: int, frame: object) -> NoReturn:
     """Ends the process as a signal does. The operator tells what became of a Job by its pod, not by a command that
     was still waiting."""
     report.current.unfinished = bool(report.run_facts())
     sys.exit(128 + number)
 
 
-def seconds(parser: CommandParser, short: str, long: str, default: float, help: str) -> None:
+def add_seconds_option(parser: CommandParser, short: str, long: str, default: float, help: str) -> None:
     """An option that is a number of seconds."""
-    parser.add_argument(short, long, type=number, default=default, metavar="SEC", help=f"{help}, default: {default}")
+    help = f"{help}, default: {default}"
+    parser.add_argument(short, long, type=parse_number, default=default, metavar="SEC", help=help)
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """A number; whole ones stay whole in messages."""
     value = float(text)
     if not isfinite(value):
@@ -101,7 +102,7 @@ def number(text: str) -> float:
     return int(value) if value.is_integer() else value
 
 
-def several(value: str | Sequence[str] | None, default: Any) -> list[str]:
+def unique_values(value: str | Sequence[str] | None, default: Any) -> list[str]:
     """The values of an option that may be given several times, without repetitions."""
     values = [value] if isinstance(value, str) else value or ([default] if isinstance(default, str) else default)
     return list(dict.fromkeys(values))

@@ -55,7 +55,7 @@ def on_worker(instance: Any = None, **_: Any) -> None:
 
 def on_worker_shutdown(**_: Any) -> None:
     """A worker that ended is not alive."""
-    try_to(heartbeat.remove, "worker")
+    ignoring_os_errors(heartbeat.remove, "worker")
 
 
 def before_beat(**_: Any) -> None:
@@ -82,14 +82,14 @@ def on_beat(sender: Any = None, **_: Any) -> None:
 
 def forget_beat() -> None:
     """A beat that ended is not alive."""
-    try_to(heartbeat.remove, "beat")
+    ignoring_os_errors(heartbeat.remove, "beat")
 
 
 def write(role: str, within: float) -> None:
-    try_to(heartbeat.write, role, within)
+    ignoring_os_errors(heartbeat.write, role, within)
 
 
-def try_to(act: Callable[..., None], *args: Any) -> None:
+def ignoring_os_errors(act: Callable[..., None], *args: Any) -> None:
     """Never stops the process over a file."""
     try:
         act(*args)

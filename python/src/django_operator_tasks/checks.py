@@ -17,9 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from .conf import lock_alias, settings
-from .job.durability import lasting, static_location
+from .job.durability import is_durable, static_location
 from .job.report import run_facts
-from .probes import kinds, usable
+from .probes import probe_classes, usable_connections
 
 ID = "django_operator_tasks"
 MIDDLEWARE = f"{ID}.middleware.ProbeMiddleware"
@@ -43,7 +43,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     found: list[CheckMessage] = []
     for setting in ("DJK8S_READINESS_PROBES", "DJK8S_STARTUP_PROBES"):
         try:
-            kinds(setting)
+            probe_classes(setting)
         except Exception as error:  # whatever a module of the project does when it is imported
             hint = "Name subclasses of django_operator_tasks.probes.ReadinessProbe, by their full path."
             found.append(Warning(f"{setting}: {error}", hint=hint, id=f"{ID}.W006"))
@@ -113,7 +113,7 @@ def check_probe_paths(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 def check_sqlite_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W004: a SQLite file and several pods."""
     replicas = known_replicas()
-    files = [each.alias for each in usable() if each.vendor == "sqlite"]
+    files = [each.alias for each in usable_connections() if each.vendor == "sqlite"]
     if not files or replicas is None or replicas < 2:
         return []
     return [
@@ -129,7 +129,7 @@ def check_sqlite_replicas(app_configs: Sequence[AppConfig] | None, **kwargs: Any
 def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W005: a database that looks like a pooler, and no other to take the migration lock in."""
     found: list[CheckMessage] = []
-    for connection in usable():
+    for connection in usable_connections():
         data = connection.settings_dict
         looks = (
             str(data.get("PORT")) == POOLER_PORT
@@ -178,7 +178,7 @@ def known_replicas() -> int | None:
 def on_volume(path: str) -> bool:
     """Whether something is mounted here, other than the container's own file system."""
     if "mounts" in run_facts():
-        return lasting(path)
+        return is_durable(path)
     path = os.path.realpath(path)
     while path != os.path.dirname(path):
         if os.path.ismount(path):

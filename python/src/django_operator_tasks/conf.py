@@ -75,7 +75,7 @@ def lock_alias(database: str) -> str | None:
     return alias
 
 
-def other_ways() -> set[str]:
+def lock_only_aliases() -> set[str]:
     """The aliases that are another way to a database that has an alias already; requests do not use them."""
     found = set()
     for name, database in django_settings.DATABASES.items():

@@ -18,7 +18,7 @@ from typing import IO, Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .db.waiting import for_database
+from .db.waiting import wait_for_database
 from .errors import TaskError
 from .job.durability import sqlite_file
 
@@ -27,7 +27,7 @@ PAUSE = 0.5
 # same one as before in one of ten cases.
 POOLER_ROUNDS = 30
 PROOF = (0x646A6F, 1)  # a lock for the time of that try; nobody else's
-WORK = 0x646A70  # the first key of the lock of at_work
+WORK = 0x646A70  # the first key of the lock of statement_lock
 MYSQL_NAME_LIMIT = 64
 # PostgreSQL 14 looks, if it is told to, whether anybody still waits for a statement (milliseconds).
 CLIENT_CHECK_SINCE, CLIENT_CHECK = 140_000, 1000
@@ -72,7 +72,7 @@ def migration_lock(
 
 
 @contextmanager
-def at_work(
+def statement_lock(
     connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
 ) -> Iterator[None]:
     """Holds a second lock while the block runs: on the session that migrates. A migrator that is killed leaves the
@@ -81,7 +81,7 @@ def at_work(
 
     :raises TaskError: LockTimeout.
     """
-    kinds: dict[str, type[Lock]] = {"postgresql": PostgresWork, "mysql": MySQLWork}
+    kinds: dict[str, type[Lock]] = {"postgresql": PostgresStatementLock, "mysql": MySQLStatementLock}
     if connection.vendor not in kinds:
         yield
         return
@@ -175,7 +175,7 @@ class SessionLock(Lock):
         options.pop("pool", None)
         for name, value in self.options.items():
             options.setdefault(name, value)
-        for_database(copy)
+        wait_for_database(copy)
         return copy
 
     def close(self) -> None:
@@ -315,7 +315,7 @@ class PostgresLock(SessionLock):
         return f"server process {process} (client {client}, application {application!r}, connected {since})"
 
 
-class PostgresWork(PostgresLock):
+class PostgresStatementLock(PostgresLock):
     """On the session that migrates. A pooler's is not ours to keep a lock in."""
 
     matches = "l.objsubid = 2 AND l.classid::bigint = %s AND l.objid::bigint = %s"
@@ -410,7 +410,7 @@ class MySQLLock(SessionLock):
         return f"connection {number}" + (f" (user {row[0]}, client {row[1]})" if row else "")
 
 
-class MySQLWork(MySQLLock):
+class MySQLStatementLock(MySQLLock):
     """On the session that migrates."""
 
     def open(self) -> None:

@@ -18,8 +18,8 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
-from .conf import other_ways, settings
-from .db.connections import give_up, is_reused
+from .conf import lock_only_aliases, settings
+from .db.connections import is_reused, reopen
 from .job.report import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
@@ -58,7 +58,7 @@ class DatabaseProbe(ReadinessProbe):
     """Every database that requests may use answers a query."""
 
     def ready(self, request: HttpRequest | None) -> None:
-        for name in sorted(set(connections) - other_ways()):
+        for name in sorted(set(connections) - lock_only_aliases()):
             try:
                 answered = answers(connections[name])
             except Exception as error:
@@ -77,11 +77,11 @@ class MigrationsProbe(ReadinessProbe):
         self.migrated = False
 
     def ready(self, request: HttpRequest | None) -> None:
-        from .db.waiting import unapplied
+        from .db.waiting import unapplied_migrations
 
         for name in () if self.migrated else self.databases:
             try:
-                count = len(unapplied(connections[name]))
+                count = len(unapplied_migrations(connections[name]))
             except Exception as error:
                 details = f"the migrations of database {name!r} cannot be read: {error}"
                 raise NotReady("db: could not read migrations", details=details) from error
@@ -112,22 +112,22 @@ class CacheProbe(ReadinessProbe):
     def ready(self, request: HttpRequest | None) -> None:
         from django.core.cache.backends.dummy import DummyCache
 
-        check_caches(lambda cache: not isinstance(cache, DummyCache), gives_back)
+        check_caches(lambda cache: not isinstance(cache, DummyCache), cache_round_trips)
 
 
 def answers(connection: BaseDatabaseWrapper) -> bool:
     """Whether a database answers; a connection from before that the server gave up is opened again."""
     reused = is_reused(connection)
     try:
-        return ask(connection)
+        return select_one(connection)
     except Error:
         if not reused or connection.connection is None or connection.in_atomic_block:
             raise  # it is a new one, or there is none to be had
-        give_up(connection)
-        return ask(connection)
+        reopen(connection)
+        return select_one(connection)
 
 
-def ask(connection: BaseDatabaseWrapper) -> bool:
+def select_one(connection: BaseDatabaseWrapper) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1" + getattr(connection.features, "bare_select_suffix", ""))
         return cursor.fetchone() is not None
@@ -163,7 +163,7 @@ def redis_answers(cache: Any) -> bool:
     return all(bool(servers.get_client(write=write).ping()) for write in (True, False))
 
 
-def gives_back(cache: Any) -> bool:
+def cache_round_trips(cache: Any) -> bool:
     key, value = "django-operator-tasks:" + secrets.token_hex(8), secrets.token_hex(8)
     cache.set(key, value, KEY_SECONDS)
     try:
@@ -172,7 +172,7 @@ def gives_back(cache: Any) -> bool:
         cache.delete(key)
 
 
-def kinds(setting: str) -> tuple[Callable[[], Any], ...]:
+def probe_classes(setting: str) -> tuple[Callable[[], Any], ...]:
     """What a setting names: classes, or functions that make probes.
 
     :raises ImproperlyConfigured: if one of them cannot be a probe.
@@ -186,12 +186,12 @@ def kinds(setting: str) -> tuple[Callable[[], Any], ...]:
 
 
 @cache
-def made(kinds: tuple[Callable[[], Any], ...]) -> list[ReadinessProbe]:
+def instances(kinds: tuple[Callable[[], Any], ...]) -> list[ReadinessProbe]:
     """One probe of each kind for the whole process, as some remember what they saw."""
     return [kind() for kind in kinds]
 
 
-def real(setting: str, probes: Sequence[Any]) -> list[ReadinessProbe]:
+def validate_probes(setting: str, probes: Sequence[Any]) -> list[ReadinessProbe]:
     """The probes, if they are such.
 
     :raises ImproperlyConfigured: if there are none, or one is something else.
@@ -218,16 +218,16 @@ def load(setting: str) -> list[ReadinessProbe]:
 
     :raises ImproperlyConfigured: if there are none, or one is something else.
     """
-    return real(setting, made(kinds(setting)))
+    return validate_probes(setting, instances(probe_classes(setting)))
 
 
 @cache
-def silent(kind: Any) -> Any:
+def class_without_query_log(kind: Any) -> Any:
     """The same kind of connection, without a log of its queries."""
     return type(kind.__name__, (kind,), {"queries_logged": False, "loud": kind})
 
 
-def usable() -> list[Any]:
+def usable_connections() -> list[Any]:
     """The connections that have a driver; that one has none, only who needs it has to mind."""
     found = []
     for alias in connections:
@@ -237,13 +237,13 @@ def usable() -> list[Any]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_query_log() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
-    wrappers = usable()
+    wrappers = usable_connections()
     # Where threads share a connection, another one may be asking just now.
     kinds: list[Any] = [getattr(type(each), "loud", type(each)) for each in wrappers]
     for each, kind in zip(wrappers, kinds):
-        each.__class__ = silent(kind)
+        each.__class__ = class_without_query_log(kind)
     try:
         yield
     finally:
@@ -256,7 +256,7 @@ def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None
 
     :raises NotReady: as that one did.
     """
-    with quiet():
+    with without_query_log():
         for probe in probes:
             try:
                 probe.ready(request)
@@ -281,7 +281,7 @@ class Finding:
         return {**found, "message": self.failure.content} if self.failure else found
 
 
-def examine(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> list[Finding]:
+def examine_all(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> list[Finding]:
     """Asks every probe, also after one that is not ready."""
     findings = []
     for probe in probes:

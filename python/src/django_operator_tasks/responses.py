@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from .probes import Finding, NotReady, ReadinessProbe, check, examine
+from .probes import Finding, NotReady, ReadinessProbe, check, examine_all
 
 OK = 200
 R = TypeVar("R", bound=HttpResponse)
@@ -21,7 +21,7 @@ def alive(request: HttpRequest) -> HttpResponse:
 def ready(probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
     """What the probes say: 200, or the status of the first that is not ready (503)."""
     if wants_json(request):
-        return in_json(examine(probes, request))
+        return in_json(examine_all(probes, request))
     try:
         check(probes, request)
     except NotReady as not_ready:

@@ -14,7 +14,7 @@ from django.utils.functional import classproperty
 from django.views.generic import View
 
 from . import responses
-from .probes import ReadinessProbe, load, real
+from .probes import ReadinessProbe, load, validate_probes
 
 
 class ProbeView(View):
@@ -55,7 +55,7 @@ class ReadinessView(ProbeView):
         """
         if "setting" in initkwargs:
             initkwargs.setdefault("probes", load(initkwargs["setting"]))
-        real(cls.setting, initkwargs.get("probes") or cls.probes)
+        validate_probes(cls.setting, initkwargs.get("probes") or cls.probes)
         return super().as_view(**initkwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

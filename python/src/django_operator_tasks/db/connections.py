@@ -15,7 +15,7 @@ def is_between_transactions(connection: Any) -> bool:
     return connection.autocommit and not connection.in_atomic_block
 
 
-def give_up(connection: Any) -> None:
+def reopen(connection: Any) -> None:
     """Closes it, so that the next use opens another one; those in its pool are as old."""
     connection.close()
     pool: Any = getattr(connection, "pool", None)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .migration_state import TABLE, schemas
+from .migration_state import TABLE, migrated_schemas
 
 AT_ONCE = 100
 
 
 @contextmanager
-def staying(connection: Any) -> Iterator[None]:
+def preserve_schema(connection: Any) -> Iterator[None]:
     """Leaves the connection at the schema where it was."""
     tenant, with_public = connection.tenant, connection.include_public_schema
     try:
@@ -21,10 +21,10 @@ def staying(connection: Any) -> Iterator[None]:
         connection.set_tenant(tenant, with_public)
 
 
-def alike(connection: Any, answered: Callable[[], None]) -> list[list[str]]:
+def group_by_migrations(connection: Any, on_answer: Callable[[], None]) -> list[list[str]]:
     """The tenants, those together that have seen the same migrations.
 
-    :param answered: called after each answer of the server's.
+    :param on_answer: called after each answer of the server's.
     """
     try:
         from django_tenants.utils import get_public_schema_name, get_tenant_database_alias, get_tenant_model
@@ -35,19 +35,19 @@ def alike(connection: Any, answered: Callable[[], None]) -> list[list[str]]:
     connection.set_schema_to_public()
     tenants = get_tenant_model().objects.using(connection.alias).exclude(schema_name=get_public_schema_name())
     names = list(tenants.order_by("schema_name").values_list("schema_name", flat=True))
-    answered()
-    there = set(schemas(connection))
+    on_answer()
+    there = set(migrated_schemas(connection))
     groups: dict[int | None, list[str]] = {}
     have = [name for name in names if name in there]
     for start in range(0, len(have), AT_ONCE):
-        for name, digest in digests(connection, have[start : start + AT_ONCE]):
+        for name, digest in migration_digests(connection, have[start : start + AT_ONCE]):
             groups.setdefault(digest, []).append(name)
-        answered()
+        on_answer()
     missing = [name for name in names if name not in there]
     return [*groups.values(), *([missing] if missing else [])]
 
 
-def digests(connection: Any, names: list[str]) -> Any:
+def migration_digests(connection: Any, names: list[str]) -> Any:
     """Of what each schema's table of migrations holds."""
     quote = connection.ops.quote_name
     one = "SELECT %s, hashtextextended(string_agg(app || '.' || name, ',' ORDER BY app, name), 0) FROM "

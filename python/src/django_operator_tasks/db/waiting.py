@@ -14,8 +14,8 @@ from django.db.models import Model
 
 from ..errors import TaskError
 from ..job.report import run_facts
-from .connections import give_up, is_between_transactions, is_reused
-from .tenants import alike, staying
+from .connections import is_between_transactions, is_reused, reopen
+from .tenants import group_by_migrations, preserve_schema
 
 DATABASE_SECONDS = 60
 TABLE_SECONDS = 300
@@ -35,10 +35,10 @@ NOT_THERE_YET = (
 )
 
 
-def for_database(connection: BaseDatabaseWrapper) -> None:
+def wait_for_database(connection: BaseDatabaseWrapper) -> None:
     """Waits for a server that is about to come up; only inside of a Job."""
-    _wait(
-        lambda: _connects(connection),
+    _wait_until(
+        lambda: _can_connect(connection),
         DATABASE_SECONDS,
         "database %r" % connection.alias,
         "DatabaseUnreachable",
@@ -46,11 +46,11 @@ def for_database(connection: BaseDatabaseWrapper) -> None:
     )
 
 
-def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
+def wait_for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     """Asks for a model's table. Inside of a Job, where everything of a release is applied at once, waits for it, and
     for every migration of its application: half a table is none."""
-    _wait(
-        lambda: _has(connection, model),
+    _wait_until(
+        lambda: _has_table(connection, model),
         TABLE_SECONDS,
         "the migrations of %s" % model._meta.app_label,
         "NotMigrated",
@@ -59,24 +59,24 @@ def for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     )
 
 
-def unapplied(connection: Any, answered: Callable[[], None] = lambda: None) -> list[str]:
+def unapplied_migrations(connection: Any, on_answer: Callable[[], None] = lambda: None) -> list[str]:
     """The migrations that the code knows and the database has not seen; also those of each tenant.
 
-    :param answered: called after each answer of the server's, where there are many.
+    :param on_answer: called after each answer of the server's, where there are many.
     """
-    missing = to_come(connection)
+    missing = pending_migrations(connection)
     if missing or not hasattr(connection, "include_public_schema"):
         return missing  # tenants come later
-    with staying(connection):
-        for group in alike(connection, answered):
+    with preserve_schema(connection):
+        for group in group_by_migrations(connection, on_answer):
             connection.set_schema(group[0], include_public=False)
-            names = to_come(connection)
+            names = pending_migrations(connection)
             missing += [f"{schema}: {name}" for schema in group for name in names]
-            answered()
+            on_answer()
     return missing
 
 
-def to_come(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
+def pending_migrations(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
     """The same for where the connection is; of one application, or of all."""
     executor = MigrationExecutor(connection)
     leaves = [node for node in executor.loader.graph.leaf_nodes() if app in (None, node[0])]
@@ -84,8 +84,8 @@ def to_come(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
-def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
-    if run_facts() and to_come(connection, model._meta.app_label):
+def _has_table(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    if run_facts() and pending_migrations(connection, model._meta.app_label):
         return False
     try:
         model._base_manager.using(connection.alias).exists()
@@ -96,12 +96,12 @@ def _has(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
     return True
 
 
-def _connects(connection: BaseDatabaseWrapper) -> bool:
+def _can_connect(connection: BaseDatabaseWrapper) -> bool:
     reused = is_reused(connection)
     try:
         connection.ensure_connection()
         if reused and is_between_transactions(connection) and not connection.is_usable():
-            give_up(connection)
+            reopen(connection)
             connection.ensure_connection()
         return True
     except OperationalError as error:
@@ -111,7 +111,7 @@ def _connects(connection: BaseDatabaseWrapper) -> bool:
         return False
 
 
-def _wait(there: Callable[[], bool], seconds: float, what: str, reason: str, message: str) -> None:
+def _wait_until(there: Callable[[], bool], seconds: float, what: str, reason: str, message: str) -> None:
     seconds = seconds if run_facts() else 0
     deadline = time.monotonic() + seconds
     told = False

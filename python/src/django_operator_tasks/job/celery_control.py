@@ -43,10 +43,10 @@ def run(argv: Sequence[str]) -> None:
     if options.verb == "purge":
         purge(app, [options.queue] if options.queue else None)
     elif options.action == "revoke":
-        control(app, "revoke", {"task_id": options.arguments[0]}, "revoked")
+        broadcast(app, "revoke", {"task_id": options.arguments[0]}, "revoked")
     else:
         signal, task = options.arguments
-        control(app, "terminate", {"signal": signal, "task_id": task}, "terminated")
+        broadcast(app, "terminate", {"signal": signal, "task_id": task}, "terminated")
 
 
 def purge(app: Any, queues: Sequence[str] | None) -> None:
@@ -56,7 +56,7 @@ def purge(app: Any, queues: Sequence[str] | None) -> None:
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=3)
         for name in names:
-            if queues and not knows(app, connection, name):
+            if queues and not queue_exists(app, connection, name):
                 raise CeleryError(
                     "UnknownQueue",
                     "the broker knows no queue %r and no worker consumes it; is spec.worker the name of a queue?"
@@ -67,17 +67,17 @@ def purge(app: Any, queues: Sequence[str] | None) -> None:
             try:
                 counts[name] = channel.queue_purge(name) or 0
             except connection.channel_errors as error:
-                if not says_not_found(error):
+                if not is_not_found(error):
                     raise
                 counts[name] = 0  # configured, but not declared yet
             finally:
                 channel.close()
     described = ["%s: %d" % item for item in counts.items()]
-    report.current.did("purged", described, count=sum(counts.values()))
+    report.current.succeeded_with("purged", described, count=sum(counts.values()))
     print("Purged " + ", ".join(described))
 
 
-def knows(app: Any, connection: Any, queue: str) -> bool:
+def queue_exists(app: Any, connection: Any, queue: str) -> bool:
     """Whether the queue exists: for the broker, in the configuration, or for a worker."""
     if app.conf.task_queues and queue in {q.name for q in app.conf.task_queues}:
         return True
@@ -88,7 +88,7 @@ def knows(app: Any, connection: Any, queue: str) -> bool:
         channel.queue_declare(queue, passive=True)
         return True
     except connection.channel_errors as error:
-        if not says_not_found(error):
+        if not is_not_found(error):
             raise
         # Some brokers know a queue only while it holds something; a worker may know more.
     finally:
@@ -100,14 +100,14 @@ def knows(app: Any, connection: Any, queue: str) -> bool:
     return any(q.get("name") == queue for queues in consumed.values() for q in queues)
 
 
-def says_not_found(error: BaseException) -> bool:
+def is_not_found(error: BaseException) -> bool:
     """Whether a broker says that there is no such queue, rather than that nobody may touch it. One without codes
     says no more than the first."""
     codes = [getattr(error, name, None) for name in ("reply_code", "code")]
     return NOT_FOUND in codes or not any(isinstance(code, int) and code for code in codes)
 
 
-def control(app: Any, method: str, arguments: dict[str, str], done: str) -> None:
+def broadcast(app: Any, method: str, arguments: dict[str, str], done: str) -> None:
     """Sends a command to all workers, and again if none replies: they may be busy, and it does no harm."""
     for _ in range(ATTEMPTS):
         replies = app.control.broadcast(method, arguments=arguments, reply=True, timeout=REPLY_SECONDS) or []
@@ -125,5 +125,5 @@ def control(app: Any, method: str, arguments: dict[str, str], done: str) -> None
         raise CeleryError("CommandFailed", "; ".join(errors))
     if method == "terminate" and all("unknown" in str(answer.get("ok", "")) for answer in answers.values()):
         done = "revoked"  # it ran nowhere; no worker will start it any more
-    report.current.did(done, sorted(answers))
+    report.current.succeeded_with(done, sorted(answers))
     print("%s by %s" % (done, ", ".join(sorted(answers))))

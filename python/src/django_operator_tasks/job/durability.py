@@ -14,7 +14,7 @@ from ..errors import TaskError
 from .report import run_facts
 
 
-def lasting(path: str) -> bool:
+def is_durable(path: str) -> bool:
     """Whether a file here outlives the pod; true outside of Jobs, where nobody knows."""
     mounts = run_facts().get("mounts")
     if mounts is None:
@@ -30,7 +30,7 @@ def check_database(connection: BaseDatabaseWrapper) -> None:
     if connection.vendor != "sqlite":
         return
     file = sqlite_file(connection)
-    if "mounts" in run_facts() and (file is None or not lasting(file)):
+    if "mounts" in run_facts() and (file is None or not is_durable(file)):
         raise TaskError(
             "EphemeralDatabase",
             "database %r is the SQLite file %s, which vanishes with this pod. Does the Job use the settings"
@@ -63,7 +63,7 @@ def static_location() -> str | None:
 def check_static_root() -> None:
     """Refuses static files in the pod's own file system; storages that are not files are never in question."""
     location = static_location()
-    if location is not None and not lasting(location):
+    if location is not None and not is_durable(location):
         raise TaskError(
             "StaticRootNotPersistent",
             "STATIC_ROOT is %s, which vanishes with this pod: no volume of the target lies there. Mount one,"

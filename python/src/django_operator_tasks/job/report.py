@@ -85,7 +85,7 @@ class Report:
         self.hidden: Set[str] = set()
         self.unfinished = False
 
-    def did(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
+    def succeeded_with(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
         """Says what was done to what."""
         listed = [str(name) for name in names]
         self.action = action
@@ -98,15 +98,15 @@ class Report:
         """Keeps a value out of whatever text follows."""
         self.hidden.add(secret)
 
-    def used(self, connection: Any) -> None:
+    def add_database(self, connection: Any) -> None:
         """Says which database was used."""
         settings = connection.settings_dict
         self.databases.append(
             {
                 "alias": connection.alias,
                 "engine": settings.get("ENGINE", "").rsplit(".", 1)[-1],
-                "host": place(settings.get("HOST")),
-                "name": place(settings.get("NAME")),
+                "host": without_credentials(settings.get("HOST")),
+                "name": without_credentials(settings.get("NAME")),
             }
         )
 
@@ -115,7 +115,7 @@ class Report:
         if self.failure is None:
             self.failure = (reason or getattr(error, "reason", None) or "CommandFailed", describe(error))
 
-    def ended(self, code: object) -> None:
+    def exited(self, code: object) -> None:
         """Says with what exit code the command ended, where it said nothing itself."""
         if self.failure is None:
             words = "the command ended with exit code %s" % code if isinstance(code, int) else str(code)
@@ -154,7 +154,7 @@ class Report:
 current = Report()
 
 
-def start_anew() -> None:
+def reset() -> None:
     """Forgets what an earlier command of this process said."""
     global current
     current = Report()
@@ -168,10 +168,10 @@ def fail_early(reason: str, message: str) -> NoReturn:
     sys.exit(1)
 
 
-def place(value: object) -> str:
+def without_credentials(value: object) -> str:
     """A host or a name of a database; of a URL what is no credential."""
     text = str(value or "")
-    return CREDENTIALS_IN_URL.sub(hidden, text).split("?")[0] if "://" in text else text
+    return CREDENTIALS_IN_URL.sub(mask, text).split("?")[0] if "://" in text else text
 
 
 def describe(error: BaseException) -> str:
@@ -205,7 +205,7 @@ def without_rows(error: BaseException) -> str:
             said = said.replace(words, without_values(diag))
         elif getattr(diag, "message_detail", None):
             said = said.replace(diag.message_detail, LEFT_OUT)
-    return blanked(said)
+    return without_row_values(said)
 
 
 def origins(error: BaseException) -> Iterable[Any]:
@@ -228,7 +228,7 @@ def without_values(diag: Any) -> str:
     return "\n".join([primary, *("%s:  %s" % part for part in parts if part[1])])
 
 
-def blanked(text: str) -> str:
+def without_row_values(text: str) -> str:
     """The same for words whose exception is not at hand."""
     for pattern in DATABASE_ROWS:
         text = pattern.sub(r"\1" + LEFT_OUT, text)
@@ -245,13 +245,13 @@ def scrubbed(text: str) -> str:
 
 def scrub(text: object) -> str:
     """The text without secrets."""
-    clean = blanked(str(text))
+    clean = without_row_values(str(text))
     for secret in sorted(secrets(), key=len, reverse=True):
         clean = clean.replace(secret, "***")
-    return CREDENTIALS_IN_URL.sub(hidden, clean)
+    return CREDENTIALS_IN_URL.sub(mask, clean)
 
 
-def hidden(found: Any) -> str:
+def mask(found: Any) -> str:
     return "***@" if found.group().endswith("@") else "***"
 
 
@@ -260,10 +260,10 @@ def secrets() -> Set[str]:
     facts = run_facts()
     found = {os.environ.get(name, "") for name in facts.get("secretEnv", [])} | current.hidden
     found.add(os.environ.get(PASSWORD_VARIABLE, ""))
-    found |= {value for name, value in unnamed() if SECRET_NAME.search(name)}
+    found |= {value for name, value in possible_secrets() if SECRET_NAME.search(name)}
     if facts.get("wholeSecrets"):
         known = set(facts.get("plainEnv", [])) | {RUN_VARIABLE}
-        found |= {value for name, value in unnamed() if name not in known}
+        found |= {value for name, value in possible_secrets() if name not in known}
     settings = _settings()
     if settings is not None:
         try:
@@ -278,7 +278,7 @@ def secrets() -> Set[str]:
     return {value for value in found if value}
 
 
-def unnamed() -> Iterable[Tuple[str, str]]:
+def possible_secrets() -> Iterable[Tuple[str, str]]:
     """Variables that may hold a secret, though nobody named them as such."""
     for name, value in os.environ.items():
         if name != RUN_VARIABLE and not PLAIN.match(name) and len(value) >= SHORTEST_UNNAMED_SECRET:

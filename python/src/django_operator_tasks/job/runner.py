@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         if options.celery:
             from .celery_control import run
 
-            import_from_here()
+            set_import_path()
             run(command)
         else:
             run_project(options, command)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
         if code:
-            report.current.ended(left.code)
+            report.current.exited(left.code)
             if not isinstance(left.code, int):
                 print(left.code, file=sys.stderr)  # as Python does when it is not held up
     except BaseException as error:  # whatever it is, the operator has to hear of it
@@ -61,42 +61,42 @@ def run_project(options: Namespace, command: Sequence[str]) -> None:
     """Starts the project as its owner starts it, with the commands of this package among its own."""
     if options.script:
         if not os.path.isfile(options.script):
-            missing("there is no file %s in %s" % (options.script, os.getcwd()))
-        join_in(os.path.dirname(os.path.abspath(options.script)))
+            manage_not_found("there is no file %s in %s" % (options.script, os.getcwd()))
+        install_commands(os.path.dirname(os.path.abspath(options.script)))
         sys.argv = [options.script, *command]
         runpy.run_path(options.script, run_name="__main__")
     elif options.module:
-        join_in(os.getcwd())
+        install_commands(os.getcwd())
         sys.argv = [options.module, *command]
         if importlib.util.find_spec(options.module) is None:
-            missing("there is no module %s" % options.module)
+            manage_not_found("there is no module %s" % options.module)
         runpy.run_module(options.module, run_name="__main__", alter_sys=True)
     else:
         script = shutil.which(options.console)
         if script is None:
-            missing("there is no program %s on the PATH" % options.console)
-        own_interpreter(script)
-        join_in(os.path.dirname(script))
+            manage_not_found("there is no program %s on the PATH" % options.console)
+        switch_interpreter(script)
+        install_commands(os.path.dirname(script))
         sys.argv = [script, *command]
         runpy.run_path(script, run_name="__main__")
 
 
-def missing(problem: str) -> NoReturn:
+def manage_not_found(problem: str) -> NoReturn:
     report.fail_early(
         "ManageNotFound", "%s; say how commands start there by the annotation %s on the target" % (problem, MANAGE)
     )
 
 
-def import_from_here(directory: str | None = None) -> None:
+def set_import_path(directory: str | None = None) -> None:
     """Imports as the project's own program does; this package comes last."""
     home = sys.path.pop(0)
     sys.path.insert(0, directory or os.getcwd())
     sys.path.append(home)
 
 
-def join_in(directory: str) -> None:
+def install_commands(directory: str) -> None:
     """Adds the commands of this package to those that Django finds, and listens to what becomes of them."""
-    import_from_here(directory)
+    set_import_path(directory)
     try:
         from django.core import management
         from django.core.management.base import BaseCommand
@@ -120,9 +120,9 @@ def join_in(directory: str) -> None:
             return execute(self, *args, **options)
         depth[0] += 1
         try:
-            before(self)
+            before_command(self)
             output = execute(self, *args, **options)
-            after(self)
+            after_command(self)
             return output
         except BaseException as error:
             if not (isinstance(error, SystemExit) and not error.code):
@@ -135,45 +135,45 @@ def join_in(directory: str) -> None:
     command.execute = execute_and_listen
 
 
-def name_of(command: object) -> str:
+def command_name(command: object) -> str:
     return type(command).__module__.rsplit(".", 1)[-1]
 
 
-def before(command: object) -> None:
+def before_command(command: object) -> None:
     """Checks that have to come before a command of Django's own."""
-    if name_of(command) == "collectstatic":
+    if command_name(command) == "collectstatic":
         from .durability import check_static_root
 
         check_static_root()
 
 
-def after(command: object) -> None:
+def after_command(command: object) -> None:
     """Reads what a command of Django's own did."""
-    if name_of(command) == "collectstatic":
+    if command_name(command) == "collectstatic":
         lists: list[Any] = [
             getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")
         ]
-        report.current.did("collected", count=sum(map(len, lists)))
+        report.current.succeeded_with("collected", count=sum(map(len, lists)))
 
 
-def own_interpreter(script: str) -> None:
+def switch_interpreter(script: str) -> None:
     """Goes over to the interpreter that the script's first line names, if it is another."""
     with open(script, "rb") as file:
         first, second = file.readline().decode("utf-8", "replace"), file.readline().decode("utf-8", "replace")
     if not first.startswith("#!"):
-        missing("%s is no script" % script)
+        manage_not_found("%s is no script" % script)
     words = first[2:].split()
     if words and os.path.basename(words[0]) == "sh" and "exec" in second:  # how pip writes long paths
         words = [second.split("exec'", 1)[-1].strip().split('"')[1]] if '"' in second else second.split()[1:2]
     if words and os.path.basename(words[0]) == "env":
         words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
     if not words or ("python" not in os.path.basename(words[0]) and "pypy" not in os.path.basename(words[0])):
-        missing("%s does not start with a Python interpreter" % script)
+        manage_not_found("%s does not start with a Python interpreter" % script)
     # By name, not by what it links to: an interpreter knows its virtual environment by its name.
     if os.path.abspath(words[0]) != os.path.abspath(sys.executable or "") and not os.environ.get(
         "DJANGO_OPERATOR_EXEC"
     ):
         os.environ["DJANGO_OPERATOR_EXEC"] = "1"
         if not os.access(words[0], os.X_OK):
-            missing("%s names the interpreter %s, which is not there" % (script, words[0]))
+            manage_not_found("%s names the interpreter %s, which is not there" % (script, words[0]))
         os.execv(words[0], [*words, sys.argv[0], *sys.argv[1:]])

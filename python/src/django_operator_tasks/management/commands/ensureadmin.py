@@ -24,8 +24,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
-from ...base_command import Reporting
-from ...db.waiting import for_database, for_model
+from ...base_command import ReportingCommand
+from ...db.waiting import wait_for_database, wait_for_model
 from ...job import report
 from ...job.durability import check_database
 from ...job.report import run_facts
@@ -44,7 +44,7 @@ TAKEN = {
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-class Command(Reporting):
+class Command(ReportingCommand):
     """Says created, updated or unchanged."""
 
     help = "Ensures that a Django superuser exists with credentials from environment variables."
@@ -95,25 +95,26 @@ class Command(Reporting):
 
     def handle(self, *args: Any, **options: Any) -> None:
         model = get_user_model()
-        wanted = Wanted(options, model)
+        requested = RequestedUser(options, model)
         connection = connections[options["database"]]
         check_database(connection)
         with self.interruptible():
-            for_database(connection)
-            for_model(connection, model)
-        report.current.used(connection)
-        user, action = at_last(lambda refused: ensure(model, wanted, options["database"], refused), connection)
-        report.current.did(action, [user.get_username()])
+            wait_for_database(connection)
+            wait_for_model(connection, model)
+        report.current.add_database(connection)
+        database = options["database"]
+        user, action = retry_transaction(lambda refused: ensure(model, requested, database, refused), connection)
+        report.current.succeeded_with(action, [user.get_username()])
         self.stdout.write(f"user {user.get_username()} {action}")
 
 
 class Refused(Exception):
     """The database refused a user: another one has the same value in a field that has to be unique."""
 
-    def __init__(self, user: Any, wanted: Wanted, error: IntegrityError) -> None:
+    def __init__(self, user: Any, requested: RequestedUser, error: IntegrityError) -> None:
         super().__init__(str(error))
         self.user = user
-        self.wanted = wanted
+        self.requested = requested
         self.error = error
 
     def fail(self) -> NoReturn:
@@ -121,12 +122,12 @@ class Refused(Exception):
         taken = taken_fields(self.user) if self.user is not None else []
         if not taken:
             raise self.error
-        given = self.wanted.attributes
-        places = ", ".join(place_of(name, type(self.user), attribute=name in given) for name in taken)
+        given = self.requested.attributes
+        places = ", ".join(field_location(name, type(self.user), attribute=name in given) for name in taken)
         raise CommandError(f"{places}: another user has this value already") from self.error
 
 
-def at_last(act: Callable[[Refused | None], T], connection: BaseDatabaseWrapper) -> T:
+def retry_transaction(act: Callable[[Refused | None], T], connection: BaseDatabaseWrapper) -> T:
     """Does it, and again when somebody else was quicker.
 
     :param act: is told what the database refused at the attempt before.
@@ -141,7 +142,7 @@ def at_last(act: Callable[[Refused | None], T], connection: BaseDatabaseWrapper)
                 refusal.fail()
             refused = refusal  # somebody else made the same user just now, or a value is taken: the next look tells
         except OperationalError as error:
-            if not asks_again(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
+            if not is_retryable(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
                 raise
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - only to keep out of each other's way
 
@@ -161,7 +162,7 @@ def taken_fields(user: Any) -> list[str]:
 
 
 @contextmanager
-def refusals(model: Any, wanted: Wanted, database: str) -> Iterator[None]:
+def refusals(model: Any, requested: RequestedUser, database: str) -> Iterator[None]:
     """Tells of a user that the database refuses in the block.
 
     :raises Refused: with the user as he was to be stored.
@@ -179,12 +180,12 @@ def refusals(model: Any, wanted: Wanted, database: str) -> Iterator[None]:
         user = stored[-1] if stored else None
         if user is not None:
             user._state.db = database
-        raise Refused(user, wanted, error) from error
+        raise Refused(user, requested, error) from error
     finally:
         pre_save.disconnect(before_save)
 
 
-def asks_again(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:
+def is_retryable(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:
     """Whether the server gave up a transaction in favour of another one, and it may be tried again."""
     if connection.vendor == "sqlite":  # has no queue for writers that have read before
         return "locked" in str(error)
@@ -193,7 +194,7 @@ def asks_again(connection: BaseDatabaseWrapper, error: OperationalError) -> bool
     return bool(codes & GIVEN_UP)
 
 
-class Wanted:
+class RequestedUser:
     """What was asked for, by option or by environment, read when the command runs."""
 
     def __init__(self, options: Mapping[str, Any], model: Any) -> None:
@@ -206,19 +207,19 @@ class Wanted:
         if not self.password:
             raise CommandError("no password: use --password or set $DJANGO_ADMIN_PASSWORD")
         report.current.hide(self.password)
-        self.updates = chosen(options, "update") or False
+        self.updates = bool_option(options, "update") or False
         policy = options["password_policy"] or env("DJANGO_ADMIN_PASSWORD_POLICY") or ALWAYS
         if policy not in (ALWAYS, ON_CREATE):
             raise CommandError(f"$DJANGO_ADMIN_PASSWORD_POLICY is {policy!r}; write {ALWAYS} or {ON_CREATE}")
         self.sets_password = policy == ALWAYS
-        self.staff = chosen(options, "staff")
+        self.staff = bool_option(options, "staff")
         # Without a word on it, a new user is what the command's name says and an old one stays as he is.
-        self.superuser = chosen(options, "superuser")
+        self.superuser = bool_option(options, "superuser")
         self.new_superuser = self.superuser if self.superuser is not None else self.staff is None
         self.attributes = attributes(options["attribute"] or (), model)
 
 
-def chosen(options: Mapping[str, Any], name: str) -> bool | None:
+def bool_option(options: Mapping[str, Any], name: str) -> bool | None:
     """A yes or no by option or environment; None if neither says anything."""
     variable = f"DJANGO_ADMIN_{name.upper()}"
     if options[name] is not None:
@@ -254,33 +255,33 @@ def attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
         found[name] = value
     for name, way in (("password", "--password, $DJANGO_ADMIN_PASSWORD"), (model.USERNAME_FIELD, "--username")):
         if name in found:
-            raise CommandError(f"{place_of(name, model, attribute=True)}: it is no attribute; use {way}")
+            raise CommandError(f"{field_location(name, model, attribute=True)}: it is no attribute; use {way}")
     return found
 
 
-def ensure(model: Any, wanted: Wanted, database: str, refused: Refused | None) -> tuple[Any, str]:
+def ensure(model: Any, requested: RequestedUser, database: str, refused: Refused | None) -> tuple[Any, str]:
     """The user, and what was done.
 
     :param refused: what the database refused at the attempt before.
     """
     users = model._default_manager.db_manager(database)
-    username = model.normalize_username(wanted.username)
+    username = model.normalize_username(requested.username)
     names = {username, getattr(users, "normalize_email", str)(username), *name_as_stored(refused, username)}
     # The first look, and what costs time, before anything is locked: those who wait would be given up.
-    password = KnownPassword(wanted.password)
+    password = KnownPassword(requested.password)
     user = find(users, names, username)
-    if user is not None and wanted.updates and wanted.sets_password:
+    if user is not None and requested.updates and requested.sets_password:
         password.is_of(user)
-    with refusals(model, wanted, users.db), transaction.atomic(using=users.db):
+    with refusals(model, requested, users.db), transaction.atomic(using=users.db):
         user = find(users, names, username)
         if user is None:
-            return create(model, users, username, wanted), "created"
-        if not wanted.updates:
+            return create(model, users, username, requested), "created"
+        if not requested.updates:
             return user, "unchanged"
         # What somebody else changes just now is neither overlooked nor written over.
         rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
         user = rows.select_for_update().get(pk=user.pk)
-        return user, "updated" if update(user, wanted, password) else "unchanged"
+        return user, "updated" if update(user, requested, password) else "unchanged"
 
 
 def name_as_stored(refused: Refused | None, username: str) -> list[str]:
@@ -322,13 +323,13 @@ def by_natural_key(users: Any, username: str) -> Any:
         return None
 
 
-def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
+def create(model: Any, users: Any, username: str, requested: RequestedUser) -> Any:
     """A new user, made by the model's own manager."""
-    fields = dict(checked(model, wanted.attributes, users.db))
-    fields[model.USERNAME_FIELD] = checked(model, {model.USERNAME_FIELD: username}, users.db)[model.USERNAME_FIELD]
+    fields = dict(clean_fields(model, requested.attributes, users.db))
+    fields[model.USERNAME_FIELD] = clean_fields(model, {model.USERNAME_FIELD: username}, users.db)[model.USERNAME_FIELD]
     email = email_field(model)
-    if email and email not in fields and (wanted.email or email in model.REQUIRED_FIELDS):
-        fields[email] = wanted.email or ""
+    if email and email not in fields and (requested.email or email in model.REQUIRED_FIELDS):
+        fields[email] = requested.email or ""
     missing = [name for name in model.REQUIRED_FIELDS if name not in fields]
     if missing:
         variables = [f"$DJANGO_ADMIN_{name.upper()}" for name in missing]
@@ -339,63 +340,63 @@ def create(model: Any, users: Any, username: str, wanted: Wanted) -> Any:
             f"the user model {model._meta.label} requires {', '.join(missing)} as well; set spec.attributes"
             f" (by hand: {ways})"
         )
-    check_password(wanted.password, model(**plain(model, fields)))
+    validate_new_password(requested.password, model(**constructor_values(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
     given = {name: fields.pop(name) for name in (model.USERNAME_FIELD, *model.REQUIRED_FIELDS) if name in fields}
-    make = users.create_superuser if wanted.new_superuser else getattr(users, "create_user", None)
-    if email in fields and (make is None or takes(make, email)):
+    make = users.create_superuser if requested.new_superuser else getattr(users, "create_user", None)
+    if email in fields and (make is None or accepts_parameter(make, email)):
         given[email] = fields.pop(email)
-    elif email and email not in given and make is not None and demands(make, email):
+    elif email and email not in given and make is not None and requires_parameter(make, email):
         given[email] = None  # as djk8s gives it
     if make is not None:
-        user = make(password=wanted.password, **given)
+        user = make(password=requested.password, **given)
         if user is None:  # some managers return nothing
             user = users.get(**{model.USERNAME_FIELD: given[model.USERNAME_FIELD]})
     else:
         user = model(**given)
-        user.set_password(wanted.password)
-    flags = {"is_superuser": wanted.new_superuser}
-    if wanted.staff is not None:
-        flags["is_staff"] = wanted.staff
-    several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
-    set_fields(user, {**fields, **known(model, flags)})
+        user.set_password(requested.password)
+    flags = {"is_superuser": requested.new_superuser}
+    if requested.staff is not None:
+        flags["is_staff"] = requested.staff
+    related = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
+    set_fields(user, {**fields, **supported_flags(model, flags)})
     user.save(using=users.db)
-    set_several(user, several)
+    set_related(user, related)
     return user
 
 
-def takes(function: Callable[..., Any], name: str) -> bool:
+def accepts_parameter(function: Callable[..., Any], name: str) -> bool:
     """Whether a function has a parameter of this name, or takes any."""
     parameters = inspect.signature(function).parameters
     return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
-def demands(function: Callable[..., Any], name: str) -> bool:
+def requires_parameter(function: Callable[..., Any], name: str) -> bool:
     """Whether a function cannot be called without this parameter."""
     parameter = inspect.signature(function).parameters.get(name)
     return parameter is not None and parameter.default is parameter.empty
 
 
-def update(user: Any, wanted: Wanted, password: KnownPassword) -> bool:
+def update(user: Any, requested: RequestedUser, password: KnownPassword) -> bool:
     """Whether anything had to be changed."""
     model = type(user)
-    fields = dict(checked(model, wanted.attributes, user._state.db))
+    fields = dict(clean_fields(model, requested.attributes, user._state.db))
     email = email_field(model)
-    if email and email != model.USERNAME_FIELD and wanted.email is not None:
-        normal = getattr(model._default_manager, "normalize_email", str)(wanted.email)
-        if getattr(user, email) not in (normal, wanted.email):
+    if email and email != model.USERNAME_FIELD and requested.email is not None:
+        normal = getattr(model._default_manager, "normalize_email", str)(requested.email)
+        if getattr(user, email) not in (normal, requested.email):
             fields[email] = normal
-    flags = {"is_superuser": wanted.superuser, "is_staff": wanted.staff}
-    fields.update(known(model, {name: value for name, value in flags.items() if value is not None}))
-    several = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
+    flags = {"is_superuser": requested.superuser, "is_staff": requested.staff}
+    fields.update(supported_flags(model, {name: value for name, value in flags.items() if value is not None}))
+    related = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     changed = set_fields(user, fields)
-    if wanted.sets_password and not password.is_of(user):
-        check_password(wanted.password, user)
-        user.set_password(wanted.password)
+    if requested.sets_password and not password.is_of(user):
+        validate_new_password(requested.password, user)
+        user.set_password(requested.password)
         changed = True
     if changed:
         user.save(using=user._state.db)
-    return set_several(user, several) or changed
+    return set_related(user, related) or changed
 
 
 def set_fields(user: Any, fields: Mapping[str, Any]) -> bool:
@@ -409,7 +410,7 @@ def set_fields(user: Any, fields: Mapping[str, Any]) -> bool:
     return changed
 
 
-def set_several(user: Any, fields: Mapping[str, list[Any]]) -> bool:
+def set_related(user: Any, fields: Mapping[str, list[Any]]) -> bool:
     """The same for fields that hold several other objects, such as groups."""
     changed = False
     for name, keys in fields.items():
@@ -420,23 +421,23 @@ def set_several(user: Any, fields: Mapping[str, list[Any]]) -> bool:
     return changed
 
 
-def plain(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+def constructor_values(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields by the names that the model's constructor takes for raw values."""
     found = {model._meta.get_field(name): value for name, value in fields.items()}
     return {field.attname: value for field, value in found.items() if not field.many_to_many}
 
 
-def known(model: Any, flags: Mapping[str, bool]) -> dict[str, bool]:
+def supported_flags(model: Any, flags: Mapping[str, bool]) -> dict[str, bool]:
     """The flags that the model stores; a model without them has rules of its own."""
     names = {field.name for field in model._meta.concrete_fields}
     return {name: value for name, value in flags.items() if name in names}
 
 
-def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, Any]:
+def clean_fields(model: Any, values: Mapping[str, Any], database: str) -> dict[str, Any]:
     """The values as the model's fields take them; for fields that hold several objects, their keys."""
     result = {}
     for name, value in values.items():
-        place = place_of(name, model, attribute=name != model.USERNAME_FIELD)
+        place = field_location(name, model, attribute=name != model.USERNAME_FIELD)
         try:
             field = model._meta.get_field(name)
         except FieldDoesNotExist as error:
@@ -446,18 +447,18 @@ def checked(model: Any, values: Mapping[str, Any], database: str) -> dict[str, A
             raise CommandError(f"{place}: it is no field of {model._meta.label}, but one of {owner} that points to it")
         try:
             if field.many_to_many:
-                result[name] = keys_of(field, value, database)
+                result[name] = related_keys(field, value, database)
             elif field.is_relation:
-                result[name] = key_of(field, value, database)
+                result[name] = related_key(field, value, database)
             else:
-                result[name] = in_time_zone(field.clean(truth(field, value), None))
+                result[name] = aware(field.clean(parse_bool(field, value), None))
         except (ValidationError, ValueError, TypeError) as error:
             said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             raise CommandError(f"{place}: {said}") from error
     return result
 
 
-def place_of(name: str, model: Any, *, attribute: bool) -> str:
+def field_location(name: str, model: Any, *, attribute: bool) -> str:
     """What somebody wrote to get this field: in a resource, or on a command line."""
     if name == model.USERNAME_FIELD and not attribute:
         return "spec.username" if run_facts() else "--username"
@@ -466,21 +467,21 @@ def place_of(name: str, model: Any, *, attribute: bool) -> str:
     return f"spec.attributes.{name}" if run_facts() else f"--attribute {name}"
 
 
-def truth(field: Any, value: Any) -> Any:
+def parse_bool(field: Any, value: Any) -> Any:
     """Words for yes and no, as the other options take them."""
     if field.get_internal_type() == "BooleanField" and isinstance(value, str):
         return {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}.get(value.lower(), value)
     return value
 
 
-def in_time_zone(value: Any) -> Any:
+def aware(value: Any) -> Any:
     """A time without a zone means the project's."""
     if isinstance(value, datetime) and settings.USE_TZ and timezone.is_naive(value):
         return timezone.make_aware(value)
     return value
 
 
-def key_of(field: Any, value: Any, database: str) -> Any:
+def related_key(field: Any, value: Any, database: str) -> Any:
     """The key of one other object."""
     key = field.to_python(value)
     if key is None:
@@ -492,19 +493,19 @@ def key_of(field: Any, value: Any, database: str) -> Any:
     return key
 
 
-def keys_of(field: Any, value: Any, database: str) -> list[Any]:
+def related_keys(field: Any, value: Any, database: str) -> list[Any]:
     """The keys of objects that are named by key, in a list or with commas between them."""
     listed = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     others = field.related_model
-    wanted = [others._meta.pk.to_python(each) for each in listed if each != ""]
-    found = set(others._base_manager.using(database).filter(pk__in=wanted).values_list("pk", flat=True))
-    missing = [str(key) for key in wanted if key not in found]
+    keys = [others._meta.pk.to_python(each) for each in listed if each != ""]
+    found = set(others._base_manager.using(database).filter(pk__in=keys).values_list("pk", flat=True))
+    missing = [str(key) for key in keys if key not in found]
     if missing:
         raise ValidationError(f"there is no {others._meta.label} with the key {', '.join(missing)}")
-    return wanted
+    return keys
 
 
-def check_password(password: str, user: Any) -> None:
+def validate_new_password(password: str, user: Any) -> None:
     """:raises CommandError: if the project's validators refuse the password."""
     try:
         validate_password(password, user)

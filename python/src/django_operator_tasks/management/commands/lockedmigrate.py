@@ -15,16 +15,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from ...base_command import Reporting, several
+from ...base_command import ReportingCommand, unique_values
 from ...conf import lock_alias, settings
 from ...db.connections import is_between_transactions
-from ...db.migration_state import applied
-from ...db.waiting import for_database
+from ...db.migration_state import applied_migrations
+from ...db.waiting import wait_for_database
 from ...errors import TaskError
 from ...job import report
 from ...job.durability import check_database
 from ...job.report import run_facts
-from ...locks import at_work, migration_lock
+from ...locks import migration_lock, statement_lock
 
 AUTO, NONE = "auto", "none"
 OWN_OPTIONS = ("--lock-id", "--lock-timeout", "--lock-mode", "--lock-database")
@@ -38,7 +38,7 @@ else:
     Migrate = object
 
 
-class Locking(Reporting, Migrate):
+class Locking(ReportingCommand, Migrate):
     """Adds the lock to the class of a `migrate`."""
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
@@ -46,7 +46,7 @@ class Locking(Reporting, Migrate):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        self.default_database = several_databases(parser)
+        self.default_database = allow_several_databases(parser)
         self.own = OwnOptions(parser)
         self.own.add(
             "-L",
@@ -86,7 +86,7 @@ class Locking(Reporting, Migrate):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        databases = several(options.get("database"), self.default_database)
+        databases = unique_values(options.get("database"), self.default_database)
         return super().execute(*args, **{**options, "database": databases[0], DATABASES: databases})
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
@@ -99,15 +99,15 @@ class Locking(Reporting, Migrate):
             raise CommandError("--lock-timeout must be 0 or more seconds")
         databases = options.pop(DATABASES)
         # The project's `migrate` may call this command, which runs the project's `migrate`.
-        migrate = plain_migrate if held.aliases else super().handle
+        migrate = django_migrate if migrating.aliases else super().handle
         changes = Changes(options, with_alias=len(databases) > 1)
         for database in databases:
             options["database"] = database
-            if database in held.aliases:
+            if database in migrating.aliases:
                 migrate(*args, **options)
                 continue
             connection = connections[database]
-            report.current.used(connection)
+            report.current.add_database(connection)
             if options.get("plan") or options.get("check_unapplied"):
                 self.only_look(migrate, *args, **options)
                 continue
@@ -121,12 +121,12 @@ class Locking(Reporting, Migrate):
                     if mode != NONE:
                         holder = connections[direct or lock_alias(database) or database]
                         stack.enter_context(migration_lock(holder, lock_id, timeout, say))
-                    for_database(connection)
+                    wait_for_database(connection)
                     if mode != NONE:
                         left = None if timeout is None else round(max(0, timeout - time.monotonic() + started), 1)
-                        stack.enter_context(at_work(connection, lock_id, left, say))
-                with held.also(database), changes.of(connection):
-                    to_its_end(migrate, *args, **options)
+                        stack.enter_context(statement_lock(connection, lock_id, left, say))
+                with migrating.with_alias(database), changes.of(connection):
+                    run_to_completion(migrate, *args, **options)
 
     def only_look(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
@@ -137,17 +137,17 @@ class Locking(Reporting, Migrate):
                 there_are = TaskError("NotMigrated", f"database {options['database']!r} has migrations to come")
                 report.current.failed(there_are)
             raise
-        report.current.did("planned" if options.get("plan") else "checked")
+        report.current.succeeded_with("planned" if options.get("plan") else "checked")
 
 
-class Held(threading.local):
+class Migrating(threading.local):
     """The databases that this thread migrates just now."""
 
     def __init__(self) -> None:
         self.aliases: frozenset[str] = frozenset()
 
     @contextmanager
-    def also(self, alias: str) -> Iterator[None]:
+    def with_alias(self, alias: str) -> Iterator[None]:
         """And another one."""
         before = self.aliases
         self.aliases = before | {alias}
@@ -157,17 +157,17 @@ class Held(threading.local):
             self.aliases = before
 
 
-held = Held()
+migrating = Migrating()
 
 
-def plain_migrate(*args: Any, **options: Any) -> None:
+def django_migrate(*args: Any, **options: Any) -> None:
     """Django's own `migrate`, also for options of one that has others."""
     command = DjangoMigrate()
     defaults = vars(command.create_parser("manage.py", "migrate").parse_args([]))
     command.execute(*args, **{**defaults, **options})
 
 
-def to_its_end(migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
+def run_to_completion(migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
     """A migration that ends the process has not migrated, whatever exit code it gives."""
     try:
         migrate(*args, **options)
@@ -177,7 +177,7 @@ def to_its_end(migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
         raise CommandError("a migration, or who listens to it, ended the process before its end") from end
 
 
-def several_databases(parser: Any) -> Any:
+def allow_several_databases(parser: Any) -> Any:
     """Lets --database, as the project's own `migrate` has it, be given several times; its default."""
     option = parser._option_string_actions.get("--database")
     if option is None:
@@ -220,26 +220,26 @@ class Changes:
     def __init__(self, options: dict[str, Any], *, with_alias: bool) -> None:
         self.prune = bool(options.get("prune"))
         self.with_alias = with_alias
-        self.came: list[str] = []
-        self.went: list[str] = []
+        self.added: list[str] = []
+        self.removed: list[str] = []
 
     @contextmanager
     def of(self, connection: Any) -> Iterator[None]:
         """Reads `django_migrations` before and after the block."""
-        before = applied(connection)
+        before = applied_migrations(connection)
         try:
             yield
         finally:
-            after = applied(connection)
+            after = applied_migrations(connection)
             if before is not None and after is not None:
-                self.came += self.named(connection, (name for name in after if name not in before))
-                self.went += self.named(connection, (name for name in before if name not in after))
+                self.added += self.named(connection, (name for name in after if name not in before))
+                self.removed += self.named(connection, (name for name in before if name not in after))
             if self.prune:
-                report.current.did("pruned", self.went)
-            elif self.went and not self.came:
-                report.current.did("unapplied", self.went)
+                report.current.succeeded_with("pruned", self.removed)
+            elif self.removed and not self.added:
+                report.current.succeeded_with("unapplied", self.removed)
             else:
-                report.current.did("applied", self.came)
+                report.current.succeeded_with("applied", self.added)
             if before is None or after is None:
                 report.current.count = None  # nobody knows
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...probes import Finding, NotReady, check, examine, load
+from ...probes import Finding, NotReady, check, examine_all, load
 from ...responses import summary
 
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.end(options, examine(probes, None))
+            self.end(options, examine_all(probes, None))
         try:
             check(probes, None)
         except NotReady as not_ready:

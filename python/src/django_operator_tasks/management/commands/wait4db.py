@@ -11,12 +11,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.loader import MigrationLoader
 
-from ...base_command import Reporting, seconds, several
-from ...db.waiting import unapplied
+from ...base_command import ReportingCommand, add_seconds_option, unique_values
+from ...db.waiting import unapplied_migrations
 from ...errors import TaskError
 from ...job import report
 from ...job.report import scrubbed
-from ...probes import ask
+from ...probes import select_one
 
 # One attempt may not take all of the time, as it does where packets are dropped.
 CONNECT_SECONDS = 10
@@ -25,15 +25,15 @@ SILENT_SECONDS = 10.0
 UNREACHABLE = "DatabaseUnreachable"
 
 
-class Command(Reporting):
+class Command(ReportingCommand):
     """For init containers: holds a pod back until its databases are ready."""
 
     help = "Waits for the database to be ready and migrated before exiting."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        seconds(parser, "-t", "--timeout", 180, "number of seconds to wait for database until timeout")
-        seconds(parser, "-s", "--stable", 5, "stability timeout to wait for continuous database connection")
-        seconds(parser, "-i", "--interval", 1, "number of seconds to wait between database checks")
+        add_seconds_option(parser, "-t", "--timeout", 180, "number of seconds to wait for database until timeout")
+        add_seconds_option(parser, "-s", "--stable", 5, "stability timeout to wait for continuous database connection")
+        add_seconds_option(parser, "-i", "--interval", 1, "number of seconds to wait between database checks")
         parser.add_argument(
             "-d",
             "--database",
@@ -48,7 +48,7 @@ class Command(Reporting):
         for name in ("timeout", "stable", "interval"):
             if not options[name] > 0:
                 raise CommandError(f"--{name} must be greater than 0 seconds")
-        databases = several(options["database"], DEFAULT_DB_ALIAS)
+        databases = unique_values(options["database"], DEFAULT_DB_ALIAS)
         for database in databases:
             if database not in connections:
                 known = ", ".join(connections)
@@ -68,10 +68,10 @@ class Command(Reporting):
                 wait(watched, options["timeout"], changed, say)
             finally:
                 for each in watched:
-                    each.leave()
+                    each.stop()
         for database in databases:
-            report.current.used(connections[database])
-        report.current.did("ready", databases)
+            report.current.add_database(connections[database])
+        report.current.succeeded_with("ready", databases)
 
 
 class State(NamedTuple):
@@ -109,7 +109,7 @@ class Watched(Thread):
         while not self.ended.is_set():
             self.asked_at = time.monotonic()
             try:
-                self.state = self.look(connection)
+                self.state = self.check(connection)
             except Exception as error:  # nothing that waiting mends; the other thread tells
                 self.error = error
                 self.ended.set()
@@ -118,7 +118,7 @@ class Watched(Thread):
             stable_in = self.stable if self.alive_since is None else self.alive_since + self.stable - time.monotonic()
             self.ended.wait(min(self.interval, stable_in) if stable_in > 0 else self.interval)
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Ends, and leaves the connection to its owner as it was, unless a server that hangs keeps it."""
         self.ended.set()
         self.join(1)
@@ -126,10 +126,10 @@ class Watched(Thread):
             self.connection.settings_dict["OPTIONS"] = self.options
             self.connection.dec_thread_sharing()
 
-    def look(self, connection: Any) -> State:
+    def check(self, connection: Any) -> State:
         """Finds out how things stand now."""
         try:
-            if not ask(connection):
+            if not select_one(connection):
                 raise Error("it does not answer")
             if self.state is UNKNOWN:
                 self.state = State(False, "NotMigrated", "not known yet, what migrations it has")
@@ -138,7 +138,7 @@ class Watched(Thread):
                 self.alive_since = now
             alive = now - self.alive_since
             self.asked_at = now
-            missing = [] if self.migrated else unapplied(connection, self.answered)
+            missing = [] if self.migrated else unapplied_migrations(connection, self.answered)
             self.migrated = not missing
         except Error as error:
             connection.close()
@@ -158,7 +158,7 @@ class Watched(Thread):
         asked_at = self.asked_at
         return 0.0 if asked_at is None else time.monotonic() - asked_at
 
-    def now(self) -> State:
+    def current_state(self) -> State:
         """How it stands, also while it does not answer."""
         if self.silence() > SILENT_SECONDS:
             return State(False, UNREACHABLE, "not ready: it has stopped to answer")
@@ -174,7 +174,7 @@ def wait(databases: Sequence[Watched], timeout: float, changed: Event, say: Call
     said: dict[str, str] = {}
     while True:
         changed.clear()
-        states = {each.alias: each.now() for each in databases}
+        states = {each.alias: each.current_state() for each in databases}
         for each in databases:
             if each.error is not None:
                 raise each.error
