@@ -367,7 +367,7 @@ def test_the_server_notices_a_holder_that_says_no_word(shop, databases):
     code = (
         "from django.db import connection\nfrom django_operator_tasks.locks import PostgresLock\n"
         "lock = PostgresLock(connection, 7); lock.open(); print(lock.try_acquire())\n"
-        "for name in ('tcp_keepalives_idle', 'idle_session_timeout'): print(lock.ask('SHOW ' + name)[0])\n"
+        "for name in ('tcp_keepalives_idle', 'idle_session_timeout'): print(lock.first_row('SHOW ' + name)[0])\n"
         "print(lock.release()); lock.close()"
     )
     assert shop.script(code).split() == ["True", "30", "0", "True"]
@@ -377,16 +377,16 @@ def test_the_server_notices_a_holder_that_says_no_word(shop, databases):
 def test_mysql_ends_a_session_that_is_silent_and_ours_is_not(shop, databases, ping, kept):
     shop.settings["DATABASES"] = {"default": databases("mysql", "locks")}
     code = (
-        "from django.db import connection, Error\nfrom django_operator_tasks import locks\n"
-        "locks.MYSQL_PING_SECONDS, locks.MYSQL_SILENT_SECONDS = %s, 20\n"
-        "lock = locks.MySQLLock(connection, 7); lock.open(); assert lock.try_acquire()\n"
-        "if locks.MYSQL_PING_SECONDS > 20: lock.connection.cursor().execute('SET SESSION wait_timeout = 2')\n"
+        "from django.db import connection, Error\nfrom django_operator_tasks.locks import base, mysql\n"
+        "mysql.PING_SECONDS, mysql.SILENT_SECONDS = %s, 20\n"
+        "lock = mysql.MySQLLock(connection, 7); lock.open(); assert lock.try_acquire()\n"
+        "if mysql.PING_SECONDS > 20: lock.connection.cursor().execute('SET SESSION wait_timeout = 2')\n"
         "import time\nstart = time.monotonic()\n"
         "with connection.cursor() as cursor:\n"
         "    held = True\n"
         "    while held and time.monotonic() < start + 25:\n"
         "        time.sleep(0.2); cursor.execute('SELECT IS_USED_LOCK(%%s)', [lock.name]); held = cursor.fetchone()[0] is not None\n"
-        "print(held, locks._released(lock)); lock.close()"
+        "print(held, base.release(lock)); lock.close()"
     ) % ping
     assert shop.script(code).split() == [kept, kept]
 

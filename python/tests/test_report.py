@@ -8,20 +8,21 @@ from conftest import SOURCE
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks.job import report
+from django_operator_tasks.job import error_text, report, scrub
+from django_operator_tasks.job.facts import RUN_VARIABLE
 
 
 @pytest.fixture
 def facts(monkeypatch):
     def facts(**facts):
-        monkeypatch.setenv(report.RUN_VARIABLE, json.dumps(facts))
+        monkeypatch.setenv(RUN_VARIABLE, json.dumps(facts))
 
     return facts
 
 
 def test_names_keep_both_ends():
     made = report.Report()
-    made.did("applied", ["a.%04d" % n for n in range(100)])
+    made.succeeded_with("applied", ["a.%04d" % n for n in range(100)])
     line = json.loads(made.line())
     assert line["count"] == 100
     assert line["names"] == ["a.%04d" % n for n in (0, 1, 2, 3, 4, 95, 96, 97, 98, 99)]
@@ -47,9 +48,9 @@ def test_secrets_are_taken_out_of_free_text(facts, monkeypatch):
     monkeypatch.setenv("KNOWN", "well-known")
     facts(secretEnv=["NAMED"], plainEnv=["KNOWN"], wholeSecrets=True)
     text = "hunter2 whole-secret ab well-known postgres://u:p@h/db\nDETAIL:  Key (email)=(a@b) exists."
-    assert report.scrub(text) == "*** *** ab well-known postgres://***@h/db\nDETAIL: (left out)"
+    assert scrub.scrub(text) == "*** *** ab well-known postgres://***@h/db\nDETAIL: (left out)"
     facts(secretEnv=[], plainEnv=[], wholeSecrets=False)
-    assert "whole-secret" in report.scrub(text)
+    assert "whole-secret" in scrub.scrub(text)
 
 
 def test_the_first_failure_counts_and_names_its_place():
@@ -82,12 +83,12 @@ def test_settings_that_refuse_to_be_read_do_not_hide_what_failed(monkeypatch):
         def SECRET_KEY(self):
             raise RuntimeError("must not be empty")
 
-    monkeypatch.setattr(report, "_settings", Settings)
+    monkeypatch.setattr(scrub, "_settings", Settings)
     made = report.Report()
     made.failed(ValueError("pw-1 is wrong"))
     assert json.loads(made.line())["message"] == "ValueError: *** is wrong"
-    monkeypatch.setattr(report, "_settings", lambda: type("S", (), {"SECRET_KEY": b"key-1", "DATABASES": None}))
-    assert report.scrubbed("key-1") == "***"
+    monkeypatch.setattr(scrub, "_settings", lambda: type("S", (), {"SECRET_KEY": b"key-1", "DATABASES": None}))
+    assert scrub.scrubbed("key-1") == "***"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_settings_that_refuse_to_be_read_do_not_hide_what_failed(monkeypatch):
     ],
 )
 def test_whatever_a_password_in_a_url_holds(text, clean):
-    assert report.scrub(text) == clean
+    assert scrub.scrub(text) == clean
 
 
 @pytest.mark.parametrize(
@@ -132,32 +133,34 @@ def test_whatever_a_password_in_a_url_holds(text, clean):
     ],
 )
 def test_what_a_server_says_of_a_rows_content(text, clean):
-    assert report.scrub(text) == clean
-    assert report.scrub(clean) == clean
+    assert scrub.scrub(text) == clean
+    assert scrub.scrub(clean) == clean
 
 
 @pytest.mark.parametrize(
     "text", ["Truncated incorrect INTEGER value: '{\"ssn\": 7}'", "Truncated incorrect DOUBLE value: 'it's'"]
 )
 def test_a_tuple_in_words(text):
-    assert report.scrub(str((1292, text))).startswith("(1292, %s" % repr(text)[:9])
-    assert "ssn" not in report.scrub(str((1292, text))) and "it's" not in report.scrub(str((1292, text)))
+    assert scrub.scrub(str((1292, text))).startswith("(1292, %s" % repr(text)[:9])
+    assert "ssn" not in scrub.scrub(str((1292, text))) and "it's" not in scrub.scrub(str((1292, text)))
 
 
 def test_a_database_whose_host_is_a_url():
     made = report.Report()
     url = "mongodb+srv://app:s3cret@cluster0.example.net/shop?authSource=admin&password=hunter2"
-    made.used(type("C", (), {"alias": "default", "settings_dict": {"ENGINE": "x.y", "HOST": url, "NAME": "a@b"}}))
+    made.add_database(
+        type("C", (), {"alias": "default", "settings_dict": {"ENGINE": "x.y", "HOST": url, "NAME": "a@b"}})
+    )
     assert made.databases == [
         {"alias": "default", "engine": "y", "host": "mongodb+srv://***@cluster0.example.net/shop", "name": "a@b"}
     ]
-    assert report.scrub("see https://h/x?user=a&password=hunter2&y") == "see https://h/x?user=a&password=***&y"
+    assert scrub.scrub("see https://h/x?user=a&password=hunter2&y") == "see https://h/x?user=a&password=***&y"
 
 
 def test_a_password_among_the_options_of_a_database(monkeypatch):
     settings = type("S", (), {"SECRET_KEY": "key-1", "DATABASES": {"a": {"OPTIONS": {"passwd": "pw-1"}}, "b": {}}})
-    monkeypatch.setattr(report, "_settings", lambda: settings)
-    assert report.scrub("pw-1 is wrong") == "*** is wrong"
+    monkeypatch.setattr(scrub, "_settings", lambda: settings)
+    assert scrub.scrub("pw-1 is wrong") == "*** is wrong"
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -174,7 +177,7 @@ def test_a_server_that_says_which_part_is_what(linked):
         except Data as error:
             raise ValueError("no: %s" % error) from (error if linked else None)
     except ValueError as error:
-        said = report.describe(error)
+        said = error_text.describe(error)
     assert said.startswith(
         "ValueError: no: ungültige Eingabesyntax für Typ uuid: (left out)\nHINT:  Tipp (test_report.py:"
     )
@@ -190,7 +193,7 @@ def test_whatever_a_server_calls_its_detail():
         except Detailed as error:
             raise ValueError(str(error)) from error
     except ValueError as error:
-        said = report.describe(error)
+        said = error_text.describe(error)
     assert said.startswith("ValueError: doppelt\nDETALLE:  (left out)\nHINT: h (test_report.py:")
 
 
@@ -199,10 +202,10 @@ def test_a_variable_whose_name_says_so_is_secret(monkeypatch, name):
     monkeypatch.setenv(name, "something-of-ours")
     monkeypatch.setenv("MONKEY", "no secret at all")
     monkeypatch.setenv("GPG_KEY", "of the image")
-    assert report.scrub("something-of-ours, no secret at all, of the image") == "***, no secret at all, of the image"
+    assert scrub.scrub("something-of-ours, no secret at all, of the image") == "***, no secret at all, of the image"
 
 
 def test_former_keys_are_secret_as_well(monkeypatch):
     settings = type("S", (), {"SECRET_KEY": "key-1", "SECRET_KEY_FALLBACKS": ["key-0", b"key-00"], "DATABASES": {}})
-    monkeypatch.setattr(report, "_settings", lambda: settings)
-    assert report.scrub("key-1 key-0 key-00") == "*** *** ***"
+    monkeypatch.setattr(scrub, "_settings", lambda: settings)
+    assert scrub.scrub("key-1 key-0 key-00") == "*** *** ***"

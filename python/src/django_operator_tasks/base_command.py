@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandParser
 
 from .job import report
+from .job.facts import run_facts
 
 
 class ReportingCommand(BaseCommand):
@@ -84,7 +85,7 @@ class ReportingCommand(BaseCommand):
 def exit_on_signal(number: int, frame: object) -> NoReturn:
     """Ends the process as a signal does. The operator tells what became of a Job by its pod, not by a command that
     was still waiting."""
-    report.current.unfinished = bool(report.run_facts())
+    report.current.unfinished = bool(run_facts())
     sys.exit(128 + number)
 
 

@@ -13,7 +13,7 @@ from . import heartbeat
 
 logger = logging.getLogger("django_operator_tasks.heartbeat")
 EVERY = 5.0
-# Who lost the broker tries again by himself for a long time; to restart him would not help.
+# A worker that lost the broker tries again by itself for a long time; to restart it would not help.
 RECONNECT = 600.0
 
 

@@ -18,7 +18,7 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from .conf import lock_alias, settings
 from .job.durability import is_durable, static_location
-from .job.report import run_facts
+from .job.facts import run_facts
 from .probes import probe_classes, usable_connections
 
 ID = "django_operator_tasks"

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
 from .conf import lock_only_aliases, settings
 from .db.connections import is_reused, reopen
-from .job.report import scrubbed
+from .job.scrub import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
 KEY_SECONDS = 10

@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
 
 from ..errors import TaskError
-from ..job.report import run_facts
+from ..job.facts import run_facts
 from .connections import is_between_transactions, is_reused, reopen
 from .tenants import group_by_migrations, preserve_schema
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..errors import TaskError
-from .report import run_facts
+from .facts import run_facts
 
 
 def is_durable(path: str) -> bool:

@@ -23,7 +23,7 @@ from ...db.waiting import wait_for_database
 from ...errors import TaskError
 from ...job import report
 from ...job.durability import check_database
-from ...job.report import run_facts
+from ...job.facts import run_facts
 from ...locks import migration_lock, statement_lock
 
 AUTO, NONE = "auto", "none"
@@ -115,7 +115,7 @@ class Locking(ReportingCommand, Migrate):
             say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
             started = time.monotonic()
             if self.has_command_line and is_between_transactions(connection):
-                connection.close()  # what is silent for as long as we wait may be cut; a caller's session is his
+                connection.close()  # what is silent for as long as we wait may be cut; a caller's session is theirs
             with ExitStack() as stack:
                 with self.interruptible():
                     if mode != NONE:

@@ -15,7 +15,7 @@ from ...base_command import ReportingCommand, add_seconds_option, unique_values
 from ...db.waiting import unapplied_migrations
 from ...errors import TaskError
 from ...job import report
-from ...job.report import scrubbed
+from ...job.scrub import scrubbed
 from ...probes import select_one
 
 # One attempt may not take all of the time, as it does where packets are dropped.

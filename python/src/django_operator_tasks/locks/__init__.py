@@ -1,0 +1,83 @@
+"""Locks in the database that keep two migrators apart.
+
+The migration lock is taken on a connection of its own, by asking again and again: a session that waits inside of
+`pg_advisory_lock` holds a snapshot, for which CREATE INDEX CONCURRENTLY would wait in its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..errors import TaskError
+from .base import Lock, acquire, release
+from .mysql import MySQLLock, MySQLStatementLock
+from .postgresql import PostgresLock, PostgresStatementLock
+from .sqlite import FileLock
+
+__all__ = ["FileLock", "Lock", "MySQLLock", "PostgresLock", "migration_lock", "statement_lock"]
+
+LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresLock, "mysql": MySQLLock, "sqlite": FileLock}
+STATEMENT_LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresStatementLock, "mysql": MySQLStatementLock}
+
+
+@contextmanager
+def migration_lock(
+    connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
+) -> Iterator[None]:
+    """Holds the lock while the block runs.
+
+    :param timeout: seconds to wait for it; None: without end.
+    :raises TaskError: LockTimeout, LockUnsupported, LockLost.
+    """
+    if connection.vendor not in LOCKS:
+        raise TaskError(
+            "LockUnsupported",
+            f"there is no migration lock for databases of the kind {connection.vendor!r}. Take it in another database,"
+            " by --lock-database or the setting DJK8S_MIGRATE_LOCK_DATABASE, or take none, by --lock-mode none"
+            " (spec.lock.mode: None), and see to it yourself that only one migrates",
+        )
+    lock = LOCKS[connection.vendor](connection, lock_id)
+    try:
+        lock.open()
+        acquire(lock, timeout, say)
+        try:
+            yield
+        except BaseException:
+            release(lock)  # what went wrong first is what counts
+            raise
+        if not release(lock):
+            raise TaskError(
+                "LockLost",
+                f"the migrations ran, but lock {lock_id} was gone at their end: the connection that held it was cut,"
+                " its file was removed, or a pooler gave it to somebody else. Another migrator may have run at the"
+                " same time",
+            )
+    finally:
+        lock.close()
+
+
+@contextmanager
+def statement_lock(
+    connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
+) -> Iterator[None]:
+    """Holds a second lock while the block runs: on the session that migrates. A migrator that is killed leaves the
+    first one at once, but the server is still at its last statement; the next migrator waits for that. A session at no
+    statement is not waited for: its client may be gone without a word.
+
+    :raises TaskError: LockTimeout.
+    """
+    if connection.vendor not in STATEMENT_LOCKS:
+        yield
+        return
+    lock = STATEMENT_LOCKS[connection.vendor](connection, lock_id)
+    lock.open()
+    acquire(lock, timeout, say)
+    session = connection.connection
+    try:
+        yield
+    finally:
+        if connection.connection is session:  # else it went with the one that was closed
+            release(lock)
