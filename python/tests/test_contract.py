@@ -1,0 +1,101 @@
+"""The helper's side of `tests/contract/helper.json`; the operator's is `tests/contract.rs`."""
+
+import ast
+import json
+import sys
+
+import pytest
+from conftest import ROOT, SOURCE
+
+sys.path.insert(0, str(SOURCE))
+
+from django_operator_tasks.job import report, runner
+from django_operator_tasks.job.facts import RUN_VARIABLE
+
+PACKAGE = SOURCE / "django_operator_tasks"
+CONTRACT = json.loads((ROOT / "tests/contract/helper.json").read_text())
+FACTS = set(CONTRACT["facts"])
+
+
+def trees():
+    return [ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")]
+
+
+def texts(tree):
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def first_arguments(*functions):
+    """Texts that one of these functions is called with first."""
+    found = set()
+    for tree in trees():
+        for node in ast.walk(tree):
+            name = getattr(getattr(node, "func", None), "id", None) or getattr(
+                getattr(node, "func", None), "attr", None
+            )
+            if isinstance(node, ast.Call) and name in functions and node.args:
+                first = node.args[0]
+                branches = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+                found |= {each.value for each in branches if isinstance(each, ast.Constant)}
+    return found
+
+
+def test_every_reason_is_of_the_contract_and_each_of_it_is_given():
+    given = first_arguments("TaskError", "CeleryError", "fail_early")
+    assert given <= set(CONTRACT["reasons"]), given - set(CONTRACT["reasons"])
+    everywhere = set().union(*map(texts, trees()))
+    assert set(CONTRACT["reasons"]) <= everywhere, set(CONTRACT["reasons"]) - everywhere
+
+
+def test_every_action_is_of_the_contract_and_each_of_it_is_given():
+    given = first_arguments("succeeded_with")
+    assert given <= set(CONTRACT["actions"]), given - set(CONTRACT["actions"])
+    everywhere = set().union(*map(texts, trees()))
+    assert set(CONTRACT["actions"]) <= everywhere, set(CONTRACT["actions"]) - everywhere
+
+
+def test_the_line_has_the_fields_of_the_contract():
+    class Connection:
+        alias, settings_dict = "default", {"ENGINE": "django.db.backends.postgresql", "HOST": "db", "NAME": "shop"}
+
+    made = report.Report()
+    made.add_database(Connection)
+    made.succeeded_with("applied", ["a.0001"])
+    line = json.loads(made.line())
+    assert list(line) == CONTRACT["line"]["succeeded"] and line["ok"] is True
+    assert list(line["databases"][0]) == CONTRACT["line"]["databases"]
+    made.failed(ValueError("no"))
+    line = json.loads(made.line())
+    assert list(line) == CONTRACT["line"]["failed"] and line["ok"] is False
+    assert CONTRACT["line"]["limit"] == report.LIMIT
+
+
+def test_the_variables_and_facts_are_those_of_the_contract():
+    assert RUN_VARIABLE in CONTRACT["environment"]
+    everywhere = set().union(*map(texts, trees()))
+    names = {name for name in CONTRACT["environment"] if name.startswith("DJANGO_ADMIN_")}
+    short = {name[len("DJANGO_ADMIN_") :] for name in names}
+    assert short <= everywhere, "ensureadmin keeps these names to itself"
+    read = {
+        node.args[0].value
+        for tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") == "get"
+        and getattr(node.func.value, "id", getattr(getattr(node.func.value, "func", None), "id", ""))
+        in ("facts", "run_facts")
+    }
+    assert read == FACTS, read ^ FACTS
+
+
+@pytest.mark.parametrize("argument", CONTRACT["arguments"])
+def test_the_arguments_are_those_of_the_contract(argument, capsys):
+    with pytest.raises(SystemExit):
+        runner.main(["--help"])
+    assert argument in capsys.readouterr().out
+
+
+def test_the_commands_are_those_of_the_contract():
+    """Those of this package; the others are Django's own."""
+    own = {path.stem for path in (PACKAGE / "management/commands").glob("[a-z]*.py")}
+    assert set(CONTRACT["commands"]) - {"collectstatic"} == set(runner.OWN_COMMANDS) <= own

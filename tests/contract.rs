@@ -1,0 +1,121 @@
+//! The operator's side of `contract/helper.json`; the helper's is `python/tests/test_contract.py`.
+
+use std::collections::BTreeSet;
+
+use django_operator::api::Outcome;
+use django_operator::cli::render::render;
+use django_operator::core::Reason;
+use django_operator::core::observed::{JobView, PodView};
+use django_operator::names;
+use django_operator::task::outcome::{self, HELPER_REASONS};
+use serde_json::{Value, json};
+
+fn contract() -> Value {
+    serde_json::from_str(include_str!("contract/helper.json")).unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+fn words(value: &Value) -> BTreeSet<String> {
+    value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+/// The Django container of the Job that a task gets.
+fn container(kind: &str, spec: Value, manage: Option<&str>) -> Value {
+    let task = json!({
+        "apiVersion": "django.my.domain/v1alpha1", "kind": kind, "metadata": {"name": "t", "uid": "u"}, "spec": spec,
+    });
+    let container = json!({"name": "web", "image": "i", "envFrom": [{"secretRef": {"name": "s"}}]});
+    let target = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "annotations": manage.map(|text| json!({names::MANAGE: text}))},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    });
+    render(&task, &target).unwrap()["spec"]["template"]["spec"]["containers"][0].take()
+}
+
+fn ended(exit_code: i32, line: &Value) -> (JobView, Vec<PodView>) {
+    let condition = if exit_code == 0 { "Complete" } else { "Failed" };
+    let job = json!({
+        "metadata": {"name": "j", "annotations": {names::CONTAINER: "web"}},
+        "status": {"conditions": [{"type": condition, "status": "True", "reason": "BackoffLimitExceeded"}]},
+    });
+    let state = json!({"terminated": {"exitCode": exit_code, "reason": "Error", "message": line.to_string()}});
+    let status = json!({
+        "name": "web", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+    });
+    let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": [status]}});
+    (serde_json::from_value(job).unwrap(), vec![serde_json::from_value(pod).unwrap()])
+}
+
+#[test]
+fn the_reasons_are_those_of_the_contract() {
+    let ours: BTreeSet<String> =
+        HELPER_REASONS.iter().copied().chain([Reason::CommandFailed.as_str()]).map(str::to_owned).collect();
+    assert_eq!(ours, words(&contract()["reasons"]));
+}
+
+#[test]
+fn jobs_use_the_arguments_and_variables_of_the_contract() {
+    let contract = contract();
+    let user = json!({
+        "username": "ann", "superuser": true, "attributes": {"team": "ops"},
+        "passwordSecretRef": {"name": "n", "key": "k"},
+    });
+    let mut arguments = BTreeSet::new();
+    let mut commands = BTreeSet::new();
+    let mut environment = BTreeSet::new();
+    for (kind, spec, manage) in [
+        ("DjangoUser", user, None),
+        ("DjangoMigrate", json!({}), Some("python -m shop")),
+        ("DjangoStatic", json!({}), Some("shop")),
+        ("DjangoCelery", json!({"app": "shop"}), None),
+    ] {
+        let container = container(kind, spec, manage);
+        let args: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let end = args.iter().position(|arg| *arg == "--").unwrap();
+        arguments.insert(args[0].to_owned());
+        if args[0] != "--celery" {
+            commands.insert(args[end + 1].to_owned());
+        }
+        for variable in container["env"].as_array().unwrap() {
+            environment.insert(variable["name"].as_str().unwrap().to_owned());
+            if variable["name"] == names::HELPER_ENV {
+                let facts: Value = serde_json::from_str(variable["value"].as_str().unwrap()).unwrap();
+                assert_eq!(keys(&facts), keys(&contract["facts"]));
+            }
+        }
+    }
+    assert_eq!(arguments, keys(&contract["arguments"]));
+    assert_eq!(commands, words(&contract["commands"]));
+    assert_eq!(environment, keys(&contract["environment"]));
+}
+
+#[test]
+fn lines_read_as_the_contract_says() {
+    let contract = contract();
+    for example in contract["examples"].as_array().unwrap() {
+        let line = &example["line"];
+        let succeeded = line["ok"] == json!(true);
+        let expected = if succeeded { "succeeded" } else { "failed" };
+        assert_eq!(keys(line), words(&contract["line"][expected]), "{line}");
+        let (job, pods) = ended(i32::from(!succeeded), line);
+        let result = outcome::read(&job, &pods);
+        assert_eq!(json!(result.outcome), example["outcome"], "{line}");
+        assert_eq!(json!(result.reason), example["reason"], "{line}");
+        assert_eq!(result.outcome == Outcome::Succeeded, succeeded);
+        let report = json!(result.report.unwrap());
+        for field in ["action", "count", "settings"].into_iter().filter(|field| !line[*field].is_null()) {
+            let stated = report.get(field).cloned().unwrap_or_else(|| json!(""));
+            assert_eq!(stated, line[field], "{field} of {line}");
+        }
+        for database in report["databases"].as_array().into_iter().flatten() {
+            assert_eq!(keys(database), words(&contract["line"]["databases"]));
+        }
+        if !succeeded {
+            assert_eq!(json!(result.message), line["message"]);
+        }
+    }
+}
