@@ -9,7 +9,14 @@ ENGINE ?= $(shell for e in docker podman buildah; do if $$e info >/dev/null 2>&1
 BUILD = $(if $(filter buildah,$(notdir $(ENGINE))),$(ENGINE) bud --isolation chroot,$(ENGINE) build)
 OVERLAY := target/deploy
 
-.PHONY: demo test bench build generate check docker-build docker-push install uninstall deploy undeploy
+PYTHON := .venv/bin
+RUST_FILES = $(shell git ls-files --cached --others --exclude-standard '*.rs')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
 
 demo: build ## A local cluster with a real Django project and the operator; leaves it running
 	tests/cluster/demo $(BINARY)
@@ -23,12 +30,31 @@ bench: build ## The figures of docs/figures.md, measured on the real control pla
 build: ## The program, static, so that its image needs nothing else
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)
 
-generate: ## The generated files: CRDs, roles, reference
+generate: ## The generated files: CRDs, roles, manager, samples, reference
 	cargo run --locked --quiet -- generate .
 
-check: ## Format and lints
-	cargo fmt --check
+verify: ## Whether the generated files are up to date, in a copy of the tree
+	tests/verify
+
+format: ## Formats Rust and Python
+	rustfmt --edition 2024 $(RUST_FILES)
+	tests/venv
+	cd python && ../$(PYTHON)/ruff format .
+
+# By file, as kinds are declared by a macro, through which cargo fmt does not look.
+check: ## Formats, lints and types of Rust and Python, dependencies, spelling
+	rustfmt --edition 2024 --check $(RUST_FILES)
 	cargo clippy --locked --all-targets -- -D warnings
+	tests/tools
+	target/tools/bin/cargo-deny --all-features check bans licenses sources
+	target/tools/bin/cargo-machete .
+	tests/venv
+	cd python && ../$(PYTHON)/ruff format --check . && ../$(PYTHON)/ruff check . && ../$(PYTHON)/mypy
+	$(PYTHON)/typos
+
+audit: ## Known vulnerabilities of the dependencies; asks the network for the list
+	tests/tools
+	target/tools/bin/cargo-deny --all-features check advisories
 
 docker-build: build ## The image IMG
 	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works; on Debian: apt-get install buildah" >&2; exit 2; }
@@ -50,7 +76,6 @@ deploy: overlay ## The operator, as IMG, into NAMESPACE
 undeploy: overlay ## The operator out of NAMESPACE
 	kubectl delete --ignore-not-found -k $(OVERLAY)
 
-.PHONY: watch
 watch: ## The operator of NAMESPACE may work in the namespace WATCHED as well
 	kubectl kustomize config/watched-namespace | sed 's/^  namespace: .*/  namespace: $(NAMESPACE)/' | kubectl apply -n $(WATCHED) -f -
 
@@ -65,7 +90,6 @@ patches:
 endef
 export KUSTOMIZATION
 
-.PHONY: overlay
 overlay:
 	@mkdir -p $(OVERLAY)
 	@echo "$$KUSTOMIZATION" >$(OVERLAY)/kustomization.yaml
