@@ -83,8 +83,22 @@ pub struct Labels(pub Vec<(String, String)>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespaces(pub Vec<String>);
 
-fn labels(text: &str) -> Result<Labels, String> {
-    let pairs: Result<Vec<_>, String> = text
+/// Why a setting cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSetting {
+    /// A part of the list of labels is something else.
+    #[error("{0:?} is no label; write key:value")]
+    NotALabel(String),
+    /// There is no label in the list.
+    #[error("no label; write key:value")]
+    NoLabel,
+    /// A part of the list of namespaces cannot be the name of one.
+    #[error("{0:?} is no namespace; write names separated by commas")]
+    NotANamespace(String),
+}
+
+fn labels(text: &str) -> Result<Labels, InvalidSetting> {
+    let pairs: Result<Vec<_>, InvalidSetting> = text
         .split(',')
         .map(str::trim)
         .filter(|pair| !pair.is_empty())
@@ -92,20 +106,20 @@ fn labels(text: &str) -> Result<Labels, String> {
             Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
                 Ok((key.trim().to_owned(), value.trim().to_owned()))
             }
-            _ => Err(format!("{pair:?} is no label; write key:value")),
+            _ => Err(InvalidSetting::NotALabel(pair.to_owned())),
         })
         .collect();
     match pairs? {
-        none if none.is_empty() => Err("no label; write key:value".into()),
+        none if none.is_empty() => Err(InvalidSetting::NoLabel),
         pairs => Ok(Labels(pairs)),
     }
 }
 
-fn namespaces(text: &str) -> Result<Namespaces, String> {
+fn namespaces(text: &str) -> Result<Namespaces, InvalidSetting> {
     let names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
     let valid = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     match names.iter().find(|name| !valid(name)) {
-        Some(bad) => Err(format!("{bad:?} is no namespace; write names separated by commas")),
+        Some(bad) => Err(InvalidSetting::NotANamespace(bad.clone())),
         None => Ok(Namespaces(names)),
     }
 }

@@ -1,5 +1,7 @@
 //! The layers: who may import whom, and what deciding code may not do.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The operator's side of `contract/helper.json`; the helper's is `python/tests/test_contract.py`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
 use std::collections::BTreeSet;
 
 use django_operator::api::Outcome;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{controller, manifests};
+use crate::{controller, manifests, telemetry};
 
 /// Runs Django's and Celery's administration commands as Kubernetes Jobs.
 #[derive(Parser)]
@@ -44,9 +44,12 @@ pub enum Error {
     /// A file cannot be generated.
     #[error(transparent)]
     Manifests(#[from] manifests::Error),
-    /// The operator cannot start here.
+    /// There are no logs.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// The operating system gives no threads, or no signals.
     #[error("{0}")]
-    Start(String),
+    Runtime(std::io::Error),
     /// The operator ended before it was told to.
     #[error(transparent)]
     Operator(#[from] controller::Error),

@@ -16,12 +16,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT; a second signal, or the end of the grace, ends it at once.
 pub fn run(settings: Settings) -> Result<(), Error> {
-    telemetry::start(settings.log_format, &settings.log_level).map_err(Error::Start)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Start(error.to_string()))?;
+    telemetry::start(settings.log_format, &settings.log_level)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Error::Runtime)?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let mut term = signal(SignalKind::terminate()).map_err(|error| Error::Start(error.to_string()))?;
-        let mut int = signal(SignalKind::interrupt()).map_err(|error| Error::Start(error.to_string()))?;
+        let mut term = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         let running = crate::controller::run(settings, stop.clone());
         tokio::pin!(running);
         tokio::select! {

@@ -155,3 +155,44 @@ pub fn is_conflict(error: &kube::Error) -> bool {
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
+
+/// What kind of failure a call met, for the metrics.
+pub fn category(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            401 | 403 => "forbidden",
+            404 => "not_found",
+            409 => "conflict",
+            429 => "throttled",
+            400..=499 => "rejected",
+            _ => "server",
+        },
+        kube::Error::SerdeError(_) => "unreadable",
+        _ => "connection",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_a_category() {
+        for (code, expected) in [
+            (401, "forbidden"),
+            (403, "forbidden"),
+            (404, "not_found"),
+            (409, "conflict"),
+            (422, "rejected"),
+            (429, "throttled"),
+            (500, "server"),
+            (504, "server"),
+        ] {
+            let status = Status::failure("no", "Reason").with_code(code);
+            assert_eq!(category(&kube::Error::Api(status.boxed())), expected, "{code}");
+        }
+        let unreadable = serde_json::from_str::<u8>("x").unwrap_err();
+        assert_eq!(category(&kube::Error::SerdeError(unreadable)), "unreadable");
+        assert_eq!(category(&kube::Error::LinesCodecMaxLineLengthExceeded), "connection");
+    }
+}

@@ -97,8 +97,7 @@ impl Error {
     /// What kind of failure it is, for the metrics.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Call(kube::Error::Api(_)) => "refused",
-            Self::Call(_) => "connection",
+            Self::Call(error) => client::category(error),
             Self::Overtaken => "conflict",
             Self::Timeout => "timeout",
             Self::Panic => "panic",

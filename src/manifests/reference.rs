@@ -1,5 +1,6 @@
 //! The reference page, generated from the schemas and from the tables of reasons and settings.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -14,18 +15,25 @@ pub fn page(crds: &[Value], settings: &[Setting]) -> String {
     );
     for crd in crds {
         let kind = crd["spec"]["names"]["kind"].as_str().unwrap_or_default();
-        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let schema = schema(crd);
         let _ = writeln!(page, "\n## {kind}\n\n{}\n", text(&schema["description"]));
         for part in ["spec", "status"] {
-            let _ = writeln!(page, "| {part} field | type | meaning |\n| --- | --- | --- |");
-            rows(&mut page, part, &schema["properties"][part]);
-            page.push('\n');
+            let shared = shared_fields(crds, part);
+            table(&mut page, part, &schema["properties"][part], |name| !shared.contains(name));
         }
+        page.push_str("And the fields [of every kind](#every-kind).\n\n");
         if let Some(rules) = schema["properties"]["spec"]["x-kubernetes-validations"].as_array() {
             page.push_str("Rules across fields:\n\n");
             for rule in rules {
                 let _ = writeln!(page, "- {}", text(&rule["message"]));
             }
+        }
+    }
+    if let Some(first) = crds.first() {
+        page.push_str("\n## Every kind\n\n");
+        for part in ["spec", "status"] {
+            let shared = shared_fields(crds, part);
+            table(&mut page, part, &schema(first)["properties"][part], |name| shared.contains(name));
         }
     }
     page.push_str("\n## Reasons of conditions\n\n| reason | meaning |\n| --- | --- |\n");
@@ -44,16 +52,34 @@ pub fn page(crds: &[Value], settings: &[Setting]) -> String {
     page
 }
 
-fn rows(page: &mut String, prefix: &str, schema: &Value) {
-    let Some(properties) = schema["properties"].as_object() else { return };
+fn schema(crd: &Value) -> &Value {
+    &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+}
+
+/// Fields of the spec or the status that all kinds have.
+fn shared_fields<'a>(crds: &'a [Value], part: &str) -> BTreeSet<&'a str> {
+    let fields = |crd: &'a Value| -> BTreeSet<&'a str> {
+        let fields = schema(crd)["properties"][part]["properties"].as_object();
+        fields.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+    };
+    crds.iter().map(fields).reduce(|a, b| &a & &b).unwrap_or_default()
+}
+
+fn table(page: &mut String, part: &str, schema: &Value, wanted: impl Fn(&str) -> bool) {
+    let _ = writeln!(page, "| {part} field | type | meaning |\n| --- | --- | --- |");
+    rows(page, part, schema, &wanted);
+    page.push('\n');
+}
+
+fn rows(page: &mut String, prefix: &str, schema: &Value, wanted: &dyn Fn(&str) -> bool) {
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, field) in properties {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| wanted(name)) {
         let path = format!("{prefix}.{name}");
         let star = if required.contains(&name.as_str()) { "*" } else { "" };
         let _ = writeln!(page, "| `{path}`{star} | {} | {} |", kind(field), text(&field["description"]));
-        rows(page, &path, field);
-        if field["items"]["properties"].is_object() && name != "conditions" {
-            rows(page, &format!("{path}[]"), &field["items"]);
+        rows(page, &path, field, &|_| true);
+        if name != "conditions" {
+            rows(page, &format!("{path}[]"), &field["items"], &|_| true);
         }
     }
 }
