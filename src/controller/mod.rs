@@ -19,6 +19,7 @@ use tracing::info;
 
 use self::context::NamespaceContext;
 use self::limits::{JobLimit, KnownJobs};
+use self::reconciler::Reconcile;
 use crate::cluster::client::{self, ConnectError};
 use crate::cluster::lease;
 use crate::cluster::tasks::TaskIndex;
@@ -162,10 +163,16 @@ struct StartingControllers<'a> {
     controllers: Vec<(BoxFuture<'static, ()>, Receiver<bool>)>,
 }
 
+impl StartingControllers<'_> {
+    fn add<K: Reconcile>(&mut self) {
+        let triggered = self.triggers.subscribe(K::KIND);
+        let (context, stop) = (self.context.clone(), self.stop.clone());
+        self.controllers.push(reconciler::controller::<K>(context, self.watch_namespace, triggered, stop));
+    }
+}
+
 impl ForEachKind for StartingControllers<'_> {
     fn kind<T: Task>(&mut self) {
-        let triggered = self.triggers.subscribe(T::KIND);
-        let (context, stop) = (self.context.clone(), self.stop.clone());
-        self.controllers.push(reconciler::controller::<T>(context, self.watch_namespace, triggered, stop));
+        self.add::<T>();
     }
 }
