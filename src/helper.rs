@@ -11,14 +11,14 @@ use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// The package, as Python runs it.
-pub static ZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tasks.pyz"));
+pub static HELPER_ZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tasks.pyz"));
 
 static CONFIG_MAP: LazyLock<ConfigMap> = LazyLock::new(|| {
     let digest = {
         use sha2::{Digest, Sha256};
-        hex::encode(Sha256::digest(ZIP))
+        hex::encode(Sha256::digest(HELPER_ZIP))
     };
-    let labels = [(names::MANAGED_BY.to_owned(), names::OPERATOR.to_owned())];
+    let labels = [(names::MANAGED_BY_LABEL.to_owned(), names::OPERATOR.to_owned())];
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(format!("{}-tasks-{}", names::OPERATOR, &digest[..12])),
@@ -26,7 +26,7 @@ static CONFIG_MAP: LazyLock<ConfigMap> = LazyLock::new(|| {
             ..ObjectMeta::default()
         },
         immutable: Some(true),
-        binary_data: Some([(names::HELPER_FILE.to_owned(), ByteString(ZIP.to_vec()))].into()),
+        binary_data: Some([(names::HELPER_FILE.to_owned(), ByteString(HELPER_ZIP.to_vec()))].into()),
         ..ConfigMap::default()
     }
 });
@@ -36,7 +36,7 @@ pub fn config_map() -> &'static ConfigMap {
     &CONFIG_MAP
 }
 
-pub fn name() -> &'static str {
+pub fn config_map_name() -> &'static str {
     CONFIG_MAP.metadata.name.as_deref().unwrap_or_default()
 }
 
@@ -52,7 +52,7 @@ pub fn verify(found: &ConfigMap) -> Result<(), Blocked> {
         Reason::HelperTampered,
         format!(
             "ConfigMap {} does not hold what this operator would put there, or is not immutable; delete it, and the operator makes it anew",
-            name()
+            config_map_name()
         ),
     ))
 }

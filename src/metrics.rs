@@ -86,7 +86,7 @@ impl Metrics {
     }
 
     /// A watch failed.
-    pub fn watch_error(&self, resource: &str) {
+    pub fn record_watch_error(&self, resource: &str) {
         self.watch_errors.get_or_create(&WatchLabels { resource: resource.to_owned() }).inc();
     }
 

@@ -5,48 +5,48 @@ use sha2::{Digest, Sha256};
 /// Field manager, event reporter and label value.
 pub const OPERATOR: &str = "django-operator";
 /// Label on everything the operator makes; the watches select by it.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Label: the kind of the task that a Job or pod belongs to.
-pub const KIND: &str = "django.my.domain/kind";
+pub const KIND_LABEL: &str = "django.my.domain/kind";
 /// Annotation: the name of the task (longer than a label's value may be).
-pub const TASK: &str = "django.my.domain/task";
+pub const TASK_ANNOTATION: &str = "django.my.domain/task";
 /// Annotation of a Job: the run's number.
-pub const RUN: &str = "django.my.domain/run";
+pub const RUN_ANNOTATION: &str = "django.my.domain/run";
 /// Annotation of a Job: the run's key.
-pub const RUN_KEY: &str = "django.my.domain/run-key";
+pub const RUN_KEY_ANNOTATION: &str = "django.my.domain/run-key";
 /// Annotation of a Job: the generation that the run carries out.
-pub const GENERATION: &str = "django.my.domain/generation";
+pub const GENERATION_ANNOTATION: &str = "django.my.domain/generation";
 /// Annotation of a Job: the Django container's name.
-pub const CONTAINER: &str = "django.my.domain/container";
+pub const CONTAINER_ANNOTATION: &str = "django.my.domain/container";
 /// Annotation of a Job: what was copied, converted and dropped.
-pub const TEMPLATE_CHANGES: &str = "django.my.domain/report";
+pub const TEMPLATE_CHANGES_ANNOTATION: &str = "django.my.domain/report";
 /// Annotation of a task: a new value asks for one run.
-pub const REQUESTED_AT: &str = "django.my.domain/requestedAt";
+pub const REQUESTED_AT_ANNOTATION: &str = "django.my.domain/requestedAt";
 /// Annotation of a target: further images that tasks may run.
-pub const ALLOW_IMAGES: &str = "django.my.domain/allow-images";
+pub const ALLOW_IMAGES_ANNOTATION: &str = "django.my.domain/allow-images";
 /// Annotation of a target: containers to keep though they share Django's image.
-pub const KEEP_CONTAINERS: &str = "django.my.domain/keep-containers";
+pub const KEEP_CONTAINERS_ANNOTATION: &str = "django.my.domain/keep-containers";
 /// Annotation of a target: containers to leave out of Jobs.
-pub const DROP_CONTAINERS: &str = "django.my.domain/drop-containers";
+pub const DROP_CONTAINERS_ANNOTATION: &str = "django.my.domain/drop-containers";
 /// Annotation of a target: labels that Job pods shall carry as well.
-pub const JOB_LABELS: &str = "django.my.domain/job-labels";
+pub const JOB_LABELS_ANNOTATION: &str = "django.my.domain/job-labels";
 /// Annotation of a target: how management commands start.
-pub const MANAGE: &str = "django.my.domain/manage";
+pub const MANAGE_ANNOTATION: &str = "django.my.domain/manage";
 /// Annotation of a target: `Keep` leaves the image's entrypoint in place.
-pub const ENTRYPOINT: &str = "django.my.domain/entrypoint";
+pub const ENTRYPOINT_ANNOTATION: &str = "django.my.domain/entrypoint";
 /// File of the helper, in its ConfigMap and where Jobs mount it.
 pub const HELPER_FILE: &str = "tasks.pyz";
 /// Variable that tells the helper what the operator knows of the pod.
 pub const HELPER_ENV: &str = "DJANGO_OPERATOR_RUN";
 /// Kubernetes' own annotation for the container that `kubectl` means.
-pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+pub const DEFAULT_CONTAINER_ANNOTATION: &str = "kubectl.kubernetes.io/default-container";
 
 /// Longest name of a Job: it becomes a label of the pods.
 const NAME_LIMIT: usize = 63;
 
 /// The name of the Job of one run. Two resources, or two runs, never share one; a namesake that is
 /// created later has another UID and so other Jobs.
-pub fn job(task: &str, uid: &str, run: i64) -> String {
+pub fn job_name(task: &str, uid: &str, run: i64) -> String {
     let suffix = hash(&[uid, &run.to_string()], 5);
     let stem: String =
         task.chars().map(|c| if c == '.' { '-' } else { c }).take(NAME_LIMIT - suffix.len() - 1).collect();
@@ -74,15 +74,15 @@ mod tests {
     #[test]
     fn long_names_with_a_common_start_get_different_jobs() {
         let (a, b) = ("x".repeat(253), format!("{}y", "x".repeat(252)));
-        assert_ne!(job(&a, "1", 1), job(&b, "2", 1));
-        assert_ne!(job("a", "u", 1), job("a", "u", 2));
-        assert_ne!(job("a", "u1", 1), job("a", "u", 11));
+        assert_ne!(job_name(&a, "1", 1), job_name(&b, "2", 1));
+        assert_ne!(job_name("a", "u", 1), job_name("a", "u", 2));
+        assert_ne!(job_name("a", "u1", 1), job_name("a", "u", 11));
     }
 
     proptest! {
         #[test]
         fn every_resource_name_gives_a_valid_job_name(name in "[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", run in 1i64..) {
-            let job = job(&name, "1c9a1f0e-2b7c-4d33-a5f3-0a3f0c1d2e4f", run);
+            let job = job_name(&name, "1c9a1f0e-2b7c-4d33-a5f3-0a3f0c1d2e4f", run);
             prop_assert!(job.len() <= 63);
             prop_assert!(job.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
             prop_assert!(!job.starts_with('-') && !job.ends_with('-'));

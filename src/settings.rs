@@ -20,15 +20,15 @@ pub enum LogFormat {
 pub struct Settings {
     /// Label of the Deployments that Django runs in, as `key:value`; several, separated by commas, mean
     /// any of them.
-    #[arg(long, env = "DJANGO_POD_LABEL", value_parser = labels, default_value = "app.kubernetes.io/component:django-server")]
-    pub django_pod_label: Labels,
+    #[arg(long, env = "DJANGO_POD_LABEL", value_parser = parse_labels, default_value = "app.kubernetes.io/component:django-server")]
+    pub django_pod_label: TargetLabels,
 
     /// Label of the Deployments that Celery's workers run in, likewise.
-    #[arg(long, env = "CELERY_POD_LABEL", value_parser = labels, default_value = "app.kubernetes.io/component:django-celery-work-celery")]
-    pub celery_pod_label: Labels,
+    #[arg(long, env = "CELERY_POD_LABEL", value_parser = parse_labels, default_value = "app.kubernetes.io/component:django-celery-work-celery")]
+    pub celery_pod_label: TargetLabels,
 
     /// Namespaces to work in, separated by commas; empty: all.
-    #[arg(long, env = "WATCH_NAMESPACE", default_value = "", value_parser = namespaces)]
+    #[arg(long, env = "WATCH_NAMESPACE", default_value = "", value_parser = parse_namespaces)]
     pub watch_namespace: Namespaces,
 
     /// How many finished resources of a kind to keep in a namespace; 0: all. Resources that have an owner
@@ -67,7 +67,7 @@ pub struct Settings {
 
 impl Settings {
     /// The labels of a kind's targets.
-    pub fn labels(&self, label: TargetLabel) -> &[(String, String)] {
+    pub fn target_labels(&self, label: TargetLabel) -> &[(String, String)] {
         match label {
             TargetLabel::Django => &self.django_pod_label.0,
             TargetLabel::Celery => &self.celery_pod_label.0,
@@ -75,9 +75,9 @@ impl Settings {
     }
 }
 
-/// Labels of which a target carries one.
+/// TargetLabels of which a target carries one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels(pub Vec<(String, String)>);
+pub struct TargetLabels(pub Vec<(String, String)>);
 
 /// Namespaces; none means all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub enum InvalidSetting {
     NotANamespace(String),
 }
 
-fn labels(text: &str) -> Result<Labels, InvalidSetting> {
+fn parse_labels(text: &str) -> Result<TargetLabels, InvalidSetting> {
     let pairs: Result<Vec<_>, InvalidSetting> = text
         .split(',')
         .map(str::trim)
@@ -111,11 +111,11 @@ fn labels(text: &str) -> Result<Labels, InvalidSetting> {
         .collect();
     match pairs? {
         none if none.is_empty() => Err(InvalidSetting::NoLabel),
-        pairs => Ok(Labels(pairs)),
+        pairs => Ok(TargetLabels(pairs)),
     }
 }
 
-fn namespaces(text: &str) -> Result<Namespaces, InvalidSetting> {
+fn parse_namespaces(text: &str) -> Result<Namespaces, InvalidSetting> {
     let names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
     let valid = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     match names.iter().find(|name| !valid(name)) {
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn labels_are_written_as_the_older_operator_wrote_them() {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        assert_eq!(labels("a/b:c"), Ok(Labels(vec![pair("a/b", "c")])));
-        assert_eq!(labels("a:b, c=d"), Ok(Labels(vec![pair("a", "b"), pair("c", "d")])));
+        assert_eq!(parse_labels("a/b:c"), Ok(TargetLabels(vec![pair("a/b", "c")])));
+        assert_eq!(parse_labels("a:b, c=d"), Ok(TargetLabels(vec![pair("a", "b"), pair("c", "d")])));
         for bad in ["", "a", ":b", "a:", ","] {
-            assert!(labels(bad).is_err(), "{bad:?}");
+            assert!(parse_labels(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(namespaces(" a , b,").map(|n| n.0), Ok(vec!["a".to_owned(), "b".to_owned()]));
-        assert_eq!(namespaces("").map(|n| n.0.len()), Ok(0));
-        assert!(namespaces("a/b").is_err());
+        assert_eq!(parse_namespaces(" a , b,").map(|n| n.0), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(parse_namespaces("").map(|n| n.0.len()), Ok(0));
+        assert!(parse_namespaces("a/b").is_err());
     }
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use django_operator::api::Outcome;
 use django_operator::cli::render::render;
 use django_operator::core::Reason;
-use django_operator::core::observed::{JobView, PodView};
+use django_operator::core::views::{JobView, PodView};
 use django_operator::names;
-use django_operator::task::outcome::{self, HELPER_REASONS};
+use django_operator::task::run_result::{self, HELPER_REASONS};
 use serde_json::{Value, json};
 
 fn contract() -> Value {
@@ -32,7 +32,7 @@ fn container(kind: &str, spec: Value, manage: Option<&str>) -> Value {
     let container = json!({"name": "web", "image": "i", "envFrom": [{"secretRef": {"name": "s"}}]});
     let target = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "web", "annotations": manage.map(|text| json!({names::MANAGE: text}))},
+        "metadata": {"name": "web", "annotations": manage.map(|text| json!({names::MANAGE_ANNOTATION: text}))},
         "spec": {"template": {"spec": {"containers": [container]}}},
     });
     render(&task, &target).unwrap()["spec"]["template"]["spec"]["containers"][0].take()
@@ -41,7 +41,7 @@ fn container(kind: &str, spec: Value, manage: Option<&str>) -> Value {
 fn ended(exit_code: i32, line: &Value) -> (JobView, Vec<PodView>) {
     let condition = if exit_code == 0 { "Complete" } else { "Failed" };
     let job = json!({
-        "metadata": {"name": "j", "annotations": {names::CONTAINER: "web"}},
+        "metadata": {"name": "j", "annotations": {names::CONTAINER_ANNOTATION: "web"}},
         "status": {"conditions": [{"type": condition, "status": "True", "reason": "BackoffLimitExceeded"}]},
     });
     let state = json!({"terminated": {"exitCode": exit_code, "reason": "Error", "message": line.to_string()}});
@@ -104,7 +104,7 @@ fn lines_read_as_the_contract_says() {
         let expected = if succeeded { "succeeded" } else { "failed" };
         assert_eq!(keys(line), words(&contract["line"][expected]), "{line}");
         let (job, pods) = ended(i32::from(!succeeded), line);
-        let result = outcome::read(&job, &pods);
+        let result = run_result::from_job(&job, &pods);
         assert_eq!(json!(result.outcome), example["outcome"], "{line}");
         assert_eq!(json!(result.reason), example["reason"], "{line}");
         assert_eq!(result.outcome == Outcome::Succeeded, succeeded);

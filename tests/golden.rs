@@ -15,7 +15,7 @@ fn every_case_gives_the_job_that_lies_beside_it() {
             Ok(mut job) => {
                 // The digest changes with every change of the helper; what matters is that it is named.
                 for volume in job["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap() {
-                    if volume["configMap"]["name"] == helper::name() {
+                    if volume["configMap"]["name"] == helper::config_map_name() {
                         volume["configMap"]["name"] = "the-helper".into();
                     }
                 }

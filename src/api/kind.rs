@@ -34,7 +34,7 @@ pub trait TaskResource:
 
     /// The shared fields of the spec.
     fn policy(&self) -> &TaskPolicy;
-    /// The spec as written, defaults filled in.
+    /// The spec as written, defaults non_empty in.
     fn spec(&self) -> Value;
     /// What a field says that is left out, for the kind's own fields and the shared ones.
     fn defaults() -> &'static Value;
@@ -66,12 +66,12 @@ pub struct Column {
 
 impl Column {
     /// Before those of the kind.
-    pub const FIRST: &[Self] = &[
+    pub const LEADING: &[Self] = &[
         Self::new("Ready", "string", r#".status.conditions[?(@.type=="Ready")].status"#),
         Self::new("Status", "string", r#".status.conditions[?(@.type=="Ready")].reason"#),
     ];
     /// After those of the kind.
-    pub const LAST: &[Self] = &[
+    pub const TRAILING: &[Self] = &[
         Self::new("Last-Run", "date", ".status.lastRun.startedAt"),
         Self::new("Age", "date", ".metadata.creationTimestamp"),
         Self::new("Message", "string", r#".status.conditions[?(@.type=="Ready")].message"#).wide(),

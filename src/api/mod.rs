@@ -6,7 +6,7 @@ mod status;
 mod target;
 
 pub use kind::{Column, TaskResource};
-pub use policy::{Resources, RunPolicy, TaskPolicy, filled};
+pub use policy::{Resources, RunPolicy, TaskPolicy, non_empty};
 pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, TaskStatus};
 pub use target::{Target, TargetStatus};
 
@@ -18,8 +18,8 @@ pub const DEFAULT_DATABASE: &str = "default";
 /// The registry of task kinds: each with the name of its file here and in `task/kinds/`. All that exists per kind is
 /// made from this list: CRDs, roles, samples, reference, controllers.
 macro_rules! task_kinds {
-    ($then:ident) => {
-        $then! {
+    ($callback:ident) => {
+        $callback! {
             user: DjangoUser,
             migrate: DjangoMigrate,
             static_files: DjangoStatic,

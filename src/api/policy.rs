@@ -115,6 +115,6 @@ fn quantity() -> serde_json::Value {
 }
 
 /// `None` for absent and for the empty text that a template engine leaves behind.
-pub fn filled(text: &Option<String>) -> Option<&str> {
+pub fn non_empty(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|t| !t.is_empty())
 }

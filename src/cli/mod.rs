@@ -1,4 +1,4 @@
-//! The command line: one verb, one file.
+//! The command line: one file per subcommand.
 
 mod generate;
 pub mod render;
@@ -16,11 +16,11 @@ use crate::{controller, manifests, telemetry};
 #[command(name = "django-operator", version, about)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Subcommands,
 }
 
 #[derive(Subcommand)]
-enum Verb {
+enum Subcommands {
     /// Run the operator.
     Run(Box<crate::settings::Settings>),
     /// Print the Job that a task would get, and what was copied, converted and dropped, offline.
@@ -29,7 +29,7 @@ enum Verb {
     Generate(generate::Generate),
 }
 
-/// Why a verb failed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
@@ -57,10 +57,10 @@ pub enum Error {
 
 /// Carries out the arguments.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
-        Verb::Run(settings) => run::run(*settings),
-        Verb::Render(render) => render.run(),
-        Verb::Generate(generate) => generate.run(),
+    let result = match Cli::parse().command {
+        Subcommands::Run(settings) => run::run(*settings),
+        Subcommands::Render(render) => render.run(),
+        Subcommands::Generate(generate) => generate.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use crate::core::Blocked;
 use crate::helper;
 use crate::task::Task;
 use crate::task::job;
-use crate::task::kinds::{self, ForEachKind};
+use crate::task::kinds::{self, KindVisitor};
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
 
@@ -29,10 +29,10 @@ pub struct Render {
 pub enum RenderError {
     /// The first manifest is no task.
     #[error("kind: {kind:?} is no task; write {known}")]
-    NoTask { kind: String, known: String },
+    UnknownTaskKind { kind: String, known: String },
     /// The second manifest is no target.
     #[error("kind: {0:?} is no target; write Deployment or PodTemplate")]
-    NoTarget(String),
+    UnsupportedTargetKind(String),
     /// The task does not fit the schema.
     #[error("{0}")]
     Unreadable(#[from] serde_json::Error),
@@ -61,13 +61,13 @@ impl Render {
 /// The Job of the first run of `task` on `target`.
 pub fn render(task: &Value, target: &Value) -> Result<Value, RenderError> {
     let kind = task["kind"].as_str().unwrap_or_default();
-    let mut rendering = Rendering { kind, task, target, known: Vec::new(), job: None };
-    kinds::for_each(&mut rendering);
+    let mut rendering = RenderVisitor { kind, task, target, known: Vec::new(), job: None };
+    kinds::visit_kinds(&mut rendering);
     let known = rendering.known.join(", ");
-    rendering.job.unwrap_or_else(|| Err(RenderError::NoTask { kind: kind.to_owned(), known }))
+    rendering.job.unwrap_or_else(|| Err(RenderError::UnknownTaskKind { kind: kind.to_owned(), known }))
 }
 
-struct Rendering<'a> {
+struct RenderVisitor<'a> {
     kind: &'a str,
     task: &'a Value,
     target: &'a Value,
@@ -75,8 +75,8 @@ struct Rendering<'a> {
     job: Option<Result<Value, RenderError>>,
 }
 
-impl ForEachKind for Rendering<'_> {
-    fn kind<T: Task>(&mut self) {
+impl KindVisitor for RenderVisitor<'_> {
+    fn visit<T: Task>(&mut self) {
         self.known.push(T::KIND);
         if self.kind == T::KIND {
             self.job = Some(job_of::<T>(self.task, self.target));
@@ -92,9 +92,9 @@ fn job_of<T: Task>(task: &Value, target: &Value) -> Result<Value, RenderError> {
         return Err(RenderError::BrokenRules(broken));
     }
     let kind = target["kind"].as_str().unwrap_or_default();
-    let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::NoTarget(kind.to_owned()))?;
+    let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::UnsupportedTargetKind(kind.to_owned()))?;
     let source = TemplateSource::from_object(kind, target);
-    let planned = job::plan(&task, &source, 1, helper::name()).map_err(RenderError::Blocked)?;
+    let planned = job::plan(&task, &source, 1, helper::config_map_name()).map_err(RenderError::Blocked)?;
     Ok(planned.built.job)
 }
 

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::telemetry;
 
 /// How long work under way may take to end after a signal.
-const GRACE: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT; a second signal, or the end of the grace, ends it at once.
 pub fn run(settings: Settings) -> Result<(), Error> {
@@ -35,7 +35,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
             result = running => result.map_err(Error::from),
             _ = term.recv() => Ok(()),
             _ = int.recv() => Ok(()),
-            () = tokio::time::sleep(GRACE) => Err(controller::Error::StopTimeout.into()),
+            () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => Err(controller::Error::StopTimeout.into()),
         }
     });
     runtime.shutdown_background();

@@ -11,15 +11,15 @@ pub struct Cache<V> {
 }
 
 struct Inner<V> {
-    groups: HashMap<String, BTreeMap<String, Arc<V>>>,
-    /// The groups of a listing that is still coming in.
+    partitions: HashMap<String, BTreeMap<String, Arc<V>>>,
+    /// The partitions of a listing that is still coming in.
     incoming: Option<HashMap<String, BTreeMap<String, Arc<V>>>>,
 }
 
 /// An object's place in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectKey {
-    pub group: String,
+pub struct CacheKey {
+    pub partition: String,
     pub name: String,
 }
 
@@ -32,32 +32,32 @@ pub struct Change<V> {
 
 impl<V> Default for Cache<V> {
     fn default() -> Self {
-        Self { inner: RwLock::new(Inner { groups: HashMap::new(), incoming: None }) }
+        Self { inner: RwLock::new(Inner { partitions: HashMap::new(), incoming: None }) }
     }
 }
 
 impl<V> Cache<V> {
     /// All of a group.
-    pub fn group(&self, group: &str) -> Vec<Arc<V>> {
+    pub fn partition(&self, partition: &str) -> Vec<Arc<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.groups.get(group).map(|g| g.values().cloned().collect()).unwrap_or_default()
+        inner.partitions.get(partition).map(|g| g.values().cloned().collect()).unwrap_or_default()
     }
 
     /// One object.
-    pub fn get(&self, group: &str, name: &str) -> Option<Arc<V>> {
+    pub fn get(&self, partition: &str, name: &str) -> Option<Arc<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.groups.get(group)?.get(name).cloned()
+        inner.partitions.get(partition)?.get(name).cloned()
     }
 
     /// How many objects satisfy `test`.
     pub fn count(&self, test: impl Fn(&V) -> bool) -> usize {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.groups.values().flat_map(BTreeMap::values).filter(|v| test(v)).count()
+        inner.partitions.values().flat_map(BTreeMap::values).filter(|v| test(v)).count()
     }
 
     /// Applies one event of a watch and tells what it changed. After a new listing that includes the
     /// objects that went in the gap, of which no event tells.
-    pub fn apply_event(&self, event: Event<(ObjectKey, V)>) -> Vec<Change<V>> {
+    pub fn apply_event(&self, event: Event<(CacheKey, V)>) -> Vec<Change<V>> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Init => {
@@ -66,16 +66,16 @@ impl<V> Cache<V> {
             }
             Event::InitApply((key, object)) => {
                 let incoming = inner.incoming.get_or_insert_default();
-                incoming.entry(key.group).or_default().insert(key.name, Arc::new(object));
+                incoming.entry(key.partition).or_default().insert(key.name, Arc::new(object));
                 Vec::new()
             }
             Event::InitDone => {
                 let fresh = inner.incoming.take().unwrap_or_default();
-                let mut old = std::mem::replace(&mut inner.groups, fresh);
+                let mut old = std::mem::replace(&mut inner.partitions, fresh);
                 let mut changes = Vec::new();
-                for (group, objects) in &inner.groups {
+                for (partition, objects) in &inner.partitions {
                     for (name, now) in objects {
-                        let before = old.get_mut(group).and_then(|g| g.remove(name));
+                        let before = old.get_mut(partition).and_then(|g| g.remove(name));
                         changes.push(Change { now: Some(now.clone()), before });
                     }
                 }
@@ -85,7 +85,7 @@ impl<V> Cache<V> {
             }
             Event::Apply((key, object)) => {
                 let now = Arc::new(object);
-                let before = inner.groups.entry(key.group).or_default().insert(key.name, now.clone());
+                let before = inner.partitions.entry(key.partition).or_default().insert(key.name, now.clone());
                 vec![Change { now: Some(now), before }]
             }
             Event::Delete((key, _)) => inner.remove(&key),
@@ -93,17 +93,17 @@ impl<V> Cache<V> {
     }
 
     /// Removes an object and tells whether that changed anything.
-    pub fn remove(&self, key: &ObjectKey) -> Vec<Change<V>> {
+    pub fn remove(&self, key: &CacheKey) -> Vec<Change<V>> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
 }
 
 impl<V> Inner<V> {
-    fn remove(&mut self, key: &ObjectKey) -> Vec<Change<V>> {
-        let Some(group) = self.groups.get_mut(&key.group) else { return Vec::new() };
+    fn remove(&mut self, key: &CacheKey) -> Vec<Change<V>> {
+        let Some(group) = self.partitions.get_mut(&key.partition) else { return Vec::new() };
         let before = group.remove(&key.name);
         if group.is_empty() {
-            self.groups.remove(&key.group);
+            self.partitions.remove(&key.partition);
         }
         vec![Change { now: None, before }]
     }
@@ -113,8 +113,8 @@ impl<V> Inner<V> {
 mod tests {
     use super::*;
 
-    fn object_key(name: &str) -> ObjectKey {
-        ObjectKey { group: "g".into(), name: name.into() }
+    fn object_key(name: &str) -> CacheKey {
+        CacheKey { partition: "g".into(), name: name.into() }
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
         ] {
             cache.apply_event(event);
         }
-        assert_eq!(cache.group("g").len(), 2);
+        assert_eq!(cache.partition("g").len(), 2);
         cache.apply_event(Event::Init);
         cache.apply_event(Event::InitApply((object_key("b"), 3)));
         assert_eq!(cache.get("g", "a").as_deref(), Some(&1), "the old listing stands until the new one is whole");
@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(told, [(Some(2), Some(3)), (Some(1), None)]);
         assert_eq!(cache.get("g", "a"), None);
         cache.apply_event(Event::Delete((object_key("b"), 3)));
-        assert!(cache.group("g").is_empty());
+        assert!(cache.partition("g").is_empty());
     }
 }

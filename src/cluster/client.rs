@@ -11,10 +11,10 @@ use kube::{Api, Client, Config, Resource};
 use serde_json::Value;
 
 use crate::core::Blocked;
-use crate::core::observed::{JobView, PodView};
+use crate::core::views::{JobView, PodView};
 use crate::helper;
 use crate::task::progress::{Obstacle, from_events};
-use crate::task::refusal;
+use crate::task::rejection;
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
 
@@ -44,7 +44,7 @@ pub enum JobCreation {
     /// It exists now, and is the caller's to check for its owner.
     Exists(Arc<JobView>),
     /// The API server does not want it.
-    Refused(Blocked),
+    Rejected(Blocked),
 }
 
 /// The target as it is now, raw.
@@ -65,7 +65,7 @@ pub async fn get_target(
 }
 
 /// The verdict of the API server in an error, if it is one.
-fn judged(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) -> kube::Result<Blocked> {
+fn blocked_by(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) -> kube::Result<Blocked> {
     match &error {
         kube::Error::Api(status) => verdict(status).ok_or(error),
         _ => Err(error),
@@ -76,12 +76,14 @@ fn judged(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) -> k
 pub async fn ensure_helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let wanted = helper::config_map();
-    let found = match api.get_opt(helper::name()).await? {
+    let found = match api.get_opt(helper::config_map_name()).await? {
         Some(found) => found,
         None => match api.create(&PostParams::default(), wanted).await {
-            Ok(made) => made,
-            Err(error) if is_already_exists(&error) => api.get(helper::name()).await?,
-            Err(error) => return judged(error, |status| refusal::of_helper(helper::name(), status)).map(Err),
+            Ok(created) => created,
+            Err(error) if is_already_exists(&error) => api.get(helper::config_map_name()).await?,
+            Err(error) => {
+                return blocked_by(error, |status| rejection::of_helper(helper::config_map_name(), status)).map(Err);
+            }
         },
     };
     Ok(helper::verify(&found))
@@ -92,15 +94,15 @@ pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Valu
     let resource = ApiResource::erase::<JobView>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let object: DynamicObject = serde_json::from_value(job.clone()).map_err(kube::Error::SerdeError)?;
-    let made = match api.create(&PostParams::default(), &object).await {
-        Ok(made) => made,
+    let created = match api.create(&PostParams::default(), &object).await {
+        Ok(created) => created,
         Err(error) if is_already_exists(&error) => {
             let jobs: Api<JobView> = Api::namespaced(client.clone(), namespace);
             return Ok(JobCreation::Exists(Arc::new(jobs.get(name).await?)));
         }
-        Err(error) => return judged(error, refusal::of_job).map(JobCreation::Refused),
+        Err(error) => return blocked_by(error, rejection::of_job).map(JobCreation::Rejected),
     };
-    let view = serde_json::to_value(made).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)?;
+    let view = serde_json::to_value(created).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)?;
     Ok(JobCreation::Exists(Arc::new(view)))
 }
 
@@ -138,8 +140,8 @@ pub async fn read_event_obstacle(client: &Client, namespace: &str, uid: &str) ->
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_READ);
     let events = api.list(&params).await?.items;
-    let told = events.iter().rev().filter_map(|e| Some((e.reason.as_deref()?, e.note.as_deref()?)));
-    Ok(from_events(told))
+    let reasons = events.iter().rev().filter_map(|e| Some((e.reason.as_deref()?, e.note.as_deref()?)));
+    Ok(from_events(reasons))
 }
 
 fn is_already_exists(error: &kube::Error) -> bool {

@@ -10,7 +10,12 @@ use crate::task::notices::Notice;
 const NOTE_LIMIT: usize = 1000;
 
 /// Publishes the notices about one object.
-pub async fn publish(recorder: &Recorder, about: &ObjectReference, job: Option<ObjectReference>, notices: Vec<Notice>) {
+pub async fn publish(
+    recorder: &Recorder,
+    regarding: &ObjectReference,
+    job: Option<ObjectReference>,
+    notices: Vec<Notice>,
+) {
     for notice in notices {
         let mut note = notice.note;
         while note.len() > NOTE_LIMIT {
@@ -23,7 +28,7 @@ pub async fn publish(recorder: &Recorder, about: &ObjectReference, job: Option<O
             action: "RunTask".into(),
             secondary: job.clone(),
         };
-        if let Err(error) = recorder.publish(&event, about).await {
+        if let Err(error) = recorder.publish(&event, regarding).await {
             debug!(%error, "event not published");
         }
     }

@@ -7,9 +7,9 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
-use super::cache::{Cache, ObjectKey};
+use super::cache::{Cache, CacheKey};
 use crate::task::Task;
-use crate::task::kinds::{self, ForEachKind};
+use crate::task::kinds::{self, KindVisitor};
 use crate::task::view::TaskView;
 
 /// All tasks, by kind and namespace.
@@ -20,13 +20,13 @@ pub struct TaskIndex {
 impl Default for TaskIndex {
     fn default() -> Self {
         let mut index = Self { kinds: HashMap::new() };
-        kinds::for_each(&mut index);
+        kinds::visit_kinds(&mut index);
         index
     }
 }
 
-impl ForEachKind for TaskIndex {
-    fn kind<T: Task>(&mut self) {
+impl KindVisitor for TaskIndex {
+    fn visit<T: Task>(&mut self) {
         self.kinds.insert(T::KIND, Cache::default());
     }
 }
@@ -34,7 +34,7 @@ impl ForEachKind for TaskIndex {
 impl TaskIndex {
     /// The tasks of one kind in a namespace.
     pub fn of_kind(&self, kind: &str, namespace: &str) -> Vec<Arc<TaskView>> {
-        self.kinds.get(kind).map(|tasks| tasks.group(namespace)).unwrap_or_default()
+        self.kinds.get(kind).map(|tasks| tasks.partition(namespace)).unwrap_or_default()
     }
 
     /// Applies an event of the watch of a kind. An object that cannot be read is not in the index.
@@ -56,12 +56,12 @@ impl TaskIndex {
     }
 }
 
-fn entry<T: Task>(object: &DeserializeGuard<T>) -> Option<(ObjectKey, TaskView)> {
+fn entry<T: Task>(object: &DeserializeGuard<T>) -> Option<(CacheKey, TaskView)> {
     object.0.as_ref().ok().map(|task| (key_of(object), TaskView::of(task)))
 }
 
-fn key_of<K: Resource>(object: &K) -> ObjectKey {
-    ObjectKey { group: object.namespace().unwrap_or_default(), name: object.name_any() }
+fn key_of<K: Resource>(object: &K) -> CacheKey {
+    CacheKey { partition: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
 #[cfg(test)]

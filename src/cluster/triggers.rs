@@ -33,7 +33,7 @@ impl ReconcileTriggers {
     }
 
     /// A Job or pod changed: its task is to be looked at.
-    pub fn owner_of(&self, meta: &ObjectMeta) {
+    pub fn trigger_owner(&self, meta: &ObjectMeta) {
         let Some((kind, trigger)) = trigger_for_owner(meta) else { return };
         if let Some(sender) = self.0.get(kind) {
             // The receiver is gone only while the operator stops.
@@ -42,8 +42,8 @@ impl ReconcileTriggers {
     }
 
     /// What can be a target changed: whoever depends on one in these namespaces is to be looked at.
-    pub fn targets_changed(&self, changes: &[Change<Candidate>]) {
-        for namespace in namespaces_to_look_at(changes) {
+    pub fn trigger_targets(&self, changes: &[Change<Candidate>]) {
+        for namespace in changed_namespaces(changes) {
             for sender in self.0.values() {
                 let _ = sender.unbounded_send(ReconcileTrigger::Targets(namespace.clone()));
             }
@@ -53,14 +53,14 @@ impl ReconcileTriggers {
 
 /// The task of a Job or pod that the operator made, by what it wrote on it.
 fn trigger_for_owner(meta: &ObjectMeta) -> Option<(&str, ReconcileTrigger)> {
-    let kind = meta.labels.as_ref()?.get(names::KIND)?;
-    let name = meta.annotations.as_ref()?.get(names::TASK)?.clone();
+    let kind = meta.labels.as_ref()?.get(names::KIND_LABEL)?;
+    let name = meta.annotations.as_ref()?.get(names::TASK_ANNOTATION)?.clone();
     let namespace = meta.namespace.clone().unwrap_or_default();
     Some((kind, ReconcileTrigger::Object { namespace, name }))
 }
 
 /// Deployments change their status all the time; only what the choice depends on concerns anybody.
-fn namespaces_to_look_at(changes: &[Change<Candidate>]) -> Vec<String> {
+fn changed_namespaces(changes: &[Change<Candidate>]) -> Vec<String> {
     let mut namespaces: Vec<String> = changes
         .iter()
         .filter(|change| fingerprint(change.now.as_ref()) != fingerprint(change.before.as_ref()))
@@ -106,10 +106,10 @@ mod tests {
             ("another label", plain(), candidate("a", "i:1", json!({"labels": {"tier": "x"}})), vec!["a"]),
             ("a namesake", plain(), candidate("a", "i:1", json!({"uid": "v"})), vec!["a"]),
         ] {
-            assert_eq!(namespaces_to_look_at(&[Change { now, before }]), expected, "{situation}");
+            assert_eq!(changed_namespaces(&[Change { now, before }]), expected, "{situation}");
         }
         let several = ["b", "a", "b"].map(|ns| Change { now: candidate(ns, "i:1", json!({})), before: None });
-        assert_eq!(namespaces_to_look_at(&several), ["a", "b"]);
+        assert_eq!(changed_namespaces(&several), ["a", "b"]);
     }
 
     #[test]
@@ -117,10 +117,12 @@ mod tests {
         let meta = |labels: Value, annotations: Value| -> ObjectMeta {
             serde_json::from_value(json!({"namespace": "ns", "labels": labels, "annotations": annotations})).unwrap()
         };
-        let ours = meta(json!({names::KIND: "DjangoUser"}), json!({names::TASK: "ann"}));
+        let ours = meta(json!({names::KIND_LABEL: "DjangoUser"}), json!({names::TASK_ANNOTATION: "ann"}));
         let trigger = ReconcileTrigger::Object { namespace: "ns".into(), name: "ann".into() };
         assert_eq!(trigger_for_owner(&ours), Some(("DjangoUser", trigger)));
-        for other in [meta(json!({}), json!({names::TASK: "ann"})), meta(json!({names::KIND: "K"}), json!({}))] {
+        for other in
+            [meta(json!({}), json!({names::TASK_ANNOTATION: "ann"})), meta(json!({names::KIND_LABEL: "K"}), json!({}))]
+        {
             assert_eq!(trigger_for_owner(&other), None);
         }
     }

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch::{Receiver, Sender, channel};
 use tracing::warn;
 
-use super::cache::{Cache, Change, ObjectKey};
+use super::cache::{Cache, CacheKey, Change};
 use super::triggers::ReconcileTriggers;
-use crate::core::observed::{JobView, PodView};
+use crate::core::views::{JobView, PodView};
 use crate::metrics::Metrics;
 use crate::names;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
@@ -41,7 +41,7 @@ pub struct Caches {
 }
 
 /// The group of a Job's pods.
-pub fn pods_of(namespace: &str, job: &str) -> String {
+pub fn job_pods_partition(namespace: &str, job: &str) -> String {
     format!("{namespace}/{job}")
 }
 
@@ -71,7 +71,7 @@ fn config() -> watcher::Config {
 }
 
 /// The stream of the objects of a kind that has a controller, and a receiver that tells when it has its first listing.
-pub fn objects<K>(
+pub fn watch_objects<K>(
     client: &Client,
     watch_namespace: &WatchNamespace,
 ) -> (impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>, Receiver<bool>)
@@ -91,7 +91,7 @@ where
 /// The watches of one namespace, or of all, that fill its caches: to be polled.
 pub struct Watches {
     /// Each runs for ever.
-    pub running: Vec<BoxFuture<'static, ()>>,
+    pub futures: Vec<BoxFuture<'static, ()>>,
     /// Tell when each has its first listing.
     pub synced: Vec<Receiver<bool>>,
 }
@@ -105,25 +105,25 @@ impl Watches {
         triggers: &ReconcileTriggers,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let mut watches = Self { running: Vec::new(), synced: Vec::new() };
-        let ours = config().labels(&format!("{}={}", names::MANAGED_BY, names::OPERATOR));
+        let mut watches = Self { futures: Vec::new(), synced: Vec::new() };
+        let managed_by_operator = config().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::OPERATOR));
         let api = watch_namespace.api::<JobView>(client);
-        watches.add(api, ours.clone(), metrics, "jobs", {
+        watches.add(api, managed_by_operator.clone(), metrics, "jobs", {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |job: JobView| (object_key(&job.metadata), job));
                 for change in caches.jobs.apply_event(keyed) {
-                    either(&change).into_iter().for_each(|job| triggers.owner_of(&job.metadata));
+                    current_or_previous(&change).into_iter().for_each(|job| triggers.trigger_owner(&job.metadata));
                 }
             }
         });
         let api = watch_namespace.api::<PodView>(client);
-        watches.add(api, ours, metrics, "pods", {
+        watches.add(api, managed_by_operator, metrics, "pods", {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |pod: PodView| (pod_key(&pod), pod));
                 for change in caches.pods.apply_event(keyed) {
-                    either(&change).into_iter().for_each(|pod| triggers.owner_of(&pod.metadata));
+                    current_or_previous(&change).into_iter().for_each(|pod| triggers.trigger_owner(&pod.metadata));
                 }
             }
         });
@@ -134,7 +134,7 @@ impl Watches {
                 let keyed = map_event(event, |deployment: DeploymentView| {
                     candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template)
                 });
-                triggers.targets_changed(&caches.deployments.apply_event(keyed));
+                triggers.trigger_targets(&caches.deployments.apply_event(keyed));
             }
         });
         let api = watch_namespace.api::<PodTemplateView>(client);
@@ -144,7 +144,7 @@ impl Watches {
                 let keyed = map_event(event, |pod_template: PodTemplateView| {
                     candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template)
                 });
-                triggers.targets_changed(&caches.pod_templates.apply_event(keyed));
+                triggers.trigger_targets(&caches.pod_templates.apply_event(keyed));
             }
         });
         watches
@@ -161,7 +161,7 @@ impl Watches {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let (listed, synced) = channel(false);
-        self.running.push(run_watch(api, config, listed, metrics.clone(), resource, apply).boxed());
+        self.futures.push(run_watch(api, config, listed, metrics.clone(), resource, apply).boxed());
         self.synced.push(synced);
     }
 }
@@ -183,7 +183,7 @@ async fn run_watch<K>(
             meta.managed_fields = None;
             if let Some(annotations) = &mut meta.annotations {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-                annotations.remove(names::TEMPLATE_CHANGES);
+                annotations.remove(names::TEMPLATE_CHANGES_ANNOTATION);
             }
         })
         .default_backoff();
@@ -191,15 +191,15 @@ async fn run_watch<K>(
     loop {
         match stream.try_next().await {
             Ok(Some(event)) => {
-                let whole = matches!(event, Event::InitDone);
+                let initial_list_done = matches!(event, Event::InitDone);
                 apply(event);
-                if whole {
+                if initial_list_done {
                     listed.send_replace(true);
                 }
             }
             Ok(None) => return,
             Err(error) => {
-                metrics.watch_error(resource);
+                metrics.record_watch_error(resource);
                 warn!(resource, %error, "watch failed; trying again");
             }
         }
@@ -214,19 +214,19 @@ pub async fn synced(receivers: Vec<Receiver<bool>>) {
     futures::stream::iter(waits).for_each(|wait| wait).await;
 }
 
-fn object_key(meta: &ObjectMeta) -> ObjectKey {
-    ObjectKey { group: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+fn object_key(meta: &ObjectMeta) -> CacheKey {
+    CacheKey { partition: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
 }
 
-fn pod_key(pod: &PodView) -> ObjectKey {
+fn pod_key(pod: &PodView) -> CacheKey {
     let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.name.as_str());
-    let group = pods_of(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
-    ObjectKey { group, name: pod.metadata.name.clone().unwrap_or_default() }
+    let partition = job_pods_partition(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
+    CacheKey { partition, name: pod.metadata.name.clone().unwrap_or_default() }
 }
 
-fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (ObjectKey, Candidate) {
+fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {
     if let Some(annotations) = &mut template.metadata.annotations {
-        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER);
+        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION);
     }
     let metadata = ObjectMeta {
         name: metadata.name,
@@ -240,7 +240,7 @@ fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSumma
 }
 
 /// The object as it is, or as it was before it went.
-fn either<V>(change: &Change<V>) -> Option<&Arc<V>> {
+fn current_or_previous<V>(change: &Change<V>) -> Option<&Arc<V>> {
     change.now.as_ref().or(change.before.as_ref())
 }
 

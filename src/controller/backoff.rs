@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use backon::BackoffBuilder;
 
-const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(60);
+const MIN_DELAY: Duration = Duration::from_millis(200);
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Failures in a row, by object.
 #[derive(Default)]
@@ -20,12 +20,12 @@ impl Backoff {
         let count = failures.entry(object.to_owned()).or_default();
         *count += 1;
         let delays = backon::ExponentialBuilder::new()
-            .with_min_delay(FIRST)
-            .with_max_delay(LONGEST)
+            .with_min_delay(MIN_DELAY)
+            .with_max_delay(MAX_DELAY)
             .with_factor(2.0)
             .with_max_times(*count)
             .build();
-        delays.last().unwrap_or(LONGEST)
+        delays.last().unwrap_or(MAX_DELAY)
     }
 
     /// The next failure is the first again.
@@ -43,8 +43,8 @@ mod tests {
         let backoff = Backoff::default();
         let waits: Vec<u128> = (0..12).map(|_| backoff.failed("a").as_millis()).collect();
         assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000, 60000]);
-        assert_eq!(backoff.failed("b"), FIRST);
+        assert_eq!(backoff.failed("b"), MIN_DELAY);
         backoff.succeeded("a");
-        assert_eq!(backoff.failed("a"), FIRST);
+        assert_eq!(backoff.failed("a"), MIN_DELAY);
     }
 }

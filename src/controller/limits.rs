@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::own_writes::OWN_WRITE_TTL;
 use crate::cluster::watch::Caches;
-use crate::core::observed::JobView;
+use crate::core::views::JobView;
 
 /// Jobs that the watches have, and those that this process just created, of which the watch may not know yet.
 pub struct KnownJobs {
@@ -27,7 +27,7 @@ impl KnownJobs {
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
         let key = (namespace.to_owned(), name.to_owned());
         let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = self.watched(namespace, name) {
+        if let Some(job) = self.cached(namespace, name) {
             created.remove(&key);
             return Some(job);
         }
@@ -36,48 +36,48 @@ impl KnownJobs {
     }
 
     /// Remembers a Job that was just created.
-    pub fn created(&self, namespace: &str, job: &Arc<JobView>) {
+    pub fn record_created(&self, namespace: &str, job: &Arc<JobView>) {
         let key = (namespace.to_owned(), job.name().to_owned());
         self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (Instant::now(), job.clone()));
     }
 
     /// Forgets a Job that was just deleted.
-    pub fn deleted(&self, namespace: &str, name: &str) {
+    pub fn record_deleted(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
-    fn watched(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
+    fn cached(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
         self.caches.iter().find_map(|caches| caches.jobs.get(namespace, name))
     }
 
     fn running(&self) -> usize {
         let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        let unseen = created.keys().filter(|(namespace, name)| self.watched(namespace, name).is_none()).count();
-        unseen + self.caches.iter().map(|c| c.jobs.count(|job| job.end().is_none())).sum::<usize>()
+        let unseen = created.keys().filter(|(namespace, name)| self.cached(namespace, name).is_none()).count();
+        unseen + self.caches.iter().map(|c| c.jobs.count(|job| job.terminal_condition().is_none())).sum::<usize>()
     }
 }
 
 /// How many Jobs may run at once; 0: any number.
 pub struct JobLimit {
     limit: usize,
-    starting: Mutex<usize>,
+    reserved: Mutex<usize>,
 }
 
 impl JobLimit {
     /// A limit of so many Jobs.
     pub fn new(limit: usize) -> Self {
-        Self { limit, starting: Mutex::default() }
+        Self { limit, reserved: Mutex::default() }
     }
 
     /// Leave to start one Job, unless as many run as may. Kept until the Job is known.
     pub fn acquire(&self, jobs: &KnownJobs) -> Option<JobPermit<'_>> {
-        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.limit > 0 && jobs.running() + *starting >= self.limit {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.limit > 0 && jobs.running() + *reserved >= self.limit {
             return None;
         }
-        *starting += 1;
-        Some(JobPermit(&self.starting))
+        *reserved += 1;
+        Some(JobPermit(&self.reserved))
     }
 }
 
@@ -101,10 +101,10 @@ mod tests {
         let permit = limit.acquire(&jobs);
         assert!(permit.is_some() && limit.acquire(&jobs).is_none());
         let job: JobView = serde_json::from_value(serde_json::json!({"metadata": {"name": "j"}})).unwrap();
-        jobs.created("ns", &Arc::new(job));
+        jobs.record_created("ns", &Arc::new(job));
         drop(permit);
         assert!(jobs.get("ns", "j").is_some() && limit.acquire(&jobs).is_none());
-        jobs.deleted("ns", "j");
+        jobs.record_deleted("ns", "j");
         assert!(limit.acquire(&jobs).is_some());
         let unlimited = JobLimit::new(0);
         let permits: Vec<_> = (0..9).map(|_| unlimited.acquire(&jobs)).collect();

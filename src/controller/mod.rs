@@ -30,7 +30,7 @@ use crate::names;
 use crate::server::{self, Readiness};
 use crate::settings::Settings;
 use crate::task::Task;
-use crate::task::kinds::{self, ForEachKind};
+use crate::task::kinds::{self, KindVisitor};
 
 /// Why the operator ended before it was told to, or did not end when it was.
 #[derive(Debug, thiserror::Error)]
@@ -132,10 +132,10 @@ fn start_controllers(
             triggers: ReconcileTriggers::default(),
             controllers: Vec::new(),
         };
-        kinds::for_each(&mut starting);
+        kinds::visit_kinds(&mut starting);
         let StartingControllers { triggers, controllers: starting, .. } = starting;
         let watches = Watches::new(&client, &watch_namespace, &context.caches, &triggers, metrics);
-        for watch in watches.running {
+        for watch in watches.futures {
             tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
         }
         all_synced.extend(watches.synced.iter().cloned());
@@ -167,12 +167,12 @@ impl StartingControllers<'_> {
     fn add<K: Reconcile>(&mut self) {
         let triggered = self.triggers.subscribe(K::KIND);
         let (context, stop) = (self.context.clone(), self.stop.clone());
-        self.controllers.push(reconciler::controller::<K>(context, self.watch_namespace, triggered, stop));
+        self.controllers.push(reconciler::run_controller::<K>(context, self.watch_namespace, triggered, stop));
     }
 }
 
-impl ForEachKind for StartingControllers<'_> {
-    fn kind<T: Task>(&mut self) {
+impl KindVisitor for StartingControllers<'_> {
+    fn visit<T: Task>(&mut self) {
         self.add::<T>();
     }
 }

@@ -61,10 +61,10 @@ pub trait Reconcile:
     fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition>;
 
     /// Names of the objects of a namespace that a change of its targets concerns.
-    fn concerned_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
+    fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
 
     /// Sees each event of the kind's watch before the controller does.
-    fn watched(_event: &Event<DeserializeGuard<Self>>, _context: &NamespaceContext) {}
+    fn on_watch_event(_event: &Event<DeserializeGuard<Self>>, _context: &NamespaceContext) {}
 
     /// Adds watches of what an object owns.
     fn owns(
@@ -114,7 +114,7 @@ pub struct Context<K> {
 }
 
 /// The controller of one kind, and a receiver that tells when its watch has its first listing.
-pub fn controller<K: Reconcile>(
+pub fn run_controller<K: Reconcile>(
     shared: Arc<NamespaceContext>,
     watch_namespace: &WatchNamespace,
     triggered: UnboundedReceiver<ReconcileTrigger>,
@@ -122,14 +122,15 @@ pub fn controller<K: Reconcile>(
 ) -> (BoxFuture<'static, ()>, Receiver<bool>) {
     // The store's own `wait_until_ready` wakes only one waiter, which has to be the controller.
     let (objects, writer) = reflector::store();
-    let (events, synced) = watch::objects::<DeserializeGuard<K>>(&shared.client, watch_namespace);
-    let watched = shared.clone();
+    let (events, synced) = watch::watch_objects::<DeserializeGuard<K>>(&shared.client, watch_namespace);
+    let context = shared.clone();
     let changed = events
-        .inspect(move |event| event.iter().for_each(|event| K::watched(event, &watched)))
+        .inspect(move |event| event.iter().for_each(|event| K::on_watch_event(event, &context)))
         .reflect(writer)
         .applied_objects();
-    let concerned = shared.clone();
-    let triggered = triggered.flat_map(move |trigger| futures::stream::iter(concerned_by::<K>(trigger, &concerned)));
+    let context = shared.clone();
+    let triggered =
+        triggered.flat_map(move |trigger| futures::stream::iter(objects_for_trigger::<K>(trigger, &context)));
     let controller = Controller::for_stream(changed, objects)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .reconcile_on(triggered)
@@ -139,7 +140,7 @@ pub fn controller<K: Reconcile>(
     let context = Arc::new(Context { shared, own_writes: OwnWrites::default(), backoff: Backoff::default() });
     let running = controller.run(reconcile::<K>, error_policy::<K>, context).for_each(move |result| {
         if let Err(error @ controller::Error::QueueError(_)) = result {
-            metrics.watch_error(&K::plural(&()));
+            metrics.record_watch_error(&K::plural(&()));
             warn!(kind = K::KIND, %error, "watch failed; trying again");
         }
         std::future::ready(())
@@ -148,14 +149,14 @@ pub fn controller<K: Reconcile>(
 }
 
 /// The objects that a trigger concerns.
-fn concerned_by<K: Reconcile>(
+fn objects_for_trigger<K: Reconcile>(
     trigger: ReconcileTrigger,
     context: &NamespaceContext,
 ) -> Vec<ObjectRef<DeserializeGuard<K>>> {
     let (namespace, names) = match trigger {
         ReconcileTrigger::Object { namespace, name } => (namespace, vec![name]),
         ReconcileTrigger::Targets(namespace) => {
-            let names = K::concerned_by_targets(&namespace, context);
+            let names = K::affected_by_targets(&namespace, context);
             (namespace, names)
         }
     };
@@ -169,7 +170,7 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
     let result = match tokio::time::timeout(RECONCILE_TIMEOUT, reconciling).await {
         Err(_) => Err(Error::Timeout),
         Ok(Err(_)) => Err(Error::Panic),
-        Ok(Ok(result)) => retry_soon::<K>(result, &object.name_any()),
+        Ok(Ok(result)) => requeue_conflicts::<K>(result, &object.name_any()),
     };
     let label = result.as_ref().map_or_else(Error::category, |_| "ok");
     context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
@@ -180,13 +181,13 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
 }
 
 /// What the next look finds otherwise is no failure.
-fn retry_soon<K: Reconcile>(result: Result<Action, Error>, name: &str) -> Result<Action, Error> {
+fn requeue_conflicts<K: Reconcile>(result: Result<Action, Error>, name: &str) -> Result<Action, Error> {
     match result {
         Err(Error::Overtaken) => {
             debug!(kind = K::KIND, name, "overtaken by a newer version");
             Ok(Action::requeue(CONFLICT_DELAY))
         }
-        Err(Error::Call(error)) if client::is_conflict(&error) => retry_soon::<K>(Err(Error::Overtaken), name),
+        Err(Error::Call(error)) if client::is_conflict(&error) => requeue_conflicts::<K>(Err(Error::Overtaken), name),
         // The object itself, then nobody looks again; or something else.
         Err(Error::Call(error)) if client::is_not_found(&error) => Ok(Action::requeue(Duration::from_secs(1))),
         result => result,
@@ -221,7 +222,7 @@ async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta,
     let api: Api<DynamicObject> = Api::namespaced_with(context.shared.client.clone(), namespace, &resource);
     let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
     let conditions = K::undecodable(error, generation, Timestamp::now());
-    if !is_shown(&object.data["status"]["conditions"], &conditions) {
+    if !is_current(&object.data["status"]["conditions"], &conditions) {
         object.data["status"]["conditions"] = json!(conditions);
         object.data["status"]["observedGeneration"] = json!(generation);
         api.replace_status(name, &PostParams::default(), &object).await?;
@@ -230,7 +231,7 @@ async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta,
 }
 
 /// Whether Ready says already what it is to say.
-fn is_shown(stored: &serde_json::Value, conditions: &[Condition]) -> bool {
+fn is_current(stored: &serde_json::Value, conditions: &[Condition]) -> bool {
     let ready = condition::find(conditions, condition::READY).map(|ready| ready.message.as_str());
     let stored = stored.as_array().into_iter().flatten().find(|c| c["type"] == condition::READY);
     stored.is_some_and(|stored| stored["message"].as_str() == ready)

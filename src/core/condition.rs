@@ -28,7 +28,7 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 
 /// A condition that is to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intended {
+pub struct DesiredCondition {
     pub type_: &'static str,
     /// `True`, `False` or `Unknown`.
     pub status: String,
@@ -39,7 +39,7 @@ pub struct Intended {
 /// The conditions with the times at which each last became what it is.
 pub fn with_times(
     before: &[Condition],
-    intended: impl IntoIterator<Item = Intended>,
+    desired: impl IntoIterator<Item = DesiredCondition>,
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
@@ -47,7 +47,7 @@ pub fn with_times(
         let same = find(before, type_).filter(|c| c.status == status);
         same.map_or(Time(now), |c| c.last_transition_time.clone())
     };
-    intended
+    desired
         .into_iter()
         .map(|c| Condition {
             last_transition_time: since(c.type_, &c.status),

@@ -3,9 +3,9 @@
 pub mod blocked;
 pub mod condition;
 pub mod json;
-pub mod observed;
 pub mod reason;
 pub mod text;
+pub mod views;
 
 pub use blocked::Blocked;
 pub use reason::Reason;

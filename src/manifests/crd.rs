@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::api::{Column, TaskResource};
 
 /// The CRD of a task kind.
-pub fn task<T: TaskResource>() -> Value {
-    let columns: Vec<Column> = [Column::FIRST, T::COLUMNS, Column::LAST].concat();
+pub fn for_kind<T: TaskResource>() -> Value {
+    let columns: Vec<Column> = [Column::LEADING, T::COLUMNS, Column::TRAILING].concat();
     publish(&T::crd(), &columns)
 }
 

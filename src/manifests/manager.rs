@@ -11,7 +11,7 @@ const FROM_POD: &[(&str, &str)] = &[
     ("POD_NAME", "metadata.name"),
 ];
 
-const HEAD: &str = r#"apiVersion: apps/v1
+const DEPLOYMENT_HEAD: &str = r#"apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: django-operator
@@ -45,7 +45,7 @@ spec:
           env:
 "#;
 
-const TAIL: &str = "          ports:
+const DEPLOYMENT_TAIL: &str = "          ports:
             - name: metrics
               containerPort: 8080
           livenessProbe:
@@ -93,7 +93,7 @@ pub fn settings() -> Vec<Setting> {
 
 pub fn deployment() -> String {
     let env: String = settings().iter().map(variable).collect();
-    format!("{HEAD}{env}{TAIL}")
+    format!("{DEPLOYMENT_HEAD}{env}{DEPLOYMENT_TAIL}")
 }
 
 fn variable(setting: &Setting) -> String {

@@ -41,24 +41,24 @@ fn lease_rules() -> Vec<PolicyRule> {
 
 /// The Role for one watched namespace, given the plurals of the task kinds.
 pub fn role(tasks: &[String]) -> Value {
-    object("Role", names::OPERATOR, &namespace_rules(tasks))
+    role_manifest("Role", names::OPERATOR, &namespace_rules(tasks))
 }
 
 /// The Role for a further namespace, under a name that no operator of that namespace's own uses.
 pub fn watched_role(tasks: &[String]) -> Value {
-    object("Role", "django-operator-watched", &namespace_rules(tasks))
+    role_manifest("Role", "django-operator-watched", &namespace_rules(tasks))
 }
 
 /// The same rights for all namespaces.
 pub fn cluster_role(tasks: &[String]) -> Value {
-    object("ClusterRole", names::OPERATOR, &namespace_rules(tasks))
+    role_manifest("ClusterRole", names::OPERATOR, &namespace_rules(tasks))
 }
 
 pub fn lease_role() -> Value {
-    object("Role", "django-operator-lease", &lease_rules())
+    role_manifest("Role", "django-operator-lease", &lease_rules())
 }
 
-fn object(kind: &str, name: &str, rules: &[PolicyRule]) -> Value {
+fn role_manifest(kind: &str, name: &str, rules: &[PolicyRule]) -> Value {
     let rules: Vec<Value> = rules
         .iter()
         .map(|rule| json!({ "apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs }))

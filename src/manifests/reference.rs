@@ -41,7 +41,7 @@ pub fn page(crds: &[Value], settings: &[Setting]) -> String {
         let _ = writeln!(page, "| {} | {} |", reason.as_str(), reason.meaning());
     }
     page.push_str("\nA command that failed may also give one of these reasons itself: ");
-    page.push_str(&crate::task::outcome::HELPER_REASONS.join(", "));
+    page.push_str(&crate::task::run_result::HELPER_REASONS.join(", "));
     page.push_str(
         ".\n\n## Settings of the operator\n\nEach is an environment variable and a flag of `django-operator run`.\n\n",
     );
@@ -76,7 +76,7 @@ fn rows(page: &mut String, prefix: &str, schema: &Value, wanted: &dyn Fn(&str) -
     for (name, field) in schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| wanted(name)) {
         let path = format!("{prefix}.{name}");
         let star = if required.contains(&name.as_str()) { "*" } else { "" };
-        let _ = writeln!(page, "| `{path}`{star} | {} | {} |", kind(field), text(&field["description"]));
+        let _ = writeln!(page, "| `{path}`{star} | {} | {} |", type_name(field), text(&field["description"]));
         rows(page, &path, field, &|_| true);
         if name != "conditions" {
             rows(page, &format!("{path}[]"), &field["items"], &|_| true);
@@ -84,7 +84,7 @@ fn rows(page: &mut String, prefix: &str, schema: &Value, wanted: &dyn Fn(&str) -
     }
 }
 
-fn kind(field: &Value) -> String {
+fn type_name(field: &Value) -> String {
     match field["type"].as_str() {
         Some("array") => format!("list of {}", field["items"]["type"].as_str().unwrap_or("value")),
         Some(kind) => kind.to_owned(),

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::key;
 use super::observe::Observed;
-use super::outcome::RunResult;
 use super::progress::{self, Obstacle, Progress};
+use super::run_key;
+use super::run_result::RunResult;
 use crate::api::{Outcome, Run};
-use crate::core::observed::JobView;
+use crate::core::views::JobView;
 use crate::core::{Blocked, Reason};
 
 /// How long a container may take to start before events are read for the reason.
@@ -31,7 +31,7 @@ pub enum ObservedJob {
     /// The API server says that it is gone; where the run was superseded, its pods as well.
     Absent,
     /// The API server says that it is gone, with pods still ending.
-    Terminating,
+    PodsTerminating,
     /// It exists.
     Present(Arc<JobView>),
 }
@@ -71,7 +71,7 @@ pub enum Decision {
 pub fn decide(observed: &Observed) -> Decision {
     let run = observed.status.last_run.as_ref();
     if let Some(run) = run.filter(|run| run.result.is_none())
-        && let Some(decision) = under_way(observed, run)
+        && let Some(decision) = decide_unfinished_run(observed, run)
     {
         return decision;
     }
@@ -92,7 +92,7 @@ pub fn decide(observed: &Observed) -> Decision {
             {
                 return Decision::DeleteJob(job.uid().to_owned());
             }
-            ObservedJob::Present(_) | ObservedJob::Terminating => {
+            ObservedJob::Present(_) | ObservedJob::PodsTerminating => {
                 let message = format!("waiting for the pods of Job {}, which never started, to go", run.job_name);
                 return blocked(Blocked::reconciling(Reason::Superseding, message), Some(Duration::from_secs(1)));
             }
@@ -110,10 +110,10 @@ pub fn decide(observed: &Observed) -> Decision {
 }
 
 /// A run that is not over. None: its Job does not exist, so nothing has started.
-fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
+fn decide_unfinished_run(observed: &Observed, run: &Run) -> Option<Decision> {
     let job = match &observed.job {
         ObservedJob::Unknown => return Some(Decision::GetJob),
-        ObservedJob::Absent | ObservedJob::Terminating => {
+        ObservedJob::Absent | ObservedJob::PodsTerminating => {
             return run.job_uid.is_some().then(|| Decision::RecordResult(RunResult::lost(&run.job_name)));
         }
         ObservedJob::Present(job) => job,
@@ -131,10 +131,13 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
         Some(uid) if uid != job.uid() => return Some(Decision::RecordResult(RunResult::lost(&run.job_name))),
         _ => {}
     }
-    let under_way = |reason, message: &str| StatusIntent::InProgress(Obstacle { reason, message: message.to_owned() });
-    Some(match progress::read(job, &observed.pods) {
+    let in_progress =
+        |reason, message: &str| StatusIntent::InProgress(Obstacle { reason, message: message.to_owned() });
+    Some(match progress::of_run(job, &observed.pods) {
         Progress::Ended => Decision::ReadResult(job.clone()),
-        Progress::Running => Decision::SetStatus(under_way(Reason::Running, "the command runs"), Some(RESYNC_INTERVAL)),
+        Progress::Running => {
+            Decision::SetStatus(in_progress(Reason::Running, "the command runs"), Some(RESYNC_INTERVAL))
+        }
         Progress::KeptAlive(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(RESYNC_INTERVAL)),
         Progress::NotStarted(seen) => {
             let age = age(job, observed.now);
@@ -143,15 +146,15 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
             if needs_run(observed).is_some() && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
                     true => Decision::RecordResult(RunResult::superseded(observed.generation)),
-                    false => Decision::SetStatus(under_way(Reason::Starting, STARTING_MESSAGE), Some(rest)),
+                    false => Decision::SetStatus(in_progress(Reason::Starting, STARTING_MESSAGE), Some(rest)),
                 });
             }
             match seen.or_else(|| observed.event_obstacle.clone()) {
                 Some(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(RESYNC_INTERVAL)),
-                None if !waited => Decision::SetStatus(under_way(Reason::Starting, STARTING_MESSAGE), Some(rest)),
+                None if !waited => Decision::SetStatus(in_progress(Reason::Starting, STARTING_MESSAGE), Some(rest)),
                 None if !observed.events_read => Decision::ReadEvents,
                 None => Decision::SetStatus(
-                    under_way(Reason::Starting, STARTING_MESSAGE),
+                    in_progress(Reason::Starting, STARTING_MESSAGE),
                     Some(age.clamp(START_GRACE, Duration::from_secs(60))),
                 ),
             }
@@ -163,28 +166,29 @@ fn under_way(observed: &Observed, run: &Run) -> Option<Decision> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunCause {
     /// There was none yet.
-    First,
+    FirstRun,
     /// The spec is another one, or the image that it follows.
-    Spec,
+    KeyChanged,
     /// The request annotation has a new value.
-    Request,
+    Requested,
     /// An intent was written, and its Job never made.
-    Unfinished,
+    JobNotCreated,
     /// The newest run never started and gave way to a newer spec.
     Superseded,
 }
 
 /// Why a run is due that the newest one was not; `None`: none is.
 pub fn needs_run(observed: &Observed) -> Option<RunCause> {
-    let Some(run) = &observed.status.last_run else { return Some(RunCause::First) };
+    let Some(run) = &observed.status.last_run else { return Some(RunCause::FirstRun) };
     if run.result.is_none() && run.job_uid.is_none() {
-        Some(RunCause::Unfinished)
+        Some(RunCause::JobNotCreated)
     } else if observed.requested.is_some() && observed.requested != observed.status.last_handled_request {
-        Some(RunCause::Request)
+        Some(RunCause::Requested)
     } else if run.result == Some(Outcome::Superseded) {
         Some(RunCause::Superseded)
     } else {
-        key::differs(&run.key, run.generation, &observed.key, observed.generation).then_some(RunCause::Spec)
+        run_key::requires_run(&run.key, run.generation, &observed.key, observed.generation)
+            .then_some(RunCause::KeyChanged)
     }
 }
 
@@ -329,7 +333,7 @@ mod tests {
             ("superseded, job there", changed(done(Outcome::Superseded), |f| f.job = present(9, None)), "remove job"),
             (
                 "superseded, pods there",
-                changed(done(Outcome::Superseded), |f| f.job = ObservedJob::Terminating),
+                changed(done(Outcome::Superseded), |f| f.job = ObservedJob::PodsTerminating),
                 "blocked Superseding",
             ),
             ("superseded, gone", changed(done(Outcome::Superseded), |f| f.job = ObservedJob::Absent), "start 4"),
@@ -346,7 +350,7 @@ mod tests {
         ) {
             let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
             let last = (number > 0).then(|| run(uid.then_some("job"), result));
-            let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::Terminating, ObservedJob::Present(Arc::new(job(age, None)))][seen].clone();
+            let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::PodsTerminating, ObservedJob::Present(Arc::new(job(age, None)))][seen].clone();
             let mut observed = observed(last, seen);
             observed.now = Timestamp::from_second(now).unwrap();
             if edited {

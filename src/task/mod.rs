@@ -8,13 +8,13 @@
 
 pub mod decide;
 pub mod job;
-pub mod key;
 pub mod kinds;
 pub mod notices;
 pub mod observe;
-pub mod outcome;
 pub mod progress;
-pub mod refusal;
+pub mod rejection;
+pub mod run_key;
+pub mod run_result;
 pub mod source;
 pub mod status;
 pub mod target;
@@ -35,7 +35,7 @@ pub enum TargetLabel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDisruption {
     /// The command can simply be started again: the disruption does not count.
-    StartAgain,
+    Retry,
     /// The command must not run twice unasked: the run fails, unless retries were asked for.
     Fail,
 }
@@ -76,7 +76,7 @@ pub struct Command {
 /// What a kind adds to the engine.
 pub trait Task: TaskResource {
     /// The label of its targets.
-    const LABEL: TargetLabel;
+    const TARGET_LABEL: TargetLabel;
 
     /// What to run.
     fn command(&self) -> Command;

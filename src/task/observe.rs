@@ -10,9 +10,9 @@ use super::decide::{self, ObservedJob};
 use super::progress::Obstacle;
 use super::status;
 use super::target::{self, Candidate, TargetKind};
-use super::{Task, key};
-use crate::api::{RunPolicy, Target, TaskStatus, filled};
-use crate::core::observed::{JobView, PodView};
+use super::{Task, run_key};
+use crate::api::{RunPolicy, Target, TaskStatus, non_empty};
+use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
 
@@ -55,7 +55,7 @@ pub struct Lookups {
 }
 
 /// What the watches know; asked only for what matters.
-pub trait Watched {
+pub trait CacheReader {
     /// A Job of the task's namespace.
     fn job(&self, name: &str) -> Option<Arc<JobView>>;
     /// Pods of a Job of that name.
@@ -67,7 +67,7 @@ pub trait Watched {
 /// Gathers what the decision about `task` depends on. `labels` mark its targets.
 pub fn observe<T: Task>(
     task: &T,
-    watched: &impl Watched,
+    cache: &impl CacheReader,
     lookups: &Lookups,
     labels: &[(String, String)],
     now: Timestamp,
@@ -77,24 +77,24 @@ pub fn observe<T: Task>(
     let mut status = task.status().clone();
     let job = lookups.job.clone().unwrap_or_else(|| {
         let run = status.last_run.as_ref();
-        run.and_then(|run| watched.job(&run.job_name)).map_or(ObservedJob::Unknown, ObservedJob::Present)
+        run.and_then(|run| cache.job(&run.job_name)).map_or(ObservedJob::Unknown, ObservedJob::Present)
     });
     let mut pods = Vec::new();
     if let ObservedJob::Present(job) = &job {
         if job.owned_by(&uid) {
-            status::adopt(&mut status, job);
+            status::record_job_uid(&mut status, job);
         }
-        pods = watched.pods(job.name());
+        pods = cache.pods(job.name());
         pods.retain(|pod| pod.belongs_to(job.uid()));
     }
     let mut observed = Observed {
         uid,
         generation: task.meta().generation.unwrap_or_default(),
         suspend: policy.suspend,
-        requested: task.annotations().get(names::REQUESTED_AT).filter(|v| !v.is_empty()).cloned(),
+        requested: task.annotations().get(names::REQUESTED_AT_ANNOTATION).filter(|v| !v.is_empty()).cloned(),
         broken_rule: None,
         status,
-        key: key::of_task(task, None),
+        key: run_key::for_task(task, None),
         target: None,
         job,
         pods,
@@ -104,10 +104,10 @@ pub fn observe<T: Task>(
     };
     let follows_image = policy.run_policy == RunPolicy::OnImageChange;
     if follows_image || decide::needs_run(&observed).is_some() {
-        let found = choose_target(policy.target.as_ref(), watched, labels);
+        let found = choose_target(policy.target.as_ref(), cache, labels);
         if follows_image {
             observed.key = match (&found, &observed.status.last_run) {
-                (Ok((_, image)), _) => key::of_task(task, Some(image)),
+                (Ok((_, image)), _) => run_key::for_task(task, Some(image)),
                 // Without a target there is no image, and so no change of one.
                 (Err(_), Some(run)) => run.key.clone(),
                 (Err(_), None) => observed.key,
@@ -124,18 +124,18 @@ pub fn observe<T: Task>(
 /// The target that the watches know, and the image that it runs.
 fn choose_target(
     target: Option<&Target>,
-    watched: &impl Watched,
+    cache: &impl CacheReader,
     labels: &[(String, String)],
 ) -> Result<(Arc<Candidate>, String), Blocked> {
-    let kind = match target.and_then(|t| filled(&t.pod_template)) {
+    let kind = match target.and_then(|t| non_empty(&t.pod_template)) {
         Some(_) => TargetKind::PodTemplate,
         None => TargetKind::Deployment,
     };
-    let candidates = watched.candidates(kind);
+    let candidates = cache.candidates(kind);
     let chosen = target::resolve(&candidates, labels, target)?.uid().to_owned();
     let chosen = candidates.into_iter().find(|candidate| candidate.uid() == chosen);
     let chosen = chosen.ok_or_else(|| Blocked::reconciling(Reason::TargetGone, "the target is gone"))?;
-    let image = chosen.image(target.and_then(|t| filled(&t.container)))?.to_owned();
+    let image = chosen.image(target.and_then(|t| non_empty(&t.container)))?.to_owned();
     Ok((chosen, image))
 }
 
@@ -153,7 +153,7 @@ mod tests {
         image: Option<&'static str>,
     }
 
-    impl Watched for Known {
+    impl CacheReader for Known {
         fn job(&self, _: &str) -> Option<Arc<JobView>> {
             self.job.clone().map(|job| Arc::new(serde_json::from_value(job).unwrap()))
         }
@@ -201,28 +201,28 @@ mod tests {
 
     #[test]
     fn a_target_is_chosen_only_where_it_matters() {
-        let plain = key::of_task(&task(json!({}), Value::Null), None);
+        let plain = run_key::for_task(&task(json!({}), Value::Null), None);
         let done = || run(&plain, Some("job"), Some("Succeeded"));
         let with_image = Known { image: Some("i:2"), ..Known::default() };
         let reason = |o: &Observed| o.target.as_ref().map(|t| t.as_ref().err().map(|b| b.reason));
         for (situation, spec, last_run, known, cause, target) in [
-            ("new", json!({}), Value::Null, &with_image, Some(RunCause::First), Some(None)),
+            ("new", json!({}), Value::Null, &with_image, Some(RunCause::FirstRun), Some(None)),
             (
                 "new, no target",
                 json!({}),
                 Value::Null,
                 &Known::default(),
-                Some(RunCause::First),
+                Some(RunCause::FirstRun),
                 Some(Some(Reason::TargetNotFound)),
             ),
             ("done", json!({}), done(), &with_image, None, None),
-            ("edited", json!({"app": "a"}), done(), &with_image, Some(RunCause::Spec), Some(None)),
+            ("edited", json!({"app": "a"}), done(), &with_image, Some(RunCause::KeyChanged), Some(None)),
             (
                 "follows another image",
                 json!({"runPolicy": "OnImageChange"}),
                 done(),
                 &with_image,
-                Some(RunCause::Spec),
+                Some(RunCause::KeyChanged),
                 Some(None),
             ),
             (
@@ -264,7 +264,7 @@ mod tests {
         let broken = json!({"migration": "0002"});
         let seen = observed(&task(broken.clone(), Value::Null), &Known::default());
         assert!(seen.broken_rule.is_some_and(|rule| rule.contains("needs app as well")));
-        let key = key::of_task(&task(broken.clone(), Value::Null), None);
+        let key = run_key::for_task(&task(broken.clone(), Value::Null), None);
         let seen = observed(&task(broken, run(&key, Some("job"), Some("Succeeded"))), &Known::default());
         assert_eq!(seen.broken_rule, None);
     }

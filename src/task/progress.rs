@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 
 use crate::core::Reason;
-use crate::core::observed::{JobView, PodView};
 use crate::core::text::one_line;
+use crate::core::views::{JobView, PodView};
 use crate::names;
 
 /// What keeps a pod from starting.
@@ -28,11 +28,11 @@ pub enum Progress {
 }
 
 /// Reads a Job and its pods.
-pub fn read(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
-    if job.end().is_some() {
+pub fn of_run(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
+    if job.terminal_condition().is_some() {
         return Progress::Ended;
     }
-    let container = job.annotation(names::CONTAINER).unwrap_or_default();
+    let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
     let Some(newest) = pods.iter().map(Borrow::borrow).max_by_key(|p: &&PodView| p.metadata.creation_timestamp.clone())
     else {
         let ever = job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) > 0 || s.ready.unwrap_or(0) > 0);
@@ -50,7 +50,7 @@ pub fn read(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
 /// A sidecar of the old kind that goes on after the command has ended.
 fn kept_alive(pod: &PodView, container: &str) -> Option<Obstacle> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    let ended = pod.container(container)?.state.as_ref()?.terminated.as_ref()?;
+    let ended = pod.container_status(container)?.state.as_ref()?.terminated.as_ref()?;
     let holding: Vec<&str> = statuses
         .iter()
         .filter(|c| c.name != container && c.state.as_ref().is_some_and(|s| s.running.is_some()))
@@ -62,7 +62,7 @@ fn kept_alive(pod: &PodView, container: &str) -> Option<Obstacle> {
             "the command ended with exit code {}, but the injected container {} keeps the pod alive; have its injector make it a native sidecar, or leave pods labelled {}={} alone",
             ended.exit_code,
             holding.join(", "),
-            names::MANAGED_BY,
+            names::MANAGED_BY_LABEL,
             names::OPERATOR
         ),
     })

@@ -64,12 +64,12 @@ impl TemplateSource {
     }
 
     /// The Django container.
-    pub fn container(&self, wanted: Option<&str>) -> Result<Value, Blocked> {
+    pub fn django_container(&self, wanted: Option<&str>) -> Result<Value, Blocked> {
         let containers = items(&self.template["spec"]["containers"]);
         let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
         let target = self.to_string();
-        let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER].as_str();
-        let chosen = super::target::container(&names, wanted, default, &target)?;
+        let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER_ANNOTATION].as_str();
+        let chosen = super::target::choose_container(&names, wanted, default, &target)?;
         containers
             .into_iter()
             .find(|c| c["name"] == chosen.as_str())

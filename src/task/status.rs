@@ -9,39 +9,39 @@ use super::Task;
 use super::decide::{self, ObservedJob, STARTING_MESSAGE, StatusIntent};
 use super::job::PlannedJob;
 use super::observe::Observed;
-use super::outcome::RunResult;
 use super::progress::Obstacle;
+use super::run_result::RunResult;
 use super::source::TemplateSource;
 use super::target::Candidate;
-use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, filled};
-use crate::core::condition::{self, Intended};
-use crate::core::observed::JobView;
+use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, non_empty};
+use crate::core::condition::{self, DesiredCondition};
 use crate::core::text::{one_line, truncated};
+use crate::core::views::JobView;
 use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// How many runs the history keeps.
-const HISTORY: usize = 5;
+const MAX_PAST_RUNS: usize = 5;
 
 /// The status that shows `intent`.
-pub fn show(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
+pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     let old = &observed.status;
-    let ReadySummary { ready, reason, message, progress, finished } = summary(old, intent);
+    let ReadySummary { ready, reason, message, abnormal_condition, finished } = summary(old, intent);
     let message = truncated(message);
-    let of_run = |type_, status: &str| Intended {
+    let of_run = |type_, status: &str| DesiredCondition {
         type_,
         status: status.to_owned(),
         reason: reason.clone(),
         message: message.clone(),
     };
-    let mut intended = vec![
+    let mut desired = vec![
         of_run(condition::READY, ready),
         of_run(condition::FINISHED, if finished { "True" } else { "False" }),
         target_resolved(old, observed.target.as_ref()),
     ];
-    intended.extend(progress.map(|type_| of_run(type_, "True")));
+    desired.extend(abnormal_condition.map(|type_| of_run(type_, "True")));
     if observed.suspend {
-        intended.push(Intended {
+        desired.push(DesiredCondition {
             type_: condition::SUSPENDED,
             status: "True".into(),
             reason: Reason::Suspended.as_str().into(),
@@ -50,7 +50,7 @@ pub fn show(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     }
     let mut status = old.clone();
     status.observed_generation = Some(observed.generation);
-    status.conditions = condition::with_times(&old.conditions, intended, observed.generation, observed.now);
+    status.conditions = condition::with_times(&old.conditions, desired, observed.generation, observed.now);
     status
 }
 
@@ -60,17 +60,17 @@ struct ReadySummary {
     reason: String,
     message: String,
     /// Reconciling or Stalled, where one of them holds.
-    progress: Option<&'static str>,
+    abnormal_condition: Option<&'static str>,
     finished: bool,
 }
 
 fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
-    let not_ready = |reason: Reason, message: String, progress| ReadySummary {
+    let not_ready = |reason: Reason, message: String, abnormal_condition| ReadySummary {
         ready: "False",
         reason: reason.as_str().into(),
         message,
-        progress,
-        finished: progress == Some(condition::STALLED),
+        abnormal_condition,
+        finished: abnormal_condition == Some(condition::STALLED),
     };
     match intent {
         StatusIntent::Settled => settled(old.last_run.as_ref()),
@@ -90,11 +90,11 @@ fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
 
 /// As the newest run left it.
 fn settled(run: Option<&Run>) -> ReadySummary {
-    let summary = |ready, reason: String, message: String, progress, finished| ReadySummary {
+    let summary = |ready, reason: String, message: String, abnormal_condition, finished| ReadySummary {
         ready,
         reason,
         message,
-        progress,
+        abnormal_condition,
         finished,
     };
     let starting = || Reason::Starting.as_str().to_owned();
@@ -119,7 +119,7 @@ fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String
     }
 }
 
-fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> Intended {
+fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> DesiredCondition {
     let (status, reason, message) = match target {
         Some(Err(blocked)) => ("False", blocked.reason.as_str(), truncated(blocked.message.clone())),
         Some(Ok(found)) => ("True", "Found", format!("{} {}", found.kind.as_str(), found.name())),
@@ -128,11 +128,11 @@ fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Bloc
             None => ("Unknown", "NotNeeded", "no run is due".into()),
         },
     };
-    Intended { type_: condition::TARGET_RESOLVED, status: status.into(), reason: reason.into(), message }
+    DesiredCondition { type_: condition::TARGET_RESOLVED, status: status.into(), reason: reason.into(), message }
 }
 
 /// The status with the intent of a run, written before its Job is made.
-pub fn intend<T: Task>(
+pub fn record_run_start<T: Task>(
     task: &T,
     observed: &Observed,
     number: i64,
@@ -148,7 +148,7 @@ pub fn intend<T: Task>(
         generation: observed.generation,
         job_name: built.name.clone(),
         image: built.image.clone(),
-        trigger: filled(&task.policy().trigger).map(str::to_owned),
+        trigger: non_empty(&task.policy().trigger).map(str::to_owned),
         target: TargetStatus {
             kind: source.kind.as_str().to_owned(),
             name: source.name.clone(),
@@ -159,7 +159,7 @@ pub fn intend<T: Task>(
         ..Run::default()
     };
     let status = with_run(&observed.status, run, observed.requested.as_deref());
-    show(&Observed { status, ..observed.clone() }, &starting(STARTING_MESSAGE))
+    build(&Observed { status, ..observed.clone() }, &starting(STARTING_MESSAGE))
 }
 
 /// The status with another newest run; the one before goes into the history.
@@ -176,7 +176,7 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
                 finished_at: before.finished_at,
             },
         );
-        status.history.truncate(HISTORY);
+        status.history.truncate(MAX_PAST_RUNS);
     }
     if let Some(requested) = requested {
         status.last_handled_request = Some(requested.to_owned());
@@ -190,7 +190,7 @@ fn starting(message: &str) -> StatusIntent {
 
 /// The status with the end of the newest run: outcome, timestamp and conditions at once. If something asks for another
 /// run already, nobody is told that the newest spec was carried out.
-pub fn conclude<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> TaskStatus {
+pub fn record_result<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> TaskStatus {
     let sentence = (result.outcome == Outcome::Succeeded).then(|| task.success(result.report.as_ref()).1);
     let status = with_result(&observed.status, result, sentence, observed.now);
     let concluded = Observed { status, ..observed.clone() };
@@ -198,25 +198,25 @@ pub fn conclude<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> T
         Some(_) => starting("the spec asks for another run"),
         None => StatusIntent::Settled,
     };
-    show(&concluded, &intent)
+    build(&concluded, &intent)
 }
 
 /// The conditions of an object that this version cannot read.
 pub fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition> {
     let nothing = Observed { generation, now, ..Observed::default() };
     let blocked = Blocked::stalled(Reason::Undecodable, one_line(error));
-    show(&nothing, &StatusIntent::Blocked(blocked)).conditions
+    build(&nothing, &StatusIntent::Blocked(blocked)).conditions
 }
 
 /// The status with the UID of the newest run's Job. What the Job says of itself counts: the life of the
 /// operator that made it may have had another spec before it.
-pub fn adopt(status: &mut TaskStatus, job: &JobView) {
+pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
     if let Some(run) = status.last_run.as_mut().filter(|run| run.job_uid.is_none() && run.result.is_none()) {
         run.job_uid = Some(job.uid().to_owned());
-        if let Some(key) = job.annotation(names::RUN_KEY) {
+        if let Some(key) = job.annotation(names::RUN_KEY_ANNOTATION) {
             run.key = key.to_owned();
         }
-        if let Some(generation) = job.annotation(names::GENERATION).and_then(|g| g.parse().ok()) {
+        if let Some(generation) = job.annotation(names::GENERATION_ANNOTATION).and_then(|g| g.parse().ok()) {
             run.generation = generation;
         }
     }
@@ -300,8 +300,8 @@ mod tests {
                 ..Observed::default()
             };
             let old = TaskStatus { last_run: Some(run), ..TaskStatus::default() };
-            let old = show(&observed(&old, 1), &before);
-            let new = show(&observed(&old, 2), &intent);
+            let old = build(&observed(&old, 1), &before);
+            let new = build(&observed(&old, 2), &intent);
             let value = |type_: &str| condition::find(&new.conditions, type_).map(|c| c.status.as_str());
             prop_assert!(!(value("Stalled").is_some() && value("Reconciling").is_some()));
             prop_assert_eq!(value("Ready") == Some("True"), intent == StatusIntent::Settled && result == Some(Outcome::Succeeded));
@@ -310,7 +310,7 @@ mod tests {
             prop_assert!(value("Reconciling").is_none() || value("Finished") == Some("False"));
             prop_assert_eq!(value("Suspended").is_some(), suspend);
             prop_assert!(new.conditions.iter().all(|c| c.observed_generation == Some(7) && !c.reason.is_empty()));
-            prop_assert_eq!(show(&observed(&new, 3), &intent), new, "the same look again changes nothing");
+            prop_assert_eq!(build(&observed(&new, 3), &intent), new, "the same look again changes nothing");
         }
     }
 }

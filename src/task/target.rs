@@ -8,7 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
 use super::source::TemplateSource;
-use crate::api::{Target, filled};
+use crate::api::{Target, non_empty};
 use crate::core::{Blocked, Reason};
 use crate::names;
 
@@ -96,8 +96,9 @@ impl Candidate {
     /// The image of the Django container.
     pub fn image(&self, wanted: Option<&str>) -> Result<&str, Blocked> {
         let names: Vec<&str> = self.template.spec.containers.iter().map(|c| c.name.as_str()).collect();
-        let default = self.template.metadata.annotations.as_ref().and_then(|a| a.get(names::DEFAULT_CONTAINER));
-        let chosen = container(&names, wanted, default.map(String::as_str), self.name())?;
+        let default =
+            self.template.metadata.annotations.as_ref().and_then(|a| a.get(names::DEFAULT_CONTAINER_ANNOTATION));
+        let chosen = choose_container(&names, wanted, default.map(String::as_str), self.name())?;
         Ok(self.template.spec.containers.iter().find(|c| c.name == chosen).map_or("", |c| c.image.as_str()))
     }
 }
@@ -108,7 +109,12 @@ pub fn carries(own: &BTreeMap<String, String>, labels: &[(String, String)]) -> b
 }
 
 /// The Django container among `names`.
-pub fn container(names: &[&str], wanted: Option<&str>, default: Option<&str>, target: &str) -> Result<String, Blocked> {
+pub fn choose_container(
+    names: &[&str],
+    wanted: Option<&str>,
+    default: Option<&str>,
+    target: &str,
+) -> Result<String, Blocked> {
     let listed = || names.join(", ");
     if let Some(wanted) = wanted.filter(|w| !w.is_empty()) {
         return match names.contains(&wanted) {
@@ -128,7 +134,7 @@ pub fn container(names: &[&str], wanted: Option<&str>, default: Option<&str>, ta
             format!(
                 "spec.target.container: {target} has several containers; name one of: {}, or set the annotation {} on its pod template",
                 listed(),
-                names::DEFAULT_CONTAINER
+                names::DEFAULT_CONTAINER_ANNOTATION
             ),
         )),
     }
@@ -142,7 +148,7 @@ pub fn resolve<'a>(
 ) -> Result<&'a Candidate, Blocked> {
     let nothing = Target::default();
     let target = target.unwrap_or(&nothing);
-    let (kind, wanted) = match (filled(&target.pod_template), filled(&target.deployment)) {
+    let (kind, wanted) = match (non_empty(&target.pod_template), non_empty(&target.deployment)) {
         (Some(name), _) => (TargetKind::PodTemplate, Some(name)),
         (None, name) => (TargetKind::Deployment, name),
     };
@@ -164,12 +170,12 @@ pub fn resolve<'a>(
         .filter(|c| wanted.is_none_or(|name| c.name() == name))
         .filter(|c| selector.matches(c.metadata.labels.as_ref().unwrap_or(&none)))
         .collect();
-    let unlabelled = matching.len();
+    let matched_by_name = matching.len();
     matching.retain(|c| c.labelled(labels));
     matching.sort_by(|a, b| a.name().cmp(b.name()));
     match matching.as_slice() {
         [one] => Ok(one),
-        [] if wanted.is_some() && unlabelled > 0 => Err(Blocked::reconciling(
+        [] if wanted.is_some() && matched_by_name > 0 => Err(Blocked::reconciling(
             Reason::TargetNotFound,
             format!(
                 "{} {} exists, but its pod template does not carry the label {}; add it there",
@@ -275,11 +281,11 @@ mod tests {
     #[test]
     fn the_container_is_the_named_the_default_or_the_only_one() {
         let both = ["web", "proxy"];
-        assert_eq!(container(&both, Some("proxy"), Some("web"), "t"), Ok("proxy".into()));
-        assert_eq!(container(&both, None, Some("web"), "t"), Ok("web".into()));
-        assert_eq!(container(&["web"], None, None, "t"), Ok("web".into()));
-        assert_eq!(container(&both, None, Some("gone"), "t").unwrap_err().reason, Reason::ContainerAmbiguous);
-        assert_eq!(container(&both, Some("x"), None, "t").unwrap_err().reason, Reason::ContainerNotFound);
+        assert_eq!(choose_container(&both, Some("proxy"), Some("web"), "t"), Ok("proxy".into()));
+        assert_eq!(choose_container(&both, None, Some("web"), "t"), Ok("web".into()));
+        assert_eq!(choose_container(&["web"], None, None, "t"), Ok("web".into()));
+        assert_eq!(choose_container(&both, None, Some("gone"), "t").unwrap_err().reason, Reason::ContainerAmbiguous);
+        assert_eq!(choose_container(&both, Some("x"), None, "t").unwrap_err().reason, Reason::ContainerNotFound);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-use super::{Task, key};
+use super::{Task, run_key};
 use crate::api::{Outcome, RunPolicy};
 use crate::core::condition;
 use crate::names;
 
 /// Marks of tools that would apply a deleted resource again, and so run it again.
-const TRACKED_BY: &[&str] = &[
+const RECREATING_TOOLS: &[&str] = &[
     "meta.helm.sh/release-name",
     "helm.toolkit.fluxcd.io/name",
     "kustomize.toolkit.fluxcd.io/name",
@@ -27,9 +27,9 @@ pub struct TaskView {
     pub resource_version: Option<String>,
     pub created_at: Option<Time>,
     /// Key of the spec as it is.
-    pub key: String,
+    pub run_key: String,
     /// Key of the newest run.
-    pub ran_key: Option<String>,
+    pub last_run_key: Option<String>,
     /// What came of the newest run, once it is over.
     pub result: Option<Outcome>,
     /// Whether the newest spec was carried out.
@@ -39,7 +39,7 @@ pub struct TaskView {
     /// Whether it runs again with another image of its target.
     pub follows_image: bool,
     /// Whether an owner or a tool would make it again, were it deleted.
-    pub tracked: bool,
+    pub would_be_recreated: bool,
     pub deleting: bool,
 }
 
@@ -54,14 +54,14 @@ impl TaskView {
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone(),
             created_at: meta.creation_timestamp.clone(),
-            key: key::of_task(task, None),
-            ran_key: run.map(|run| run.key.clone()),
+            run_key: run_key::for_task(task, None),
+            last_run_key: run.map(|run| run.key.clone()),
             result: run.and_then(|run| run.result),
             ready: condition::is_true(&status.conditions, condition::READY),
             finished: status.observed_generation == meta.generation
                 && condition::is_true(&status.conditions, condition::FINISHED),
             follows_image: task.policy().run_policy == RunPolicy::OnImageChange,
-            tracked: is_tracked(meta),
+            would_be_recreated: is_recreated(meta),
             deleting: meta.deletion_timestamp.is_some(),
         }
     }
@@ -72,27 +72,27 @@ impl TaskView {
     }
 
     /// Whether it was carried out or given up, and counts as old.
-    pub fn is_over(&self) -> bool {
+    pub fn is_prunable(&self) -> bool {
         self.finished && self.result.is_some() && !self.deleting
     }
 }
 
-fn is_tracked(meta: &ObjectMeta) -> bool {
+fn is_recreated(meta: &ObjectMeta) -> bool {
     let labels = meta.labels.iter().flatten();
     let annotations = meta.annotations.iter().flatten();
     meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
-        || labels.clone().any(|(key, value)| key == names::MANAGED_BY && value == "Helm")
-        || labels.chain(annotations).any(|(key, _)| TRACKED_BY.contains(&key.as_str()))
+        || labels.clone().any(|(key, value)| key == names::MANAGED_BY_LABEL && value == "Helm")
+        || labels.chain(annotations).any(|(key, _)| RECREATING_TOOLS.contains(&key.as_str()))
 }
 
 /// Tasks that are over, beyond the newest `keep` of these: those that nobody else would make again.
-pub fn surplus<V: std::borrow::Borrow<TaskView>>(tasks: Vec<V>, keep: usize) -> Vec<V> {
-    let mut over: Vec<V> = tasks.into_iter().filter(|task| task.borrow().is_over()).collect();
+pub fn to_prune<V: std::borrow::Borrow<TaskView>>(tasks: Vec<V>, keep: usize) -> Vec<V> {
+    let mut over: Vec<V> = tasks.into_iter().filter(|task| task.borrow().is_prunable()).collect();
     over.sort_by(|a, b| {
         let (a, b) = (a.borrow(), b.borrow());
         (&b.created_at, &b.name).cmp(&(&a.created_at, &a.name))
     });
-    over.into_iter().skip(keep).filter(|task| !task.borrow().tracked).collect()
+    over.into_iter().skip(keep).filter(|task| !task.borrow().would_be_recreated).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
             view("edited", &at(2), json!({"generation": 2}), "True"),
             view("older", &at(2), json!({}), "True"),
         ];
-        let names = |keep| -> Vec<String> { surplus(all.to_vec(), keep).into_iter().map(|view| view.name).collect() };
+        let names = |keep| -> Vec<String> { to_prune(all.to_vec(), keep).into_iter().map(|view| view.name).collect() };
         assert_eq!(names(1), ["old", "older"]);
         assert_eq!(names(6), ["older"]);
         assert!(names(7).is_empty());

@@ -26,12 +26,12 @@ impl<T: Task> Reconcile for T {
         status::undecodable(error, generation, now)
     }
 
-    fn concerned_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String> {
+    fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String> {
         let tasks = context.tasks.of_kind(T::KIND, namespace);
         tasks.iter().filter(|task| task.depends_on_targets()).map(|task| task.name.clone()).collect()
     }
 
-    fn watched(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) {
+    fn on_watch_event(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) {
         context.tasks.apply_event(event);
     }
 }

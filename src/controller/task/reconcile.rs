@@ -13,17 +13,17 @@ use tracing::{info, warn};
 use crate::api::{Outcome, TaskStatus};
 use crate::cluster::client::{self, JobCreation};
 use crate::cluster::events;
-use crate::cluster::watch::pods_of;
+use crate::cluster::watch::job_pods_partition;
 use crate::controller::context::NamespaceContext;
 use crate::controller::reconciler::{Context, Error};
-use crate::core::observed::{JobView, PodView};
+use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::{self, Decision, ObservedJob, StatusIntent};
 use crate::task::job::{self, PlannedJob};
-use crate::task::observe::{Lookups, Observed, Watched, observe};
-use crate::task::outcome::{self, RunResult};
+use crate::task::observe::{CacheReader, Lookups, Observed, observe};
 use crate::task::progress::{self, Obstacle, Progress};
+use crate::task::run_result::{self, RunResult};
 use crate::task::source::TemplateSource;
 use crate::task::target::{self, Candidate, TargetKind};
 use crate::task::{Task, notices, status};
@@ -45,11 +45,11 @@ pub struct Reconciliation<'a, T: Task> {
 /// What became of an attempt to start a run.
 enum StartOutcome {
     /// Its Job exists.
-    Job(Arc<JobView>),
+    JobExists(Arc<JobView>),
     /// Something is in the way; to be looked at again after that long.
-    NotStarted(Blocked, Duration),
+    Blocked(Blocked, Duration),
     /// No run is due, as seen with the live target.
-    Stale,
+    NoLongerDue,
 }
 
 impl<'a, T: Task> Reconciliation<'a, T> {
@@ -63,11 +63,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     pub async fn execute(mut self) -> Result<Action, Error> {
         let mut lookups = Lookups::default();
         for _ in 0..MAX_STEPS {
-            let labels = self.shared.settings.labels(T::LABEL);
+            let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
             let observed = observe(&self.task, &self, &lookups, labels, Timestamp::now());
             match decide::decide(&observed) {
                 Decision::SetStatus(intent, after) => {
-                    self.show(&observed, &intent).await?;
+                    self.update_status(&observed, &intent).await?;
                     return Ok(after.map_or_else(Action::await_change, Action::requeue));
                 }
                 Decision::GetJob => lookups.job = Some(self.get_job(&observed).await?),
@@ -76,30 +76,30 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     lookups.events_read = true;
                 }
                 Decision::StartRun(number) => match self.start(&observed, number).await? {
-                    StartOutcome::Job(job) => lookups.job = Some(ObservedJob::Present(job)),
-                    StartOutcome::Stale => return Ok(Action::requeue(SOON)),
-                    StartOutcome::NotStarted(blocked, after) => {
+                    StartOutcome::JobExists(job) => lookups.job = Some(ObservedJob::Present(job)),
+                    StartOutcome::NoLongerDue => return Ok(Action::requeue(SOON)),
+                    StartOutcome::Blocked(blocked, after) => {
                         // Upon what was written since: an intent must not be taken back.
                         let observed = Observed { status: self.task.status().clone(), ..observed };
-                        self.show(&observed, &StatusIntent::Blocked(blocked)).await?;
+                        self.update_status(&observed, &StatusIntent::Blocked(blocked)).await?;
                         return Ok(Action::requeue(after));
                     }
                 },
                 Decision::ReadResult(job) => {
                     let pods = self.list_pods(&job).await?;
-                    self.conclude(&observed, &outcome::read(&job, &pods)).await?;
+                    self.record_result(&observed, &run_result::from_job(&job, &pods)).await?;
                 }
                 Decision::RecordResult(result) => {
                     if result.outcome == Outcome::Superseded && self.has_started(&observed).await? {
                         return Ok(Action::requeue(SOON));
                     }
-                    self.conclude(&observed, &result).await?;
+                    self.record_result(&observed, &result).await?;
                     lookups.job = None;
                 }
                 Decision::DeleteJob(uid) => {
                     let name = observed.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
                     client::delete_job(&self.shared.client, &self.namespace, &name, &uid).await?;
-                    self.shared.known_jobs.deleted(&self.namespace, &name);
+                    self.shared.known_jobs.record_deleted(&self.namespace, &name);
                     lookups.job = Some(self.get_job(&observed).await?);
                 }
             }
@@ -117,7 +117,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         }
         let superseded = run.result == Some(Outcome::Superseded);
         let ending = superseded && !client::list_pods(client, &self.namespace, &run.job_name).await?.is_empty();
-        Ok(if ending { ObservedJob::Terminating } else { ObservedJob::Absent })
+        Ok(if ending { ObservedJob::PodsTerminating } else { ObservedJob::Absent })
     }
 
     async fn read_events(&self, observed: &Observed) -> Result<Option<Obstacle>, Error> {
@@ -132,7 +132,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     async fn has_started(&self, observed: &Observed) -> Result<bool, Error> {
         let ObservedJob::Present(job) = &observed.job else { return Ok(false) };
         let pods = self.list_pods(job).await?;
-        Ok(!matches!(progress::read(job, &pods), Progress::NotStarted(_)))
+        Ok(!matches!(progress::of_run(job, &pods), Progress::NotStarted(_)))
     }
 
     /// The Job's pods as the API server has them, without those of a namesake.
@@ -144,58 +144,58 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
     /// operators, or of two lives of one, only one goes on from it.
     async fn start(&mut self, observed: &Observed, number: i64) -> Result<StartOutcome, Error> {
-        let Some(Ok(candidate)) = &observed.target else { return Ok(StartOutcome::Stale) };
+        let Some(Ok(candidate)) = &observed.target else { return Ok(StartOutcome::NoLongerDue) };
         let Some(_permit) = self.shared.job_limit.acquire(&self.shared.known_jobs) else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
             let blocked = Blocked::reconciling(Reason::ConcurrencyLimit, message);
-            return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(5)));
+            return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(5)));
         };
         let client = &self.shared.client;
         let (live, helper) = tokio::try_join!(
             client::get_target(client, &self.namespace, candidate.kind, candidate.name()),
             client::ensure_helper(client, &self.namespace),
         )?;
-        let source = match target::confirm(live, candidate, self.shared.settings.labels(T::LABEL)) {
+        let source = match target::confirm(live, candidate, self.shared.settings.target_labels(T::TARGET_LABEL)) {
             Ok(source) => source,
-            Err(blocked) => return Ok(StartOutcome::NotStarted(blocked, SOON)),
+            Err(blocked) => return Ok(StartOutcome::Blocked(blocked, SOON)),
         };
         if let Err(blocked) = helper {
-            return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(30)));
+            return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
         }
-        let planned = match job::plan(&self.task, &source, number, helper::name()) {
+        let planned = match job::plan(&self.task, &source, number, helper::config_map_name()) {
             Ok(planned) => planned,
-            Err(blocked) => return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(120))),
+            Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
         let observed = Observed { key: planned.key.clone(), ..observed.clone() };
         if decide::needs_run(&observed).is_none() {
-            return Ok(StartOutcome::Stale); // the watch is behind the target
+            return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
         }
-        self.intend(&observed, number, &planned, &source).await?;
+        self.record_run_start(&observed, number, &planned, &source).await?;
         let PlannedJob { built, .. } = planned;
         let job = match client::create_job(client, &self.namespace, &built.name, &built.job).await? {
             JobCreation::Exists(job) => job,
-            JobCreation::Refused(blocked) => {
-                return Ok(StartOutcome::NotStarted(blocked, Duration::from_secs(30)));
+            JobCreation::Rejected(blocked) => {
+                return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
             }
         };
         if job.owned_by(&observed.uid) {
-            self.shared.known_jobs.created(&self.namespace, &job);
+            self.shared.known_jobs.record_created(&self.namespace, &job);
         }
         let name = self.task.name_any();
         info!(kind = T::KIND, ns = self.namespace, name, run = number, job = built.name, "job created");
-        Ok(StartOutcome::Job(job))
+        Ok(StartOutcome::JobExists(job))
     }
 
-    async fn intend(
+    async fn record_run_start(
         &mut self,
         observed: &Observed,
         number: i64,
         planned: &PlannedJob,
         source: &TemplateSource,
     ) -> Result<(), Error> {
-        let intended = status::intend(&self.task, observed, number, planned, source);
-        if intended.last_run != observed.status.last_run {
-            return self.write(intended).await;
+        let recorded = status::record_run_start(&self.task, observed, number, planned, source);
+        if recorded.last_run != observed.status.last_run {
+            return self.write(recorded).await;
         }
         // A life before this one wrote the same intent. Nothing vouches that this copy is the newest.
         let newest = self.api.get(&self.task.name_any()).await?;
@@ -205,8 +205,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         }
     }
 
-    async fn conclude(&mut self, observed: &Observed, result: &RunResult) -> Result<(), Error> {
-        let concluded = status::conclude(&self.task, observed, result);
+    async fn record_result(&mut self, observed: &Observed, result: &RunResult) -> Result<(), Error> {
+        let concluded = status::record_result(&self.task, observed, result);
         let run = concluded.last_run.clone().unwrap_or_default();
         self.write(concluded).await?;
         self.shared.metrics.record_run(T::KIND, &format!("{:?}", result.outcome), run.duration_seconds);
@@ -217,8 +217,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Ok(())
     }
 
-    async fn show(&mut self, observed: &Observed, intent: &StatusIntent) -> Result<(), Error> {
-        let status = status::show(observed, intent);
+    async fn update_status(&mut self, observed: &Observed, intent: &StatusIntent) -> Result<(), Error> {
+        let status = status::build(observed, intent);
         match status::needs_write(observed, self.task.status(), &status) {
             true => self.write(status).await,
             false => Ok(()),
@@ -246,19 +246,19 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 }
 
-impl<T: Task> Watched for Reconciliation<'_, T> {
+impl<T: Task> CacheReader for Reconciliation<'_, T> {
     fn job(&self, name: &str) -> Option<Arc<JobView>> {
         self.shared.known_jobs.get(&self.namespace, name)
     }
 
     fn pods(&self, job: &str) -> Vec<Arc<PodView>> {
-        self.shared.caches.pods.group(&pods_of(&self.namespace, job))
+        self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, job))
     }
 
     fn candidates(&self, kind: TargetKind) -> Vec<Arc<Candidate>> {
         match kind {
-            TargetKind::Deployment => self.shared.caches.deployments.group(&self.namespace),
-            TargetKind::PodTemplate => self.shared.caches.pod_templates.group(&self.namespace),
+            TargetKind::Deployment => self.shared.caches.deployments.partition(&self.namespace),
+            TargetKind::PodTemplate => self.shared.caches.pod_templates.partition(&self.namespace),
         }
     }
 }

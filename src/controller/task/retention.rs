@@ -18,15 +18,15 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     let namespace = task.namespace().unwrap_or_default();
     let (uid, name) = (task.uid().unwrap_or_default(), task.name_any());
     for run in surplus_runs(task.status(), task.policy().history_limit) {
-        let Some(job) = context.caches.jobs.get(&namespace, &names::job(&name, &uid, run)) else { continue };
-        if job.owned_by(&uid) && job.end().is_some() && job.metadata.deletion_timestamp.is_none() {
+        let Some(job) = context.caches.jobs.get(&namespace, &names::job_name(&name, &uid, run)) else { continue };
+        if job.owned_by(&uid) && job.terminal_condition().is_some() && job.metadata.deletion_timestamp.is_none() {
             client::delete_job(&context.client, &namespace, job.name(), job.uid()).await?;
         }
     }
     let keep = context.settings.num_old_crs;
-    if keep > 0 && TaskView::of(task).is_over() {
+    if keep > 0 && TaskView::of(task).is_prunable() {
         let api: Api<DeserializeGuard<T>> = Api::namespaced(context.client.clone(), &namespace);
-        for surplus in view::surplus(context.tasks.of_kind(T::KIND, &namespace), keep) {
+        for surplus in view::to_prune(context.tasks.of_kind(T::KIND, &namespace), keep) {
             // Not one that was edited since: it has a run pending.
             client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version.clone()).await?;
         }

@@ -19,7 +19,7 @@ pub struct ContainerSelection {
 
 impl ContainerSelection {
     /// By the images, and by the annotations of the target.
-    pub fn of(source: &TemplateSource, main: &Value) -> Result<Self, Blocked> {
+    pub fn of(source: &TemplateSource, django: &Value) -> Result<Self, Blocked> {
         let spec = &source.template["spec"];
         let all: BTreeSet<String> = [&spec["containers"], &spec["initContainers"]]
             .into_iter()
@@ -28,24 +28,24 @@ impl ContainerSelection {
             .collect();
         let named = |annotation: &str| -> Result<BTreeSet<String>, Blocked> {
             let names: BTreeSet<String> = source.annotation_list(annotation).collect();
-            match names.iter().find(|name| !all.contains(*name) || *name == name_of(main)) {
+            match names.iter().find(|name| !all.contains(*name) || *name == name_of(django)) {
                 None => Ok(names),
                 Some(name) => Err(source.unusable(format!(
                     "annotation {annotation} names {name:?}; write names of containers other than {:?}, of these: {}",
-                    name_of(main),
+                    name_of(django),
                     all.iter().cloned().collect::<Vec<_>>().join(", ")
                 ))),
             }
         };
-        let (keep, drop) = (named(names::KEEP_CONTAINERS)?, named(names::DROP_CONTAINERS)?);
+        let (keep, drop) = (named(names::KEEP_CONTAINERS_ANNOTATION)?, named(names::DROP_CONTAINERS_ANNOTATION)?);
         if let Some(both) = keep.intersection(&drop).next() {
             return Err(source.unusable(format!(
                 "annotations {} and {} both name {both:?}; name it in one of them",
-                names::KEEP_CONTAINERS,
-                names::DROP_CONTAINERS
+                names::KEEP_CONTAINERS_ANNOTATION,
+                names::DROP_CONTAINERS_ANNOTATION
             )));
         }
-        Ok(Self { main_image: text(&main["image"]), keep, drop })
+        Ok(Self { main_image: text(&django["image"]), keep, drop })
     }
 
     /// A container of Django's own image would work twice, or wait for itself.
@@ -74,7 +74,7 @@ pub fn native_sidecar(mut container: Value) -> Value {
 }
 
 /// Host ports belong to the target's pods, and a pod that never restarts may not ask for restarts on resizing.
-pub fn without_host_ports(mut container: Value, changes: &mut TemplateChanges) -> Value {
+pub fn drop_host_ports_and_resize_policy(mut container: Value, changes: &mut TemplateChanges) -> Value {
     let name = name_of(&container).to_owned();
     drop_fields(&mut container, &["resizePolicy"], &format!("container {name}"), changes);
     if let Some(ports) = container.get_mut("ports").and_then(Value::as_array_mut) {

@@ -10,8 +10,8 @@ use crate::task::{Command, EnvValue};
 
 /// The copied variables, untouched, then the command's own; a namesake gives way, as the command needs
 /// the value that it asked for.
-pub fn variables(main: &Value, command: &Command, mounts: &BTreeMap<String, bool>) -> Value {
-    let mut facts = secret_env_facts(main, command);
+pub fn variables(django: &Value, command: &Command, mounts: &BTreeMap<String, bool>) -> Value {
+    let mut facts = secret_env_facts(django, command);
     facts["mounts"] = json!(mounts);
     let own: Vec<Value> = command
         .env
@@ -25,15 +25,15 @@ pub fn variables(main: &Value, command: &Command, mounts: &BTreeMap<String, bool
         .chain([json!({ "name": names::HELPER_ENV, "value": without_reference(&facts.to_string()) })])
         .collect();
     let taken: Vec<&Value> = own.iter().map(|variable| &variable["name"]).collect();
-    let copied = items(&main["env"]).into_iter().filter(|variable| !taken.contains(&&variable["name"]));
+    let copied = items(&django["env"]).into_iter().filter(|variable| !taken.contains(&&variable["name"]));
     Value::Array(copied.chain(own.clone()).collect())
 }
 
 /// What the helper has to know of the variables to keep secret values out of its report: which variables
 /// refer to Secrets, which are known to be plain, and whether whole Secrets came along unseen.
-fn secret_env_facts(main: &Value, command: &Command) -> Value {
+fn secret_env_facts(django: &Value, command: &Command) -> Value {
     let (mut secret, mut plain) = (Vec::new(), Vec::new());
-    for variable in items(&main["env"]) {
+    for variable in items(&django["env"]) {
         let name = text(&variable["name"]);
         match variable["valueFrom"]["secretKeyRef"].is_object() {
             true => secret.push(name),
@@ -46,7 +46,7 @@ fn secret_env_facts(main: &Value, command: &Command) -> Value {
             EnvValue::Text(_) => plain.push((*name).to_owned()),
         }
     }
-    let whole = items(&main["envFrom"]).iter().any(|from| from["secretRef"].is_object());
+    let whole = items(&django["envFrom"]).iter().any(|from| from["secretRef"].is_object());
     json!({ "secretEnv": secret, "plainEnv": plain, "wholeSecrets": whole })
 }
 

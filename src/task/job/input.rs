@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::{BuiltJob, build, image};
-use crate::api::{RunPolicy, TaskPolicy, filled};
+use crate::api::{RunPolicy, TaskPolicy, non_empty};
 use crate::core::json::text;
 use crate::core::{Blocked, Reason};
 use crate::names;
 use crate::task::source::TemplateSource;
-use crate::task::{Command, Task, key};
+use crate::task::{Command, Task, run_key};
 
 /// Everything that a Job is made of.
 #[derive(Clone, Debug)]
@@ -47,17 +47,19 @@ pub struct DjangoContainer {
 impl DjangoContainer {
     /// Chooses it, and its image.
     fn of(source: &TemplateSource, policy: &TaskPolicy) -> Result<Self, Blocked> {
-        let wanted = policy.target.as_ref().and_then(|t| filled(&t.container));
-        let spec = source.container(wanted)?;
+        let wanted = policy.target.as_ref().and_then(|t| non_empty(&t.container));
+        let spec = source.django_container(wanted)?;
         let target_image = text(&spec["image"]);
-        let image = filled(&policy.image).unwrap_or(&target_image).to_owned();
-        if image != target_image && !image::allowed(&image, &target_image, source.annotation(names::ALLOW_IMAGES)) {
+        let image = non_empty(&policy.image).unwrap_or(&target_image).to_owned();
+        if image != target_image
+            && !image::allowed(&image, &target_image, source.annotation(names::ALLOW_IMAGES_ANNOTATION))
+        {
             return Err(Blocked::stalled(
                 Reason::ImageNotAllowed,
                 format!(
                     "spec.image: {image:?} is not of the repository {:?}; use that, or let the owner of {source} allow its prefix in the annotation {}",
                     image::repository(&target_image),
-                    names::ALLOW_IMAGES
+                    names::ALLOW_IMAGES_ANNOTATION
                 ),
             ));
         }
@@ -77,8 +79,8 @@ pub fn plan<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str) 
     let policy = task.policy();
     let container = DjangoContainer::of(source, policy)?;
     let key = match policy.run_policy {
-        RunPolicy::Once => key::of_task(task, None),
-        RunPolicy::OnImageChange => key::of_task(task, Some(&container.image)),
+        RunPolicy::Once => run_key::for_task(task, None),
+        RunPolicy::OnImageChange => run_key::for_task(task, Some(&container.image)),
     };
     let input = JobInput {
         kind: T::KIND,

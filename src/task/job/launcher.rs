@@ -6,7 +6,7 @@ use serde_json::Value;
 const PYTHON_PROGRAMS: &[&str] =
     &["gunicorn", "uvicorn", "uwsgi", "daphne", "hypercorn", "granian", "waitress-serve", "celery", "django-admin"];
 /// How far into the container's own command the interpreter is looked for, past `tini --` and the like.
-const LOOKED_AT: usize = 5;
+const MAX_WORDS_SEARCHED: usize = 5;
 
 /// How the project's commands start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,10 @@ pub struct Launcher {
 
 /// Why the annotation cannot be followed; continues the sentence that begins with its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidManage {
+pub enum InvalidManageAnnotation {
     /// It looks like JSON, and is something else.
     #[error("is no list of strings ({0}); write python manage.py")]
-    NoList(String),
+    NotAList(String),
     /// An empty list.
     #[error("is empty; write python manage.py, or leave it out")]
     Empty,
@@ -30,13 +30,13 @@ pub enum InvalidManage {
     #[error(
         "starts with {0:?}, which is no Python interpreter, so nothing may follow it; write python manage.py, python -m MODULE or the name of a console script"
     )]
-    NoInterpreter(String),
+    NotAnInterpreter(String),
     /// An interpreter alone.
     #[error("names an interpreter but nothing to run; write python manage.py or python -m MODULE")]
     NothingToRun,
     /// `-m` without a module.
     #[error("ends with -m; write python -m MODULE")]
-    NoModule,
+    MissingModule,
     /// Arguments of a command.
     #[error("has {0:?} after what to run; arguments of commands are the operator's to set")]
     Arguments(String),
@@ -50,43 +50,43 @@ pub enum Entry {
     /// A module, as after `python -m`.
     Module(String),
     /// A console script found on the PATH, which names its own interpreter in its first line.
-    Console(String),
+    ConsoleScript(String),
 }
 
 impl Launcher {
     /// From the annotation `django.my.domain/manage`, else from the container itself.
-    pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, InvalidManage> {
+    pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, InvalidManageAnnotation> {
         let found = interpreter(container);
         let default = || vec![found.clone().unwrap_or_else(|| "python".to_owned())];
         let Some(text) = annotation.map(str::trim).filter(|t| !t.is_empty()) else {
             return Ok(Self { interpreter: default(), entry: Entry::Script("manage.py".into()) });
         };
         let words: Vec<String> = if text.starts_with('[') {
-            serde_json::from_str(text).map_err(|e| InvalidManage::NoList(e.to_string()))?
+            serde_json::from_str(text).map_err(|e| InvalidManageAnnotation::NotAList(e.to_string()))?
         } else {
             text.split_whitespace().map(str::to_owned).collect()
         };
         let Some((first, rest)) = words.split_first() else {
-            return Err(InvalidManage::Empty);
+            return Err(InvalidManageAnnotation::Empty);
         };
         if !is_python(first) {
             if !rest.is_empty() {
-                return Err(InvalidManage::NoInterpreter(first.clone()));
+                return Err(InvalidManageAnnotation::NotAnInterpreter(first.clone()));
             }
             let beside = first.rsplit_once('/').map(|(dir, _)| format!("{dir}/python"));
             let interpreter = beside.map_or_else(default, |python| vec![python]);
-            return Ok(Self { interpreter, entry: Entry::Console(first.clone()) });
+            return Ok(Self { interpreter, entry: Entry::ConsoleScript(first.clone()) });
         }
         let mut interpreter = vec![first.clone()];
         let mut rest = rest.iter();
         let entry = loop {
             match rest.next().map(String::as_str) {
                 None => {
-                    return Err(InvalidManage::NothingToRun);
+                    return Err(InvalidManageAnnotation::NothingToRun);
                 }
                 Some("-m") => match rest.next() {
                     Some(module) => break Entry::Module(module.clone()),
-                    None => return Err(InvalidManage::NoModule),
+                    None => return Err(InvalidManageAnnotation::MissingModule),
                 },
                 Some(flag @ ("-X" | "-W")) => {
                     interpreter.push(flag.to_owned());
@@ -97,7 +97,7 @@ impl Launcher {
             }
         };
         if let Some(extra) = rest.next() {
-            return Err(InvalidManage::Arguments(extra.clone()));
+            return Err(InvalidManageAnnotation::Arguments(extra.clone()));
         }
         Ok(Self { interpreter, entry })
     }
@@ -107,7 +107,7 @@ impl Launcher {
 fn interpreter(container: &Value) -> Option<String> {
     let words = |field: &str| container[field].as_array().cloned().unwrap_or_default();
     let own: Vec<Value> = words("command").into_iter().chain(words("args")).collect();
-    let words = own.iter().filter_map(Value::as_str).take(LOOKED_AT);
+    let words = own.iter().filter_map(Value::as_str).take(MAX_WORDS_SEARCHED);
     words.filter(|word| !word.contains(char::is_whitespace) && !word.contains("$(")).find_map(|word| {
         let (dir, base) = word.rsplit_once('/').map_or((None, word), |(dir, base)| (Some(dir), base));
         if is_python(base) {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn start(annotation: Option<&str>, container: Value) -> Result<(String, Entry), InvalidManage> {
+    fn start(annotation: Option<&str>, container: Value) -> Result<(String, Entry), InvalidManageAnnotation> {
         Launcher::of(annotation, &container).map(|s| (s.interpreter.join(" "), s.entry))
     }
 
@@ -158,8 +158,8 @@ mod tests {
         for (text, expected) in [
             ("python -u -W ignore manage.py", ("python -u -W ignore", Entry::Script("manage.py".into()))),
             ("/venv/bin/python -m pretix", ("/venv/bin/python", Entry::Module("pretix".into()))),
-            ("pretix", ("python", Entry::Console("pretix".into()))),
-            ("/venv/bin/django-admin", ("/venv/bin/python", Entry::Console("/venv/bin/django-admin".into()))),
+            ("pretix", ("python", Entry::ConsoleScript("pretix".into()))),
+            ("/venv/bin/django-admin", ("/venv/bin/python", Entry::ConsoleScript("/venv/bin/django-admin".into()))),
             (r#"["python", "my manage.py"]"#, ("python", Entry::Script("my manage.py".into()))),
         ] {
             let (interpreter, entry) = expected;

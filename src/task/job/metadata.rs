@@ -25,7 +25,7 @@ const INJECTORS: &[(&str, &str, &str)] = &[
 
 /// Own labels, those that admission reads, and those that the target's owner asks for: never a set by
 /// which a Service, PodDisruptionBudget or autoscaler of the application would take the Job's pod.
-pub fn labels(
+pub fn pod_labels(
     source: &TemplateSource,
     own: &BTreeMap<String, String>,
     changes: &mut TemplateChanges,
@@ -41,7 +41,7 @@ pub fn labels(
             changes.dropped.push(format!("label {key}"));
         }
     }
-    for word in source.annotation_list(names::JOB_LABELS) {
+    for word in source.annotation_list(names::JOB_LABELS_ANNOTATION) {
         let (key, value) = match word.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
             None => (word.clone(), template.get(&word).cloned()),
@@ -49,7 +49,7 @@ pub fn labels(
         let Some(value) = value else {
             return Err(source.unusable(format!(
                 "annotation {}: the pod template has no label {key:?}; write one of its labels, or key=value",
-                names::JOB_LABELS
+                names::JOB_LABELS_ANNOTATION
             )));
         };
         changes.dropped.retain(|d| *d != format!("label {key}"));
@@ -61,7 +61,7 @@ pub fn labels(
     {
         return Err(source.unusable(format!(
             "annotation {}: with these labels the {}'s own selector would take the Job's pod; leave out one of: {}",
-            names::JOB_LABELS,
+            names::JOB_LABELS_ANNOTATION,
             source.kind.as_str(),
             selecting.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ")
         )));
@@ -77,7 +77,11 @@ fn selector_keys(selector: &LabelSelector) -> Vec<&String> {
 }
 
 /// All annotations, with the injectors told that this is a Job.
-pub fn annotations(source: &TemplateSource, main: &str, changes: &mut TemplateChanges) -> BTreeMap<String, String> {
+pub fn pod_annotations(
+    source: &TemplateSource,
+    django: &str,
+    changes: &mut TemplateChanges,
+) -> BTreeMap<String, String> {
     let mut annotations = string_map(&source.template["metadata"]["annotations"]);
     let labels = source.labels();
     for (shown_by, tell, value) in INJECTORS {
@@ -88,6 +92,6 @@ pub fn annotations(source: &TemplateSource, main: &str, changes: &mut TemplateCh
             changes.converted.push(format!("annotation {tell} for {shown_by}"));
         }
     }
-    annotations.insert(names::DEFAULT_CONTAINER.to_owned(), main.to_owned());
+    annotations.insert(names::DEFAULT_CONTAINER_ANNOTATION.to_owned(), django.to_owned());
     annotations
 }

@@ -45,44 +45,45 @@ pub struct BuiltJob {
 /// Builds the Job, or says why it cannot be built.
 pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let JobInput { source, policy, container, .. } = input;
-    let launcher = Launcher::of(source.annotation(names::MANAGE), &container.spec)
-        .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::MANAGE)))?;
-    let keep_entrypoint = match source.annotation(names::ENTRYPOINT).unwrap_or_default() {
+    let launcher = Launcher::of(source.annotation(names::MANAGE_ANNOTATION), &container.spec)
+        .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::MANAGE_ANNOTATION)))?;
+    let keep_entrypoint = match source.annotation(names::ENTRYPOINT_ANNOTATION).unwrap_or_default() {
         "" | "Bypass" => false,
         "Keep" => true,
         other => {
-            let problem = format!("annotation {} is {other:?}; write Keep, or leave it out", names::ENTRYPOINT);
+            let problem =
+                format!("annotation {} is {other:?}; write Keep, or leave it out", names::ENTRYPOINT_ANNOTATION);
             return Err(source.unusable(problem));
         }
     };
 
     let template::CopiedTemplate { mut template, changes, mounts } =
-        template::copy(source, &container.spec, &labels(input.kind))?;
-    let mut main = template["spec"]["containers"][0].take();
-    main["image"] = json!(container.image);
+        template::copy(source, &container.spec, &operator_labels(input.kind))?;
+    let mut django = template["spec"]["containers"][0].take();
+    django["image"] = json!(container.image);
     let (command, args) = helper_call(&launcher, &input.command);
     if keep_entrypoint {
-        main["args"] = json!(env::without_references(command.into_iter().chain(args)));
+        django["args"] = json!(env::without_references(command.into_iter().chain(args)));
     } else {
-        main["command"] = json!(env::without_references(command));
-        main["args"] = json!(env::without_references(args));
+        django["command"] = json!(env::without_references(command));
+        django["args"] = json!(env::without_references(args));
     }
-    main["env"] = env::variables(&main, &input.command, &mounts);
+    django["env"] = env::variables(&django, &input.command, &mounts);
     if let Some(resources) = &policy.resources {
-        let claims = main["resources"].get("claims").cloned();
-        main["resources"] = json!(resources);
+        let claims = django["resources"].get("claims").cloned();
+        django["resources"] = json!(resources);
         if let Some(claims) = claims {
-            main["resources"]["claims"] = claims;
+            django["resources"]["claims"] = claims;
         }
     }
-    main["terminationMessagePath"] = json!(TERMINATION_LOG);
-    main["terminationMessagePolicy"] = json!("File");
+    django["terminationMessagePath"] = json!(TERMINATION_LOG);
+    django["terminationMessagePolicy"] = json!("File");
     let spec = &mut template["spec"];
-    mount_helper(spec, &mut main, input.helper);
-    spec["containers"] = json!([main]);
+    mount_helper(spec, &mut django, input.helper);
+    spec["containers"] = json!([django]);
 
-    let name = names::job(input.name, input.uid, input.run);
-    template["metadata"]["annotations"][names::TASK] = json!(input.name);
+    let name = names::job_name(input.name, input.uid, input.run);
+    template["metadata"]["annotations"][names::TASK_ANNOTATION] = json!(input.name);
     let mut job_spec = json!({
         "backoffLimit": policy.retries,
         "podReplacementPolicy": "Failed",
@@ -98,14 +99,14 @@ pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
         "metadata": {
             "name": name,
             "namespace": input.namespace,
-            "labels": labels(input.kind),
+            "labels": operator_labels(input.kind),
             "annotations": {
-                names::TASK: input.name,
-                names::RUN: input.run.to_string(),
-                names::RUN_KEY: input.key,
-                names::GENERATION: input.generation.to_string(),
-                names::CONTAINER: container.name,
-                names::TEMPLATE_CHANGES: json!(changes).to_string(),
+                names::TASK_ANNOTATION: input.name,
+                names::RUN_ANNOTATION: input.run.to_string(),
+                names::RUN_KEY_ANNOTATION: input.key,
+                names::GENERATION_ANNOTATION: input.generation.to_string(),
+                names::CONTAINER_ANNOTATION: container.name,
+                names::TEMPLATE_CHANGES_ANNOTATION: json!(changes).to_string(),
             },
             "ownerReferences": [{
                 "apiVersion": input.api_version,
@@ -121,16 +122,20 @@ pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
 }
 
 /// The operator's own labels, on the Job and on its pods.
-fn labels(kind: &str) -> BTreeMap<String, String> {
-    [(names::MANAGED_BY, names::OPERATOR), ("app.kubernetes.io/name", "django-operator-task"), (names::KIND, kind)]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+fn operator_labels(kind: &str) -> BTreeMap<String, String> {
+    [
+        (names::MANAGED_BY_LABEL, names::OPERATOR),
+        ("app.kubernetes.io/name", "django-operator-task"),
+        (names::KIND_LABEL, kind),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// A disruption either does not count, or ends the run.
 fn disruption_rule(command: &Command, retries: i32) -> Value {
     let action = match command.on_disruption {
-        OnDisruption::StartAgain => "Ignore",
+        OnDisruption::Retry => "Ignore",
         OnDisruption::Fail if retries > 0 => "Count",
         OnDisruption::Fail => "FailJob",
     };
@@ -145,14 +150,14 @@ fn helper_call(launcher: &Launcher, command: &Command) -> (Vec<String>, Vec<Stri
         (Runner::Celery, _) => vec!["--celery".to_owned()],
         (Runner::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],
         (Runner::Manage, Entry::Module(module)) => vec!["--module".into(), module.clone()],
-        (Runner::Manage, Entry::Console(console)) => vec!["--console".into(), console.clone()],
+        (Runner::Manage, Entry::ConsoleScript(console)) => vec!["--console".into(), console.clone()],
     };
     let args = options.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();
     (call, args)
 }
 
 /// The helper's volume, under a name that the template does not use.
-fn mount_helper(spec: &mut Value, main: &mut Value, config_map: &str) {
+fn mount_helper(spec: &mut Value, django: &mut Value, config_map: &str) {
     let mut volumes = items(&spec["volumes"]);
     let mut name = names::OPERATOR.to_owned();
     while volumes.iter().any(|v| v["name"] == name.as_str()) {
@@ -160,7 +165,7 @@ fn mount_helper(spec: &mut Value, main: &mut Value, config_map: &str) {
     }
     volumes.push(json!({ "name": name, "configMap": { "name": config_map, "defaultMode": 0o444 } }));
     spec["volumes"] = json!(volumes);
-    let mut mounts = items(&main["volumeMounts"]);
+    let mut mounts = items(&django["volumeMounts"]);
     mounts.push(json!({ "name": name, "mountPath": HELPER_DIR, "readOnly": true }));
-    main["volumeMounts"] = json!(mounts);
+    django["volumeMounts"] = json!(mounts);
 }

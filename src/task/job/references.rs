@@ -36,7 +36,7 @@ pub fn check(
         {
             return Err(source.unusable(format!(
                     "{place}: resourceFieldRef names container {name:?}, which the Job leaves out; keep it by the annotation {}, or remove the reference",
-                    names::KEEP_CONTAINERS
+                    names::KEEP_CONTAINERS_ANNOTATION
                 ),
             ));
         }
@@ -49,7 +49,7 @@ pub fn check(
         {
             return Err(source.unusable(format!(
                     "{place}: fieldRef names the label {label:?}, which the Job's pod does not carry; add it by the annotation {}, or remove the reference",
-                    names::JOB_LABELS
+                    names::JOB_LABELS_ANNOTATION
                 ),
             ));
         }

@@ -44,26 +44,26 @@ pub struct CopiedTemplate {
     pub mounts: BTreeMap<String, bool>,
 }
 
-/// Copies the template for a Job whose Django container is `main`.
+/// Copies the template for a Job whose Django container is `django`.
 pub fn copy(
     source: &TemplateSource,
-    main: &Value,
+    django: &Value,
     own_labels: &BTreeMap<String, String>,
 ) -> Result<CopiedTemplate, Blocked> {
     let mut changes = TemplateChanges::default();
-    let main_name = main["name"].as_str().unwrap_or_default();
+    let main_name = django["name"].as_str().unwrap_or_default();
     let mut spec = source.template["spec"].as_object().cloned().unwrap_or_default();
 
-    let mut kept_main = main.clone();
+    let mut kept_main = django.clone();
     containers::drop_fields(&mut kept_main, SERVING_FIELDS, &format!("container {main_name}"), &mut changes);
     changes.copied.push(format!("container {main_name}"));
 
-    let selection = containers::ContainerSelection::of(source, main)?;
+    let selection = containers::ContainerSelection::of(source, django)?;
     let mut inits = Vec::new();
     for init in items(&source.template["spec"]["initContainers"]) {
         if selection.keeps(&init) {
             changes.copied.push(format!("init container {}", name_of(&init)));
-            inits.push(containers::without_host_ports(init, &mut changes));
+            inits.push(containers::drop_host_ports_and_resize_policy(init, &mut changes));
         } else {
             changes.dropped.push(format!("init container {}", name_of(&init)));
         }
@@ -74,7 +74,10 @@ pub fn copy(
         }
         if selection.keeps(&container) {
             changes.converted.push(format!("container {} to a native sidecar", name_of(&container)));
-            inits.push(containers::without_host_ports(containers::native_sidecar(container), &mut changes));
+            inits.push(containers::drop_host_ports_and_resize_policy(
+                containers::native_sidecar(container),
+                &mut changes,
+            ));
         } else {
             changes.dropped.push(format!("container {}", name_of(&container)));
         }
@@ -93,14 +96,14 @@ pub fn copy(
     };
     let kept: Vec<Value> = inits.into_iter().chain([kept_main]).collect();
     let kept_volumes = volumes::keep_volumes(&mut spec, &kept, &mut changes);
-    volumes::keep_affinity(&mut spec, source, &kept_volumes, &mut changes);
+    volumes::job_affinity(&mut spec, source, &kept_volumes, &mut changes);
 
-    let labels = metadata::labels(source, own_labels, &mut changes)?;
+    let labels = metadata::pod_labels(source, own_labels, &mut changes)?;
     references::check(&kept, &kept_volumes, source, &labels)?;
     let pod_metadata =
-        json!({ "labels": labels, "annotations": metadata::annotations(source, main_name, &mut changes) });
+        json!({ "labels": labels, "annotations": metadata::pod_annotations(source, main_name, &mut changes) });
     Ok(CopiedTemplate {
-        mounts: volumes::mounts(main, &kept_volumes),
+        mounts: volumes::mount_persistence(django, &kept_volumes),
         template: json!({ "metadata": pod_metadata, "spec": spec }),
         changes,
     })

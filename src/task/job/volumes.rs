@@ -9,7 +9,7 @@ use crate::core::json::{items, name_of, text};
 use crate::task::source::TemplateSource;
 
 /// Volumes that outlive a pod; all others, known or not, are taken to end with it.
-const LASTING_VOLUMES: &[&str] = &[
+const PERSISTENT_VOLUME_TYPES: &[&str] = &[
     "persistentVolumeClaim",
     "hostPath",
     "nfs",
@@ -51,7 +51,7 @@ pub fn keep_volumes(
 
 /// Node affinity stays; affinity to pods goes, as the Job's pod is not one of the target's. With a claim
 /// that only one node may mount, the pod had better go to where the target's pods are.
-pub fn keep_affinity(
+pub fn job_affinity(
     spec: &mut Map<String, Value>,
     source: &TemplateSource,
     volumes: &BTreeMap<String, Value>,
@@ -81,10 +81,12 @@ pub fn keep_affinity(
 }
 
 /// Where the Django container sees volumes, and which of them outlive the pod.
-pub fn mounts(main: &Value, volumes: &BTreeMap<String, Value>) -> BTreeMap<String, bool> {
-    let lasts = |mount: &Value| {
+pub fn mount_persistence(django: &Value, volumes: &BTreeMap<String, Value>) -> BTreeMap<String, bool> {
+    let is_persistent = |mount: &Value| {
         mount["readOnly"] != json!(true)
-            && volumes.get(name_of(mount)).is_some_and(|v| LASTING_VOLUMES.iter().any(|kind| v.get(*kind).is_some()))
+            && volumes
+                .get(name_of(mount))
+                .is_some_and(|v| PERSISTENT_VOLUME_TYPES.iter().any(|kind| v.get(*kind).is_some()))
     };
-    items(&main["volumeMounts"]).iter().map(|mount| (text(&mount["mountPath"]), lasts(mount))).collect()
+    items(&django["volumeMounts"]).iter().map(|mount| (text(&mount["mountPath"]), is_persistent(mount))).collect()
 }

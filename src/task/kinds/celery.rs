@@ -1,21 +1,21 @@
 //! DjangoCelery runs Celery's own command line.
 
-use super::counted;
+use super::pluralize;
 use crate::api::DjangoCelery;
 use crate::api::celery::DEFAULT_SIGNAL;
-use crate::api::{Report, filled};
+use crate::api::{Report, non_empty};
 use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoCelery {
-    const LABEL: TargetLabel = TargetLabel::Celery;
+    const TARGET_LABEL: TargetLabel = TargetLabel::Celery;
 
     fn command(&self) -> Command {
         let spec = &self.spec;
         let mut argv: Vec<String> = vec!["-A".into(), spec.app.clone()];
-        let mut on_disruption = OnDisruption::StartAgain;
-        match (filled(&spec.task), filled(&spec.worker)) {
+        let mut on_disruption = OnDisruption::Retry;
+        match (non_empty(&spec.task), non_empty(&spec.worker)) {
             (Some(task), _) if spec.terminate => {
-                let signal = filled(&spec.signal).unwrap_or(DEFAULT_SIGNAL);
+                let signal = non_empty(&spec.signal).unwrap_or(DEFAULT_SIGNAL);
                 argv.extend(["control", "terminate", signal, task].map(str::to_owned));
             }
             (Some(task), _) => argv.extend(["control", "revoke", task].map(str::to_owned)),
@@ -29,13 +29,13 @@ impl Task for DjangoCelery {
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
-        match filled(&self.spec.task) {
+        match non_empty(&self.spec.task) {
             Some(task) if self.spec.terminate && report.is_some_and(|r| r.action == "revoked") => {
                 ("TaskRevoked", format!("task {task} ran nowhere, and is revoked"))
             }
             Some(task) if self.spec.terminate => ("TaskTerminated", format!("task {task} terminated")),
             Some(task) => ("TaskRevoked", format!("task {task} revoked")),
-            None => ("QueuePurged", format!("{} purged", counted(report, "message"))),
+            None => ("QueuePurged", format!("{} purged", pluralize(report, "message"))),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! DjangoMigrate runs `lockedmigrate`.
 
-use super::counted;
+use super::pluralize;
 use crate::api::DjangoMigrate;
 use crate::api::migrate::LockMode;
-use crate::api::{Report, filled};
+use crate::api::{Report, non_empty};
 use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoMigrate {
-    const LABEL: TargetLabel = TargetLabel::Django;
+    const TARGET_LABEL: TargetLabel = TargetLabel::Django;
 
     fn command(&self) -> Command {
         let spec = &self.spec;
@@ -22,7 +22,7 @@ impl Task for DjangoMigrate {
                 argv.push(option.into());
             }
         }
-        if let Some(database) = filled(&spec.database) {
+        if let Some(database) = non_empty(&spec.database) {
             argv.push(format!("--database={database}"));
         }
         match spec.lock.mode {
@@ -32,12 +32,12 @@ impl Task for DjangoMigrate {
             ]),
             LockMode::None => argv.push("--lock-mode=none".into()),
         }
-        argv.extend([&spec.app, &spec.migration].into_iter().filter_map(filled).map(str::to_owned));
+        argv.extend([&spec.app, &spec.migration].into_iter().filter_map(non_empty).map(str::to_owned));
         Command {
             runner: Runner::Manage,
             argv,
             env: Vec::new(),
-            on_disruption: OnDisruption::StartAgain,
+            on_disruption: OnDisruption::Retry,
             default_timeout: None,
         }
     }
@@ -45,10 +45,10 @@ impl Task for DjangoMigrate {
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
         match report.map(|r| (r.action.as_str(), r.count)) {
             None => ("MigrationsApplied", "migrations applied".into()),
-            Some(("pruned", _)) => ("MigrationsPruned", format!("{} pruned", counted(report, "migration record"))),
+            Some(("pruned", _)) => ("MigrationsPruned", format!("{} pruned", pluralize(report, "migration record"))),
             Some((_, Some(0))) => ("NoMigrationsToApply", "no migrations to apply".into()),
-            Some(("unapplied", _)) => ("MigrationsUnapplied", format!("{} taken back", counted(report, "migration"))),
-            _ => ("MigrationsApplied", format!("{} applied", counted(report, "migration"))),
+            Some(("unapplied", _)) => ("MigrationsUnapplied", format!("{} taken back", pluralize(report, "migration"))),
+            _ => ("MigrationsApplied", format!("{} applied", pluralize(report, "migration"))),
         }
     }
 }

@@ -4,9 +4,9 @@ use super::Task;
 use crate::api::{Report, task_kinds};
 
 /// Something that is done for every task kind.
-pub trait ForEachKind {
+pub trait KindVisitor {
     /// Does it for one.
-    fn kind<T: Task>(&mut self);
+    fn visit<T: Task>(&mut self);
 }
 
 macro_rules! declare {
@@ -14,15 +14,15 @@ macro_rules! declare {
         $(mod $module;)*
 
         /// Goes through the task kinds in the registry's order.
-        pub fn for_each(each: &mut impl ForEachKind) {
-            $(each.kind::<crate::api::$kind>();)*
+        pub fn visit_kinds(visitor: &mut impl KindVisitor) {
+            $(visitor.visit::<crate::api::$kind>();)*
         }
     };
 }
 task_kinds!(declare);
 
 /// `n things`, or `1 thing`.
-fn counted(report: Option<&Report>, thing: &str) -> String {
+fn pluralize(report: Option<&Report>, thing: &str) -> String {
     match report.and_then(|r| r.count) {
         Some(1) => format!("1 {thing}"),
         Some(n) => format!("{n} {thing}s"),

@@ -1,12 +1,12 @@
 //! DjangoStatic runs Django's own `collectstatic`.
 
-use super::counted;
+use super::pluralize;
 use crate::api::DjangoStatic;
 use crate::api::Report;
 use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoStatic {
-    const LABEL: TargetLabel = TargetLabel::Django;
+    const TARGET_LABEL: TargetLabel = TargetLabel::Django;
 
     fn command(&self) -> Command {
         let spec = &self.spec;
@@ -22,12 +22,12 @@ impl Task for DjangoStatic {
             runner: Runner::Manage,
             argv,
             env: Vec::new(),
-            on_disruption: OnDisruption::StartAgain,
+            on_disruption: OnDisruption::Retry,
             default_timeout: Some(3600),
         }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
-        ("StaticCollected", format!("{} collected", counted(report, "static file")))
+        ("StaticCollected", format!("{} collected", pluralize(report, "static file")))
     }
 }

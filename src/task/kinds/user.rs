@@ -4,17 +4,17 @@ use serde_json::json;
 
 use crate::api::DjangoUser;
 use crate::api::user::PasswordPolicy;
-use crate::api::{Report, filled};
+use crate::api::{Report, non_empty};
 use crate::task::{Command, EnvValue, OnDisruption, Runner, TargetLabel, Task};
 
 impl Task for DjangoUser {
-    const LABEL: TargetLabel = TargetLabel::Django;
+    const TARGET_LABEL: TargetLabel = TargetLabel::Django;
 
     fn command(&self) -> Command {
         let spec = &self.spec;
         let flag = |value: bool| EnvValue::Text(value.to_string());
         let mut argv: Vec<String> = vec!["ensureadmin".into(), "--update".into()];
-        if let Some(database) = filled(&spec.database) {
+        if let Some(database) = non_empty(&spec.database) {
             argv.push(format!("--database={database}"));
         }
         let password =
@@ -38,13 +38,7 @@ impl Task for DjangoUser {
         if !spec.attributes.is_empty() {
             env.push(("DJANGO_ADMIN_ATTRIBUTES", EnvValue::Text(json!(spec.attributes).to_string())));
         }
-        Command {
-            runner: Runner::Manage,
-            argv,
-            env,
-            on_disruption: OnDisruption::StartAgain,
-            default_timeout: Some(3600),
-        }
+        Command { runner: Runner::Manage, argv, env, on_disruption: OnDisruption::Retry, default_timeout: Some(3600) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::api::{Database, Outcome, Report};
 use crate::core::Reason;
-use crate::core::observed::{JobView, PodView};
 use crate::core::text::one_line;
+use crate::core::views::{JobView, PodView};
 use crate::names;
 
 /// Reasons that the helper may give; any other word counts as CommandFailed.
@@ -60,7 +60,7 @@ impl RunResult {
             reason: Reason::Lost.as_str().into(),
             message: format!(
                 "Job {job} was deleted before its end was recorded; whether the command ran is unknown. Ask for a new run by spec.trigger or the annotation {}",
-                names::REQUESTED_AT
+                names::REQUESTED_AT_ANNOTATION
             ),
             exit_code: None,
             report: None,
@@ -128,11 +128,11 @@ impl HelperResult {
 }
 
 /// Reads a Job that has its terminal condition.
-pub fn read(job: &JobView, pods: &[PodView]) -> RunResult {
-    let container = job.annotation(names::CONTAINER).unwrap_or_default();
-    let (complete, job_reason, job_message) = job.end().unwrap_or_default();
+pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
+    let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
+    let (complete, job_reason, job_message) = job.terminal_condition().unwrap_or_default();
     let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
-    let ended = newest.and_then(|pod| pod.container(container)).and_then(terminated);
+    let ended = newest.and_then(|pod| pod.container_status(container)).and_then(terminated);
     let exit_code = ended.map(|t| t.exit_code);
     let line = ended.and_then(|t| HelperResult::find(t.message.as_deref()?));
     let report = line.as_ref().map(HelperResult::report);
@@ -177,8 +177,8 @@ pub fn read(job: &JobView, pods: &[PodView]) -> RunResult {
             format!(
                 "the container could not start its command: {}; say on the target how commands start there, by the annotation {} or, to keep the image's entrypoint, {}",
                 t.message.as_deref().unwrap_or_default(),
-                names::MANAGE,
-                names::ENTRYPOINT
+                names::MANAGE_ANNOTATION,
+                names::ENTRYPOINT_ANNOTATION
             ),
             exit_code,
         ),
@@ -234,7 +234,7 @@ mod tests {
 
     fn job(condition: Value) -> JobView {
         serde_json::from_value(json!({
-            "metadata": {"name": "j", "annotations": {names::CONTAINER: "web"}},
+            "metadata": {"name": "j", "annotations": {names::CONTAINER_ANNOTATION: "web"}},
             "status": {"conditions": [condition]},
         }))
         .unwrap()
@@ -269,13 +269,13 @@ mod tests {
             (backoff(), ended(1, "Error", r#"{"ok":false,"reason":"Sneaky","message":"m"}"#), "CommandFailed", "m"),
             (backoff(), ended(1, "Error", "noise"), "CommandFailed", "exit code 1"),
             (backoff(), ended(137, "OOMKilled", ""), "OutOfMemory", "memory"),
-            (backoff(), ended(128, "StartError", "exec: python"), "InterpreterNotFound", names::MANAGE),
+            (backoff(), ended(128, "StartError", "exec: python"), "InterpreterNotFound", names::MANAGE_ANNOTATION),
             (failed("DeadlineExceeded"), json!({}), "DeadlineExceeded", "timeoutSeconds"),
             (failed("PodFailurePolicy"), evicted.clone(), "Disrupted", "low on memory"),
             (backoff(), evicted, "Disrupted", "Evicted"),
             (backoff(), json!({}), "CommandFailed", "BackoffLimitExceeded"),
         ] {
-            let end = read(&job(condition), &[pod(status)]);
+            let end = from_job(&job(condition), &[pod(status)]);
             assert_eq!((end.outcome, end.reason.as_str()), (Outcome::Failed, reason), "{end:?}");
             assert!(end.message.contains(text), "{end:?}");
         }
@@ -285,12 +285,12 @@ mod tests {
     fn a_complete_job_succeeded_with_or_without_a_report() {
         let complete = || json!({"type": "Complete", "status": "True"});
         let line = r#"{"ok":true,"action":"applied","count":2,"names":["a.0001","a.0002"],"settings":"s"}"#;
-        let end = read(&job(complete()), &[pod(ended(0, "Completed", &format!("noise\n{line}")))]);
+        let end = from_job(&job(complete()), &[pod(ended(0, "Completed", &format!("noise\n{line}")))]);
         assert_eq!(end.outcome, Outcome::Succeeded);
         assert_eq!(end.report.map(|r| (r.count, r.names.len())), Some((Some(2), 2)));
-        assert_eq!(read(&job(complete()), &[]).outcome, Outcome::Succeeded);
+        assert_eq!(from_job(&job(complete()), &[]).outcome, Outcome::Succeeded);
         let target = json!({"type": "SuccessCriteriaMet", "status": "True"});
-        assert_eq!(job(target).end(), None);
+        assert_eq!(job(target).terminal_condition(), None);
     }
 
     proptest! {
@@ -298,7 +298,7 @@ mod tests {
         fn anything_in_the_termination_log_gives_a_bounded_clean_message(message in any::<String>(), ok in any::<bool>()) {
             let line = json!({"ok": ok, "reason": message, "message": message, "names": [message]}).to_string();
             for text in [message.clone(), line] {
-                let end = read(&job(failed("BackoffLimitExceeded")), &[pod(ended(1, "Error", &text))]);
+                let end = from_job(&job(failed("BackoffLimitExceeded")), &[pod(ended(1, "Error", &text))]);
                 prop_assert!(end.message.len() <= crate::api::MESSAGE_LIMIT);
                 prop_assert!(!end.message.chars().any(char::is_control));
             }

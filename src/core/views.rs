@@ -47,7 +47,7 @@ impl JobView {
     }
 
     /// The terminal condition: (complete, reason, message). FailureTarget and SuccessCriteriaMet are not.
-    pub fn end(&self) -> Option<(bool, String, String)> {
+    pub fn terminal_condition(&self) -> Option<(bool, String, String)> {
         let conditions = self.status.as_ref()?.conditions.as_ref()?;
         let found = |type_: &str| conditions.iter().find(|c| c.type_ == type_ && c.status == "True");
         let (complete, condition) = match found("Complete") {
@@ -65,13 +65,13 @@ impl PodView {
     }
 
     /// State of the Django container.
-    pub fn container(&self, name: &str) -> Option<&ContainerStatus> {
+    pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
         self.status.as_ref()?.container_statuses.as_ref()?.iter().find(|c| c.name == name)
     }
 
     /// Whether the container ever ran.
     pub fn started(&self, container: &str) -> bool {
-        self.container(container).is_some_and(|c| {
+        self.container_status(container).is_some_and(|c| {
             let state = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| {
                 s.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some())
             };

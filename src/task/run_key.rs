@@ -14,7 +14,7 @@ const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
 
 /// The key of a spec, given the spec that a user gets who writes only what is required. `image` is the
 /// image that would run, where a change of it alone asks for a run.
-pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
+pub fn compute(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
     let mut fields = normalise(spec, defaults);
     for name in TaskPolicy::NON_TRIGGERING_FIELDS {
         fields.remove(*name);
@@ -24,13 +24,13 @@ pub fn of(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> St
 }
 
 /// The key of a task's spec.
-pub fn of_task<T: Task>(task: &T, image: Option<&str>) -> String {
-    of(T::KIND, &task.spec(), T::defaults(), image)
+pub fn for_task<T: Task>(task: &T, image: Option<&str>) -> String {
+    compute(T::KIND, &task.spec(), T::defaults(), image)
 }
 
 /// Whether a stored key and the present one ask for a new run. A key of another version counts as equal
 /// while the generation is unchanged, so that an upgrade of the operator reruns nothing.
-pub fn differs(stored: &str, stored_generation: i64, present: &str, generation: i64) -> bool {
+pub fn requires_run(stored: &str, stored_generation: i64, present: &str, generation: i64) -> bool {
     let version = |key: &str| key.split(':').next().map(str::to_owned);
     if version(stored) == version(present) { stored != present } else { stored_generation != generation }
 }
@@ -70,7 +70,7 @@ mod tests {
 
     fn key(spec: Value) -> String {
         let defaults = json!({ "fake": false, "database": "default", "lock": { "id": 1000, "mode": "Auto" } });
-        of("DjangoMigrate", &spec, &defaults, None)
+        compute("DjangoMigrate", &spec, &defaults, None)
     }
 
     #[test]
@@ -106,8 +106,8 @@ mod tests {
         .into_iter()
         .map(key)
         .collect();
-        keys.push(of("DjangoStatic", &json!({}), &json!({}), None));
-        keys.push(of("DjangoMigrate", &json!({}), &json!({}), Some("a")));
+        keys.push(compute("DjangoStatic", &json!({}), &json!({}), None));
+        keys.push(compute("DjangoMigrate", &json!({}), &json!({}), Some("a")));
         let count = keys.len();
         keys.sort();
         keys.dedup();
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn a_key_of_another_version_asks_for_a_run_only_with_a_new_generation() {
-        assert!(!differs("v1:a", 1, "v1:a", 2));
-        assert!(differs("v1:a", 1, "v1:b", 1));
-        assert!(!differs("v0:a", 1, "v1:b", 1));
-        assert!(differs("v0:a", 1, "v1:b", 2));
+        assert!(!requires_run("v1:a", 1, "v1:a", 2));
+        assert!(requires_run("v1:a", 1, "v1:b", 1));
+        assert!(!requires_run("v0:a", 1, "v1:b", 1));
+        assert!(requires_run("v0:a", 1, "v1:b", 2));
     }
 }
