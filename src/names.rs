@@ -1,8 +1,8 @@
-//! Names that the operator writes into the cluster: labels, annotations, Jobs.
+//! Names in the cluster: labels and annotations, of Jobs and of their targets, and how names are made.
 
 use sha2::{Digest, Sha256};
 
-/// Field manager, event reporter and label value.
+/// Reporter of events, lease, label value.
 pub const OPERATOR: &str = "django-operator";
 /// Label on everything the operator makes; the watches select by it.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -28,7 +28,7 @@ pub const ALLOW_IMAGES_ANNOTATION: &str = "django.my.domain/allow-images";
 pub const KEEP_CONTAINERS_ANNOTATION: &str = "django.my.domain/keep-containers";
 /// Annotation of a target: containers to leave out of Jobs.
 pub const DROP_CONTAINERS_ANNOTATION: &str = "django.my.domain/drop-containers";
-/// Annotation of a target: labels that Job pods shall carry as well.
+/// Annotation of a target: labels that Job pods carry as well.
 pub const JOB_LABELS_ANNOTATION: &str = "django.my.domain/job-labels";
 /// Annotation of a target: how management commands start.
 pub const MANAGE_ANNOTATION: &str = "django.my.domain/manage";

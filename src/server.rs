@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// Whether every watch has its first listing.
+/// Whether the operator works, or stands by for the one that does.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 

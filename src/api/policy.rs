@@ -72,7 +72,7 @@ pub struct TaskPolicy {
 }
 
 impl TaskPolicy {
-    /// Fields whose change never causes a run: they say when and within which limits it runs, not what.
+    /// Fields that are not part of a run's key: they say when and within which limits it runs, not what.
     pub const NON_TRIGGERING_FIELDS: &[&str] =
         &["suspend", "timeoutSeconds", "retries", "resources", "historyLimit", "runPolicy"];
 }

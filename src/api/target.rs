@@ -43,7 +43,7 @@ pub struct TargetStatus {
     pub kind: String,
     /// Name of the Deployment or PodTemplate.
     pub name: String,
-    /// UID of it, by which a namesake that came later is told apart.
+    /// UID, by which a namesake that came later is told apart.
     pub uid: String,
     /// The container that the run copied.
     pub container: String,

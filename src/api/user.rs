@@ -30,7 +30,7 @@ task_kind! {
     /// A user of Django's, created and kept up to date by the command `ensureadmin`.
     pub struct DjangoUserSpec {
         /// The user's name, in whatever field the project's user model calls its username. 1 to 254
-        /// characters, none of them a control character; the model's own limit is judged in the Job.
+        /// characters, none of them a control character; the model's own limit is checked in the Job.
         /// Required. Example: `admin`.
         #[schemars(length(min = 1, max = 254), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
         pub username: String,

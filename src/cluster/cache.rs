@@ -37,7 +37,7 @@ impl<V> Default for Cache<V> {
 }
 
 impl<V> Cache<V> {
-    /// All of a group.
+    /// All objects of a partition.
     pub fn partition(&self, partition: &str) -> Vec<Arc<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner.partitions.get(partition).map(|g| g.values().cloned().collect()).unwrap_or_default()
@@ -92,7 +92,7 @@ impl<V> Cache<V> {
         }
     }
 
-    /// Removes an object and tells whether that changed anything.
+    /// Removes an object and tells what was there.
     pub fn remove(&self, key: &CacheKey) -> Vec<Change<V>> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).remove(key)
     }

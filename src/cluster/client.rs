@@ -41,7 +41,7 @@ pub async fn connect() -> Result<Client, ConnectError> {
 
 /// What became of an attempt to create a Job.
 pub enum JobCreation {
-    /// It exists now, and is the caller's to check for its owner.
+    /// A Job of that name exists; the caller checks whose it is.
     Exists(Arc<JobView>),
     /// The API server does not want it.
     Rejected(Blocked),
@@ -64,7 +64,7 @@ pub async fn get_target(
     Ok(raw.map(|raw| TemplateSource::from_object(kind, &raw)))
 }
 
-/// The verdict of the API server in an error, if it is one.
+/// What blocks, if the error is a rejection by the API server.
 fn blocked_by(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) -> kube::Result<Blocked> {
     match &error {
         kube::Error::Api(status) => verdict(status).ok_or(error),
@@ -72,7 +72,7 @@ fn blocked_by(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) 
     }
 }
 
-/// Sees to it that the helper's ConfigMap is there and is what this operator would put there.
+/// Creates the helper's ConfigMap where it is missing, and checks that it is what this operator would create.
 pub async fn ensure_helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let wanted = helper::config_map();

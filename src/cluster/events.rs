@@ -6,7 +6,7 @@ use tracing::debug;
 
 use crate::task::notices::Notice;
 
-/// Longest note of an event that the API server takes.
+/// Longest note of an event; the API server takes 1024 bytes.
 const NOTE_LIMIT: usize = 1000;
 
 /// Publishes the notices about one object.

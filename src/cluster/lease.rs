@@ -47,7 +47,7 @@ pub async fn lost(lease: &mut Option<LeaseHandle>) {
     }
 }
 
-/// Gives the lease back, so that a stand-by need not wait for its end.
+/// Gives the lease back, so that a standby does not wait for it to expire.
 pub async fn release((leading, released): LeaseHandle) {
     drop(leading);
     let _ = tokio::time::timeout(RELEASE_TIMEOUT, released).await;

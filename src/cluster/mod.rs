@@ -1,4 +1,4 @@
-//! All talking to the API server.
+//! The client, the watches and what is kept of them.
 
 pub mod cache;
 pub mod client;

@@ -1,4 +1,4 @@
-//! The index of tasks: what the watches know of every task, for whoever depends on another one.
+//! The index of tasks: what the watches know of every task, for those that depend on others.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What makes a controller look at an object again, beside a change of the object itself.
+//! What makes a controller reconcile an object, beside a change of the object itself.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,7 +11,7 @@ use super::cache::Change;
 use crate::names;
 use crate::task::target::Candidate;
 
-/// What to look at again.
+/// What to reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReconcileTrigger {
     /// One object.
@@ -32,7 +32,7 @@ impl ReconcileTriggers {
         receiver
     }
 
-    /// A Job or pod changed: its task is to be looked at.
+    /// A Job or pod changed: its task is to be reconciled.
     pub fn trigger_owner(&self, meta: &ObjectMeta) {
         let Some((kind, trigger)) = trigger_for_owner(meta) else { return };
         if let Some(sender) = self.0.get(kind) {
@@ -41,7 +41,7 @@ impl ReconcileTriggers {
         }
     }
 
-    /// What can be a target changed: whoever depends on one in these namespaces is to be looked at.
+    /// What can be a target changed: the objects that depend on one are to be reconciled.
     pub fn trigger_targets(&self, changes: &[Change<Candidate>]) {
         for namespace in changed_namespaces(changes) {
             for sender in self.0.values() {
@@ -59,7 +59,7 @@ fn trigger_for_owner(meta: &ObjectMeta) -> Option<(&str, ReconcileTrigger)> {
     Some((kind, ReconcileTrigger::Object { namespace, name }))
 }
 
-/// Deployments change their status all the time; only what the choice depends on concerns anybody.
+/// Deployments change their status all the time; only what the choice of a target depends on counts.
 fn changed_namespaces(changes: &[Change<Candidate>]) -> Vec<String> {
     let mut namespaces: Vec<String> = changes
         .iter()

@@ -65,12 +65,11 @@ pub struct JobLimit {
 }
 
 impl JobLimit {
-    /// A limit of so many Jobs.
     pub fn new(limit: usize) -> Self {
         Self { limit, reserved: Mutex::default() }
     }
 
-    /// Leave to start one Job, unless as many run as may. Kept until the Job is known.
+    /// A permit to start one Job, unless the limit is reached. To be kept until the Job is known.
     pub fn acquire(&self, jobs: &KnownJobs) -> Option<JobPermit<'_>> {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         if self.limit > 0 && jobs.running() + *reserved >= self.limit {
@@ -81,7 +80,7 @@ impl JobLimit {
     }
 }
 
-/// Leave to start one Job.
+/// A permit to start one Job.
 pub struct JobPermit<'a>(&'a Mutex<usize>);
 
 impl Drop for JobPermit<'_> {

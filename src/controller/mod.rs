@@ -1,4 +1,4 @@
-//! The running operator: the only place that spawns. One context a watched namespace, one controller a kind.
+//! The running operator: one context for each watched namespace, in it one controller for each kind.
 
 mod backoff;
 mod context;
@@ -94,7 +94,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     Ok(())
 }
 
-/// Starts the watches and controllers of every watched namespace; what is returned ends when the controllers have.
+/// Starts the watches and controllers of every watched namespace. The task that is returned ends with the controllers.
 fn start_controllers(
     client: Client,
     settings: Settings,
@@ -114,7 +114,7 @@ fn start_controllers(
     let settings = Arc::new(settings);
     let (mut all_synced, mut controllers) = (Vec::new(), Vec::new());
     for (watch_namespace, caches) in namespaces.into_iter().zip(caches) {
-        info!(?watch_namespace, "working in");
+        info!(?watch_namespace, "watching");
         let context = Arc::new(NamespaceContext {
             client: client.clone(),
             settings: settings.clone(),

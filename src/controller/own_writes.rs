@@ -26,7 +26,7 @@ impl<K> Default for OwnWrites<K> {
 }
 
 impl<K: Resource + Clone> OwnWrites<K> {
-    /// The object as this process knows it: as it wrote it, where the watch still brings what it replaced.
+    /// The newest version that this process knows: its own write, while the watch still brings a version that it replaced.
     pub fn latest(&self, watched: &K) -> K {
         let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = watched.uid().unwrap_or_default();

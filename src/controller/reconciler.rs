@@ -1,5 +1,5 @@
-//! The one controller of all kinds: watch, triggers, time limit, back-off, own writes. It knows kinds of resources,
-//! not tasks.
+//! The controller of any kind of resource: watch, triggers, time limit, back-off, own writes. It knows nothing of
+//! tasks.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -85,7 +85,7 @@ pub enum Error {
     /// Somebody else wrote a newer version of the object.
     #[error("overtaken by a newer version")]
     Overtaken,
-    /// A call was not answered.
+    /// The reconcile took too long, most likely for a call that was not answered.
     #[error("no answer from the API server within {} s", RECONCILE_TIMEOUT.as_secs())]
     Timeout,
     /// A defect of this program.
@@ -180,7 +180,7 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
     result
 }
 
-/// What the next look finds otherwise is no failure.
+/// What another reconcile will find changed is not a failure.
 fn requeue_conflicts<K: Reconcile>(result: Result<Action, Error>, name: &str) -> Result<Action, Error> {
     match result {
         Err(Error::Overtaken) => {
@@ -188,7 +188,7 @@ fn requeue_conflicts<K: Reconcile>(result: Result<Action, Error>, name: &str) ->
             Ok(Action::requeue(CONFLICT_DELAY))
         }
         Err(Error::Call(error)) if client::is_conflict(&error) => requeue_conflicts::<K>(Err(Error::Overtaken), name),
-        // The object itself, then nobody looks again; or something else.
+        // If it is the object itself, its deletion is on its way.
         Err(Error::Call(error)) if client::is_not_found(&error) => Ok(Action::requeue(Duration::from_secs(1))),
         result => result,
     }
@@ -230,7 +230,7 @@ async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta,
     Ok(Action::await_change())
 }
 
-/// Whether Ready says already what it is to say.
+/// Whether the stored Ready has the message already.
 fn is_current(stored: &serde_json::Value, conditions: &[Condition]) -> bool {
     let ready = condition::find(conditions, condition::READY).map(|ready| ready.message.as_str());
     let stored = stored.as_array().into_iter().flatten().find(|c| c["type"] == condition::READY);

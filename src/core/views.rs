@@ -1,4 +1,4 @@
-//! Objects of the cluster as the watches keep them, without what nothing reads.
+//! Objects of the cluster without what nothing reads.
 
 use k8s_openapi::api::batch::v1::JobStatus;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
@@ -36,7 +36,6 @@ impl JobView {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
-    /// One of the operator's annotations.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
     }
@@ -46,16 +45,29 @@ impl JobView {
         self.metadata.owner_references.iter().flatten().any(|o| o.controller == Some(true) && o.uid == uid)
     }
 
-    /// The terminal condition: (complete, reason, message). FailureTarget and SuccessCriteriaMet are not.
-    pub fn terminal_condition(&self) -> Option<(bool, String, String)> {
+    /// How the Job ended; FailureTarget and SuccessCriteriaMet only announce it.
+    pub fn terminal_condition(&self) -> Option<JobEnd> {
         let conditions = self.status.as_ref()?.conditions.as_ref()?;
         let found = |type_: &str| conditions.iter().find(|c| c.type_ == type_ && c.status == "True");
         let (complete, condition) = match found("Complete") {
             Some(condition) => (true, condition),
             None => (false, found("Failed")?),
         };
-        Some((complete, condition.reason.clone().unwrap_or_default(), condition.message.clone().unwrap_or_default()))
+        Some(JobEnd {
+            complete,
+            reason: condition.reason.clone().unwrap_or_default(),
+            message: condition.message.clone().unwrap_or_default(),
+        })
     }
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobEnd {
+    /// Complete, or Failed.
+    pub complete: bool,
+    pub reason: String,
+    pub message: String,
 }
 
 impl PodView {
@@ -64,7 +76,6 @@ impl PodView {
         self.metadata.owner_references.iter().flatten().any(|o| o.uid == job_uid)
     }
 
-    /// State of the Django container.
     pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
         self.status.as_ref()?.container_statuses.as_ref()?.iter().find(|c| c.name == name)
     }

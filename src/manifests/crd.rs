@@ -11,7 +11,7 @@ pub fn for_kind<T: TaskResource>() -> Value {
     publish(&T::crd(), &columns)
 }
 
-/// What the derive cannot say: the columns; the status is born unobserved (so that a waiter that is faster than the
+/// What the derive cannot say: the columns; a new status is unobserved (so that a waiter that is faster than the
 /// operator never takes an object without status for a finished one); and an optional field takes
 /// `null` as "absent", which the API server does by itself unless the schema says `nullable`.
 fn publish(crd: &CustomResourceDefinition, columns: &[Column]) -> Value {

@@ -1,4 +1,4 @@
-//! Every file of the checkout that this program knows better than a person.
+//! The files of the checkout that are generated.
 
 mod crd;
 mod manager;
@@ -65,7 +65,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     let sample_files: Vec<&String> = samples.iter().map(|(file, _)| file).collect();
     add(
         "config/samples/kustomization.yaml",
-        // Where your Django runs.
+        // The operator's own, where the samples expect Django as well.
         &json!({ "namespace": names::OPERATOR, "resources": sample_files }),
     )?;
     files.push(("config/manager/manager.yaml".into(), format!("{GENERATED_HEADER}{}", manager::deployment())));

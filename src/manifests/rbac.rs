@@ -1,4 +1,4 @@
-//! The operator's rights: one table, from which the roles are generated.
+//! The operator's permissions: one table, from which the roles are generated.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn rule(group: &'static str, resources: &[&str], verbs: &'static [&'static str])
     PolicyRule { group, resources: resources.iter().map(|&resource| resource.to_owned()).collect(), verbs }
 }
 
-/// In each watched namespace, in the order of the groups. What is not here is not done.
+/// In each watched namespace, in the order of the groups.
 fn namespace_rules(tasks: &[String]) -> Vec<PolicyRule> {
     let statuses = tasks.iter().map(|plural| format!("{plural}/status")).collect();
     vec![
@@ -49,7 +49,7 @@ pub fn watched_role(tasks: &[String]) -> Value {
     role_manifest("Role", "django-operator-watched", &namespace_rules(tasks))
 }
 
-/// The same rights for all namespaces.
+/// The same permissions in all namespaces.
 pub fn cluster_role(tasks: &[String]) -> Value {
     role_manifest("ClusterRole", names::OPERATOR, &namespace_rules(tasks))
 }

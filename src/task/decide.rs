@@ -36,7 +36,7 @@ pub enum ObservedJob {
     Present(Arc<JobView>),
 }
 
-/// What the status shall say.
+/// What the status is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusIntent {
     /// The newest run's end, or nothing yet.
@@ -46,7 +46,13 @@ pub enum StatusIntent {
     /// `spec.suspend` holds a run back.
     Suspended,
     /// A run is under way.
-    InProgress(Obstacle),
+    InProgress { reason: Reason, message: String },
+}
+
+impl From<Obstacle> for StatusIntent {
+    fn from(Obstacle { reason, message }: Obstacle) -> Self {
+        Self::InProgress { reason, message }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -131,14 +137,13 @@ fn decide_unfinished_run(observed: &Observed, run: &Run) -> Option<Decision> {
         Some(uid) if uid != job.uid() => return Some(Decision::RecordResult(RunResult::lost(&run.job_name))),
         _ => {}
     }
-    let in_progress =
-        |reason, message: &str| StatusIntent::InProgress(Obstacle { reason, message: message.to_owned() });
+    let in_progress = |reason, message: &str| StatusIntent::InProgress { reason, message: message.to_owned() };
     Some(match progress::of_run(job, &observed.pods) {
         Progress::Ended => Decision::ReadResult(job.clone()),
         Progress::Running => {
             Decision::SetStatus(in_progress(Reason::Running, "the command runs"), Some(RESYNC_INTERVAL))
         }
-        Progress::KeptAlive(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(RESYNC_INTERVAL)),
+        Progress::KeptAlive(obstacle) => Decision::SetStatus(obstacle.into(), Some(RESYNC_INTERVAL)),
         Progress::NotStarted(seen) => {
             let age = age(job, observed.now);
             let waited = age >= START_GRACE;
@@ -150,7 +155,7 @@ fn decide_unfinished_run(observed: &Observed, run: &Run) -> Option<Decision> {
                 });
             }
             match seen.or_else(|| observed.event_obstacle.clone()) {
-                Some(obstacle) => Decision::SetStatus(StatusIntent::InProgress(obstacle), Some(RESYNC_INTERVAL)),
+                Some(obstacle) => Decision::SetStatus(obstacle.into(), Some(RESYNC_INTERVAL)),
                 None if !waited => Decision::SetStatus(in_progress(Reason::Starting, STARTING_MESSAGE), Some(rest)),
                 None if !observed.events_read => Decision::ReadEvents,
                 None => Decision::SetStatus(
@@ -250,7 +255,7 @@ mod tests {
     fn word(observed: &Observed) -> String {
         match decide(observed) {
             Decision::SetStatus(StatusIntent::Blocked(blocked), _) => format!("blocked {}", blocked.reason.as_str()),
-            Decision::SetStatus(StatusIntent::InProgress(at), _) => format!("under way {}", at.reason.as_str()),
+            Decision::SetStatus(StatusIntent::InProgress { reason, .. }, _) => format!("under way {}", reason.as_str()),
             Decision::SetStatus(StatusIntent::Settled, _) => "settled".into(),
             Decision::SetStatus(StatusIntent::Suspended, _) => "suspended".into(),
             Decision::GetJob => "look up".into(),

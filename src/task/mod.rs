@@ -4,7 +4,7 @@
 //! observe (what is known) -> decide (what to do) -> status (what to show; written only if it differs)
 //! ```
 //!
-//! A kind adds only what is in [`Task`]: its command, and what a run's report means.
+//! A kind adds only what is in [`Task`]: the label of its targets, its command, and what a run's report means.
 
 pub mod decide;
 pub mod job;

@@ -7,7 +7,7 @@ use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::names;
 
-/// What keeps a pod from starting.
+/// What keeps a pod from starting, or a Job from ending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     pub reason: Reason,

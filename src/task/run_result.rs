@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::api::{Database, Outcome, Report};
 use crate::core::Reason;
 use crate::core::text::one_line;
-use crate::core::views::{JobView, PodView};
+use crate::core::views::{JobEnd, JobView, PodView};
 use crate::names;
 
 /// Reasons that the helper may give; any other word counts as CommandFailed.
@@ -130,7 +130,7 @@ impl HelperResult {
 /// Reads a Job that has its terminal condition.
 pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
-    let (complete, job_reason, job_message) = job.terminal_condition().unwrap_or_default();
+    let JobEnd { complete, reason: job_reason, message: job_message } = job.terminal_condition().unwrap_or_default();
     let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
     let ended = newest.and_then(|pod| pod.container_status(container)).and_then(terminated);
     let exit_code = ended.map(|t| t.exit_code);

@@ -1,4 +1,4 @@
-//! The object that a pod template is read from.
+//! Where a pod template comes from.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct TemplateSource {
 }
 
 impl TemplateSource {
-    /// From a live Deployment or PodTemplate.
+    /// From a Deployment or PodTemplate.
     pub fn from_object(kind: TargetKind, object: &Value) -> Self {
         let template = match kind {
             TargetKind::Deployment => &object["spec"]["template"],

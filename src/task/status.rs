@@ -7,9 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
 use super::decide::{self, ObservedJob, STARTING_MESSAGE, StatusIntent};
-use super::job::PlannedJob;
+use super::job::BuiltJob;
 use super::observe::Observed;
-use super::progress::Obstacle;
 use super::run_result::RunResult;
 use super::source::TemplateSource;
 use super::target::Candidate;
@@ -81,9 +80,9 @@ fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
             let progress = if blocked.stalled { condition::STALLED } else { condition::RECONCILING };
             not_ready(blocked.reason, blocked.message.clone(), Some(progress))
         }
-        StatusIntent::InProgress(obstacle) => {
-            let message = keep_first_wording(old, obstacle.reason, &obstacle.message);
-            not_ready(obstacle.reason, message, Some(condition::RECONCILING))
+        StatusIntent::InProgress { reason, message } => {
+            let message = keep_first_wording(old, *reason, message);
+            not_ready(*reason, message, Some(condition::RECONCILING))
         }
     }
 }
@@ -136,24 +135,23 @@ pub fn record_run_start<T: Task>(
     task: &T,
     observed: &Observed,
     number: i64,
-    planned: &PlannedJob,
+    job: &BuiltJob,
     source: &TemplateSource,
 ) -> TaskStatus {
-    let PlannedJob { built, key } = planned;
     let before = observed.status.last_run.as_ref();
     let started_at = before.filter(|run| run.number == number).and_then(|run| run.started_at.clone());
     let run = Run {
         number,
-        key: key.clone(),
+        key: job.key.clone(),
         generation: observed.generation,
-        job_name: built.name.clone(),
-        image: built.image.clone(),
+        job_name: job.name.clone(),
+        image: job.image.clone(),
         trigger: non_empty(&task.policy().trigger).map(str::to_owned),
         target: TargetStatus {
             kind: source.kind.as_str().to_owned(),
             name: source.name.clone(),
             uid: source.uid.clone(),
-            container: built.container.clone(),
+            container: job.container.clone(),
         },
         started_at: started_at.or(Some(Time(observed.now))),
         ..Run::default()
@@ -185,7 +183,7 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
 }
 
 fn starting(message: &str) -> StatusIntent {
-    StatusIntent::InProgress(Obstacle { reason: Reason::Starting, message: message.to_owned() })
+    StatusIntent::InProgress { reason: Reason::Starting, message: message.to_owned() }
 }
 
 /// The status with the end of the newest run: outcome, timestamp and conditions at once. If something asks for another
@@ -281,7 +279,7 @@ mod tests {
                 message: "m".into(),
                 stalled
             })),
-            Just(StatusIntent::InProgress(Obstacle { reason: Reason::Running, message: "m".into() })),
+            Just(StatusIntent::InProgress { reason: Reason::Running, message: "m".into() }),
         ]
     }
 

@@ -20,7 +20,7 @@ use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::{self, Decision, ObservedJob, StatusIntent};
-use crate::task::job::{self, PlannedJob};
+use crate::task::job::{self, BuiltJob};
 use crate::task::observe::{CacheReader, Lookups, Observed, observe};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_result::{self, RunResult};
@@ -162,16 +162,15 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         if let Err(blocked) = helper {
             return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
         }
-        let planned = match job::plan(&self.task, &source, number, helper::config_map_name()) {
-            Ok(planned) => planned,
+        let built = match job::build(&self.task, &source, number, helper::config_map_name()) {
+            Ok(built) => built,
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
-        let observed = Observed { key: planned.key.clone(), ..observed.clone() };
+        let observed = Observed { key: built.key.clone(), ..observed.clone() };
         if decide::needs_run(&observed).is_none() {
             return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
         }
-        self.record_run_start(&observed, number, &planned, &source).await?;
-        let PlannedJob { built, .. } = planned;
+        self.record_run_start(&observed, number, &built, &source).await?;
         let job = match client::create_job(client, &self.namespace, &built.name, &built.job).await? {
             JobCreation::Exists(job) => job,
             JobCreation::Rejected(blocked) => {
@@ -190,10 +189,10 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         &mut self,
         observed: &Observed,
         number: i64,
-        planned: &PlannedJob,
+        built: &BuiltJob,
         source: &TemplateSource,
     ) -> Result<(), Error> {
-        let recorded = status::record_run_start(&self.task, observed, number, planned, source);
+        let recorded = status::record_run_start(&self.task, observed, number, built, source);
         if recorded.last_run != observed.status.last_run {
             return self.write(recorded).await;
         }

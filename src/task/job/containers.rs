@@ -1,4 +1,4 @@
-//! Which containers go along into a Job, and in what form.
+//! Which containers of the target a Job keeps, and in what form.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::core::json::{items, name_of, text};
 use crate::names;
 use crate::task::source::TemplateSource;
 
-/// Which of the other containers go along.
+/// Which of the other containers are kept.
 pub struct ContainerSelection {
     main_image: String,
     keep: BTreeSet<String>,

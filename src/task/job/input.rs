@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{BuiltJob, build, image};
+use super::{BuiltJob, assemble, image};
 use crate::api::{RunPolicy, TaskPolicy, non_empty};
 use crate::core::json::text;
 use crate::core::{Blocked, Reason};
@@ -67,15 +67,8 @@ impl DjangoContainer {
     }
 }
 
-/// The Job of a run, and the run's key.
-#[derive(Clone, Debug)]
-pub struct PlannedJob {
-    pub built: BuiltJob,
-    pub key: String,
-}
-
-/// Plans the Job of the run of this number, with the template of `source`.
-pub fn plan<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str) -> Result<PlannedJob, Blocked> {
+/// The Job of the run of this number, with the template of `source`.
+pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str) -> Result<BuiltJob, Blocked> {
     let policy = task.policy();
     let container = DjangoContainer::of(source, policy)?;
     let key = match policy.run_policy {
@@ -97,6 +90,5 @@ pub fn plan<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str) 
         container,
         helper,
     };
-    let built = build(&input)?;
-    Ok(PlannedJob { built, key })
+    assemble(&input)
 }

@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub use changes::TemplateChanges;
-pub use input::{JobInput, PlannedJob, plan};
+pub use input::{JobInput, build};
 use launcher::{Entry, Launcher};
 
 use super::{Command, OnDisruption, Runner};
@@ -32,18 +31,18 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 /// A Job that is ready to be created.
 #[derive(Clone, Debug)]
 pub struct BuiltJob {
+    /// Key of the run.
+    pub key: String,
     pub job: Value,
     pub name: String,
     /// Name of the Django container.
     pub container: String,
     /// Image of the Django container.
     pub image: String,
-    /// What became of the template's parts.
-    pub changes: TemplateChanges,
 }
 
-/// Builds the Job, or says why it cannot be built.
-pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
+/// Makes the Job of its parts, or says why it cannot be made.
+fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let JobInput { source, policy, container, .. } = input;
     let launcher = Launcher::of(source.annotation(names::MANAGE_ANNOTATION), &container.spec)
         .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::MANAGE_ANNOTATION)))?;
@@ -118,7 +117,13 @@ pub fn build(input: &JobInput) -> Result<BuiltJob, Blocked> {
         },
         "spec": job_spec,
     });
-    Ok(BuiltJob { job, name, container: container.name.clone(), image: container.image.clone(), changes })
+    Ok(BuiltJob {
+        job,
+        name,
+        key: input.key.to_owned(),
+        container: container.name.clone(),
+        image: container.image.clone(),
+    })
 }
 
 /// The operator's own labels, on the Job and on its pods.

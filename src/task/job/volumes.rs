@@ -1,4 +1,4 @@
-//! Volumes of a Job's pod: which go along, which outlive it, and where it had better run for them.
+//! Volumes of a Job's pod: which go along, which outlive it, and where it is best placed for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ pub fn keep_volumes(
 }
 
 /// Node affinity stays; affinity to pods goes, as the Job's pod is not one of the target's. With a claim
-/// that only one node may mount, the pod had better go to where the target's pods are.
+/// that only one node may mount, the pod is best placed where the target's pods are.
 pub fn job_affinity(
     spec: &mut Map<String, Value>,
     source: &TemplateSource,

@@ -1,4 +1,4 @@
-//! DjangoUser runs `ensureadmin`; everything that a user wrote travels by the environment.
+//! DjangoUser runs `ensureadmin`; free text travels by the environment.
 
 use serde_json::json;
 
