@@ -10,7 +10,7 @@ from conftest import ROOT, SOURCE
 sys.path.insert(0, str(SOURCE))
 
 from django_operator_tasks.job import report, runner
-from django_operator_tasks.job.facts import RUN_VARIABLE
+from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 PACKAGE = SOURCE / "django_operator_tasks"
 CONTRACT = json.loads((ROOT / "tests/contract/helper.json").read_text())
@@ -48,7 +48,7 @@ def test_every_reason_is_of_the_contract_and_each_of_it_is_given():
 
 
 def test_every_action_is_of_the_contract_and_each_of_it_is_given():
-    given = first_arguments("succeeded_with")
+    given = first_arguments("record_success")
     assert given <= set(CONTRACT["actions"]), given - set(CONTRACT["actions"])
     everywhere = set().union(*map(texts, trees()))
     assert set(CONTRACT["actions"]) <= everywhere, set(CONTRACT["actions"]) - everywhere
@@ -60,18 +60,18 @@ def test_the_line_has_the_fields_of_the_contract():
 
     made = report.Report()
     made.add_database(Connection)
-    made.succeeded_with("applied", ["a.0001"])
+    made.record_success("applied", ["a.0001"])
     line = json.loads(made.line())
     assert list(line) == CONTRACT["line"]["succeeded"] and line["ok"] is True
     assert list(line["databases"][0]) == CONTRACT["line"]["databases"]
-    made.failed(ValueError("no"))
+    made.record_failure(ValueError("no"))
     line = json.loads(made.line())
     assert list(line) == CONTRACT["line"]["failed"] and line["ok"] is False
     assert CONTRACT["line"]["limit"] == report.LIMIT
 
 
 def test_the_variables_and_facts_are_those_of_the_contract():
-    assert RUN_VARIABLE in CONTRACT["environment"]
+    assert RUN_CONTEXT_VARIABLE in CONTRACT["environment"]
     everywhere = set().union(*map(texts, trees()))
     names = {name for name in CONTRACT["environment"] if name.startswith("DJANGO_ADMIN_")}
     short = {name[len("DJANGO_ADMIN_") :] for name in names}
@@ -83,7 +83,7 @@ def test_the_variables_and_facts_are_those_of_the_contract():
         if isinstance(node, ast.Call)
         and getattr(node.func, "attr", "") == "get"
         and getattr(node.func.value, "id", getattr(getattr(node.func.value, "func", None), "id", ""))
-        in ("facts", "run_facts")
+        in ("context", "run_context")
     }
     assert read == FACTS, read ^ FACTS
 
@@ -98,4 +98,4 @@ def test_the_arguments_are_those_of_the_contract(argument, capsys):
 def test_the_commands_are_those_of_the_contract():
     """Those of this package; the others are Django's own."""
     own = {path.stem for path in (PACKAGE / "management/commands").glob("[a-z]*.py")}
-    assert set(CONTRACT["commands"]) - {"collectstatic"} == set(runner.OWN_COMMANDS) <= own
+    assert set(CONTRACT["commands"]) - {"collectstatic"} == set(runner.OVERRIDING_COMMANDS) <= own

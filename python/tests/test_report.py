@@ -9,20 +9,20 @@ from conftest import SOURCE
 sys.path.insert(0, str(SOURCE))
 
 from django_operator_tasks.job import error_text, report, scrub
-from django_operator_tasks.job.facts import RUN_VARIABLE
+from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 
 @pytest.fixture
 def facts(monkeypatch):
     def facts(**facts):
-        monkeypatch.setenv(RUN_VARIABLE, json.dumps(facts))
+        monkeypatch.setenv(RUN_CONTEXT_VARIABLE, json.dumps(facts))
 
     return facts
 
 
 def test_names_keep_both_ends():
     made = report.Report()
-    made.succeeded_with("applied", ["a.%04d" % n for n in range(100)])
+    made.record_success("applied", ["a.%04d" % n for n in range(100)])
     line = json.loads(made.line())
     assert line["count"] == 100
     assert line["names"] == ["a.%04d" % n for n in (0, 1, 2, 3, 4, 95, 96, 97, 98, 99)]
@@ -35,7 +35,7 @@ def test_whatever_the_text_the_line_is_json_and_fits(piece):
     made.names = [text] * 10
     for failed in (False, True):
         if failed:
-            made.failed(ValueError(text))
+            made.record_failure(ValueError(text))
         line = made.line()
         assert len(line) <= report.LIMIT
         assert json.loads(line)["ok"] is not failed
@@ -58,8 +58,8 @@ def test_the_first_failure_counts_and_names_its_place():
     try:
         raise ValueError("three rows too many")
     except ValueError as error:
-        made.failed(error)
-    made.failed(RuntimeError("only follows from it"))
+        made.record_failure(error)
+    made.record_failure(RuntimeError("only follows from it"))
     line = json.loads(made.line())
     assert line["reason"] == "CommandFailed"
     assert line["message"].startswith("ValueError: three rows too many (test_report.py:")
@@ -85,7 +85,7 @@ def test_settings_that_refuse_to_be_read_do_not_hide_what_failed(monkeypatch):
 
     monkeypatch.setattr(scrub, "_settings", Settings)
     made = report.Report()
-    made.failed(ValueError("pw-1 is wrong"))
+    made.record_failure(ValueError("pw-1 is wrong"))
     assert json.loads(made.line())["message"] == "ValueError: *** is wrong"
     monkeypatch.setattr(scrub, "_settings", lambda: type("S", (), {"SECRET_KEY": b"key-1", "DATABASES": None}))
     assert scrub.scrubbed("key-1") == "***"

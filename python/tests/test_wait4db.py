@@ -19,8 +19,8 @@ def site(shop, databases):
 @pytest.mark.everywhere
 def test_it_waits_for_the_migrations_that_somebody_else_makes(site):
     with site.start("manage.py", "wait4db", *FAST) as waiting:
-        said = output_until(waiting, "not migrated")
-        assert "migrations to come, the next is contenttypes.0001_initial" in said
+        announced = output_until(waiting, "not migrated")
+        assert "migrations to come, the next is contenttypes.0001_initial" in announced
         assert site.manage("lockedmigrate", "--noinput")[0] == 0
         code, rest = finish(waiting)
     assert code == 0 and "ready, without interruption" in rest

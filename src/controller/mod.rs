@@ -114,7 +114,7 @@ fn start_controllers(
     let settings = Arc::new(settings);
     let (mut all_synced, mut controllers) = (Vec::new(), Vec::new());
     for (watch_namespace, caches) in namespaces.into_iter().zip(caches) {
-        info!(?watch_namespace, "watching");
+        info!(?watch_namespace, "working in");
         let context = Arc::new(NamespaceContext {
             client: client.clone(),
             settings: settings.clone(),

@@ -14,37 +14,37 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandParser
 
 from .job import report
-from .job.facts import run_facts
+from .job.run_context import run_context
 
 
 class ReportingCommand(BaseCommand):
     """Writes the report at the end of a command line of its own; `call_command` writes nothing."""
 
-    has_command_line = False
+    from_command_line = False
 
     def run_from_argv(self, argv: list[str]) -> None:
-        self.has_command_line = True
+        self.from_command_line = True
         report.reset()
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
             if end.code:
-                report.current.exited(end.code)
+                report.current.record_exit(end.code)
             raise
         except BaseException as error:
-            report.current.failed(error)
+            report.current.record_failure(error)
             raise
         finally:
             report.current.write()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        complain = parser.error
+        default_error = parser.error
 
         def error(message: str) -> Any:
-            if self.has_command_line:
-                report.current.exited(f"{message} (exit code 2)")
-            complain(message)
+            if self.from_command_line:
+                report.current.record_exit(f"{message} (exit code 2)")
+            default_error(message)
 
         parser.error = error  # type: ignore[method-assign, unused-ignore]
         return parser
@@ -53,12 +53,12 @@ class ReportingCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except Exception as error:
-            if self.has_command_line:  # else its caller may take it
-                report.current.failed(error)
+            if self.from_command_line:  # else its caller may take it
+                report.current.record_failure(error)
             raise
 
     @contextmanager
-    def interruptible(self, *, in_threads: bool = False) -> Iterator[None]:
+    def exit_on_sigterm(self, *, in_threads: bool = False) -> Iterator[None]:
         """While the block waits, SIGTERM ends the process: also the first one of a container, which would not end by
         itself.
 
@@ -66,7 +66,7 @@ class ReportingCommand(BaseCommand):
             where the default of other processes ends them at once.
         """
         needed = in_threads or os.getpid() == 1
-        if not needed or not self.has_command_line or current_thread() is not main_thread():
+        if not needed or not self.from_command_line or current_thread() is not main_thread():
             yield
             return
         before = signal(SIGTERM, exit_on_signal)
@@ -76,7 +76,7 @@ class ReportingCommand(BaseCommand):
             if before is not None:
                 signal(SIGTERM, before)
 
-    def say_at_once(self, text: str) -> None:
+    def write_and_flush(self, text: str) -> None:
         """Tells at once, also where the output is no terminal."""
         self.stdout.write(text)
         self.stdout.flush()
@@ -85,7 +85,7 @@ class ReportingCommand(BaseCommand):
 def exit_on_signal(number: int, frame: object) -> NoReturn:
     """Ends the process as a signal does. The operator tells what became of a Job by its pod, not by a command that
     was still waiting."""
-    report.current.unfinished = bool(run_facts())
+    report.current.unfinished = bool(run_context())
     sys.exit(128 + number)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from . import heartbeat
 
 logger = logging.getLogger("django_operator_tasks.heartbeat")
-EVERY = 5.0
+INTERVAL_SECONDS = 5.0
 # A worker that lost the broker tries again by itself for a long time; to restart it would not help.
-RECONNECT = 600.0
+RECONNECT_SECONDS = 600.0
 
 
 def connect() -> None:
@@ -41,13 +41,13 @@ def on_worker(instance: Any = None, **_: Any) -> None:
         entry: Any = None
 
         def start(self, parent: Any) -> None:
-            write("worker", EVERY)
-            self.entry = parent.timer.call_repeatedly(EVERY, write, ("worker", EVERY))
+            write("worker", INTERVAL_SECONDS)
+            self.entry = parent.timer.call_repeatedly(INTERVAL_SECONDS, write, ("worker", INTERVAL_SECONDS))
 
         def stop(self, parent: Any) -> None:
             if self.entry is not None:
                 self.entry.cancel()
-            write("worker", RECONNECT)
+            write("worker", RECONNECT_SECONDS)
 
     on_worker_shutdown()  # of the process before this one, in the same volume
     instance.app.steps["consumer"].add(Heartbeat)
@@ -71,13 +71,13 @@ def on_beat(sender: Any = None, **_: Any) -> None:
     scheduler = sender.scheduler
     tick = scheduler.tick
 
-    def tick_and_tell(*args: Any, **kwargs: Any) -> Any:
-        write("beat", RECONNECT)  # a tick that sends waits for the broker
+    def tick_with_heartbeat(*args: Any, **kwargs: Any) -> Any:
+        write("beat", RECONNECT_SECONDS)  # a tick that sends waits for the broker
         interval = tick(*args, **kwargs)
         write("beat", float(interval or 0))
         return interval
 
-    scheduler.tick = tick_and_tell
+    scheduler.tick = tick_with_heartbeat
 
 
 def forget_beat() -> None:
@@ -94,4 +94,6 @@ def ignoring_os_errors(act: Callable[..., None], *args: Any) -> None:
     try:
         act(*args)
     except OSError as error:
-        logger.warning("no heartbeat: %s; set %s to a directory that can be written", error, heartbeat.DIRECTORY)
+        logger.warning(
+            "no heartbeat: %s; set %s to a directory that can be written", error, heartbeat.DIRECTORY_VARIABLE
+        )

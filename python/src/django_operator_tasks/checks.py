@@ -18,7 +18,7 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from .conf import lock_alias, settings
 from .job.durability import is_durable, static_location
-from .job.facts import run_facts
+from .job.run_context import run_context
 from .probes import probe_classes, usable_connections
 
 ID = "django_operator_tasks"
@@ -163,7 +163,7 @@ def may_be_pod(host: str) -> bool:
 
 
 def in_kubernetes() -> bool:
-    return "KUBERNETES_SERVICE_HOST" in os.environ or bool(run_facts())
+    return "KUBERNETES_SERVICE_HOST" in os.environ or bool(run_context())
 
 
 def known_replicas() -> int | None:
@@ -177,7 +177,7 @@ def known_replicas() -> int | None:
 
 def on_volume(path: str) -> bool:
     """Whether something is mounted here, other than the container's own file system."""
-    if "mounts" in run_facts():
+    if "mounts" in run_context():
         return is_durable(path)
     path = os.path.realpath(path)
     while path != os.path.dirname(path):

@@ -21,14 +21,16 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-DIRECTORY = "DJK8S_HEARTBEAT_DIR"
+DIRECTORY_VARIABLE = "DJK8S_HEARTBEAT_DIR"
 ROLES = ("worker", "beat")
 MAX_AGE = 60.0
 
 
 def path(role: str) -> str:
     """Where the heartbeat of a role stands."""
-    return os.path.join(os.environ.get(DIRECTORY) or tempfile.gettempdir(), f"django-operator-tasks-{role}.json")
+    return os.path.join(
+        os.environ.get(DIRECTORY_VARIABLE) or tempfile.gettempdir(), f"django-operator-tasks-{role}.json"
+    )
 
 
 def write(role: str, within: float) -> None:
@@ -54,7 +56,7 @@ def remove(role: str) -> None:
         os.remove(path(role))
 
 
-def look(role: str, max_age: float) -> dict[str, Any]:
+def read_heartbeat(role: str, max_age: float) -> dict[str, Any]:
     """What the file says: `alive`, and a `message` for people."""
     file = ""
     try:
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="say it in JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing")
     options = parser.parse_args(argv)
-    found = look(options.role, options.max_age)
+    found = read_heartbeat(options.role, options.max_age)
     if not options.quiet:
         print(json.dumps(found) if options.json else found["message"])
     return 0 if found["alive"] else 1

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from . import responses
 from .conf import settings
-from .probes import load
+from .probes import load_probes
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -36,9 +36,9 @@ class ProbeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        self.probes = load("DJK8S_READINESS_PROBES")
-        self.startup_probes = load("DJK8S_STARTUP_PROBES")
-        self.once = responses.Startup()
+        self.probes = load_probes("DJK8S_READINESS_PROBES")
+        self.startup_probes = load_probes("DJK8S_STARTUP_PROBES")
+        self.startup_state = responses.StartupState()
         self.handlers: dict[str, Handler] = {
             **dict.fromkeys(settings.DJK8S_STARTUP_PATHS, self.startup),
             **dict.fromkeys(settings.DJK8S_READY_PATHS, self.ready),
@@ -80,5 +80,5 @@ class ProbeMiddleware:
         return responses.ready(self.probes, request)
 
     def startup(self, request: HttpRequest) -> HttpResponse:
-        """Whether the process has started; once it has, it has."""
-        return self.once.answer(self.startup_probes, request)
+        """Whether the process has started; not asked again once it has."""
+        return self.startup_state.respond(self.startup_probes, request)

@@ -60,7 +60,7 @@ class DatabaseProbe(ReadinessProbe):
     def ready(self, request: HttpRequest | None) -> None:
         for name in sorted(set(connections) - lock_only_aliases()):
             try:
-                answered = answers(connections[name])
+                answered = database_answers(connections[name])
             except Exception as error:
                 details = f"database {name!r}: {error}"
                 raise NotReady("db: could not connect to database", details=details) from error
@@ -115,7 +115,7 @@ class CacheProbe(ReadinessProbe):
         check_caches(lambda cache: not isinstance(cache, DummyCache), cache_round_trips)
 
 
-def answers(connection: BaseDatabaseWrapper) -> bool:
+def database_answers(connection: BaseDatabaseWrapper) -> bool:
     """Whether a database answers; a connection from before that the server gave up is opened again."""
     reused = is_reused(connection)
     try:
@@ -133,12 +133,12 @@ def select_one(connection: BaseDatabaseWrapper) -> bool:
         return cursor.fetchone() is not None
 
 
-def check_caches(concerns: Callable[[Any], bool], answers: Callable[[Any], bool]) -> None:
+def check_caches(applies_to: Callable[[Any], bool], responds: Callable[[Any], bool]) -> None:
     """Asks the caches that the probe is about."""
     from django.core.cache import caches
 
     try:
-        answered = all(answers(each) for each in filter(concerns, caches.all()))
+        answered = all(responds(each) for each in filter(applies_to, caches.all()))
     except Exception as error:  # also of a backend whose driver is not there
         details = f"a cache: {type(error).__name__}: {error}"
         raise NotReady("cache: could not connect to cache", details=details) from error
@@ -186,7 +186,7 @@ def probe_classes(setting: str) -> tuple[Callable[[], Any], ...]:
 
 
 @cache
-def instances(kinds: tuple[Callable[[], Any], ...]) -> list[ReadinessProbe]:
+def probe_instances(kinds: tuple[Callable[[], Any], ...]) -> list[ReadinessProbe]:
     """One probe of each kind for the whole process, as some remember what they saw."""
     return [kind() for kind in kinds]
 
@@ -213,18 +213,18 @@ def refuse_async(setting: str, probe: object) -> None:
         )
 
 
-def load(setting: str) -> list[ReadinessProbe]:
+def load_probes(setting: str) -> list[ReadinessProbe]:
     """The probes that a setting names.
 
     :raises ImproperlyConfigured: if there are none, or one is something else.
     """
-    return validate_probes(setting, instances(probe_classes(setting)))
+    return validate_probes(setting, probe_instances(probe_classes(setting)))
 
 
 @cache
 def class_without_query_log(kind: Any) -> Any:
     """The same kind of connection, without a log of its queries."""
-    return type(kind.__name__, (kind,), {"queries_logged": False, "loud": kind})
+    return type(kind.__name__, (kind,), {"queries_logged": False, "original_class": kind})
 
 
 def usable_connections() -> list[Any]:
@@ -241,7 +241,7 @@ def without_query_log() -> Iterator[None]:
     """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
     wrappers = usable_connections()
     # Where threads share a connection, another one may be asking just now.
-    kinds: list[Any] = [getattr(type(each), "loud", type(each)) for each in wrappers]
+    kinds: list[Any] = [getattr(type(each), "original_class", type(each)) for each in wrappers]
     for each, kind in zip(wrappers, kinds):
         each.__class__ = class_without_query_log(kind)
     try:
@@ -251,7 +251,7 @@ def without_query_log() -> Iterator[None]:
             each.__class__ = kind
 
 
-def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
+def run_probes(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
     """Asks one probe after the other, and tells the log what the client is not told of the first that is not ready.
 
     :raises NotReady: as that one did.
@@ -268,27 +268,27 @@ def check(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What one probe said."""
 
     probe: ReadinessProbe
     seconds: float
     failure: NotReady | None
 
-    def data(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         found = {"probe": type(self.probe).__name__, "ready": not self.failure, "seconds": round(self.seconds, 4)}
         return {**found, "message": self.failure.content} if self.failure else found
 
 
-def examine_all(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> list[Finding]:
+def run_all_probes(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> list[ProbeResult]:
     """Asks every probe, also after one that is not ready."""
-    findings = []
+    results = []
     for probe in probes:
         started, failure = time.monotonic(), None
         try:
-            check([probe], request)
+            run_probes([probe], request)
         except NotReady as not_ready:
             failure = not_ready
-        findings.append(Finding(probe, time.monotonic() - started, failure))
-    return findings
+        results.append(ProbeResult(probe, time.monotonic() - started, failure))
+    return results

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from .probes import Finding, NotReady, ReadinessProbe, check, examine_all
+from .probes import NotReady, ProbeResult, ReadinessProbe, run_all_probes, run_probes
 
 OK = 200
 R = TypeVar("R", bound=HttpResponse)
@@ -15,32 +15,32 @@ R = TypeVar("R", bound=HttpResponse)
 
 def alive(request: HttpRequest) -> HttpResponse:
     """Whoever can say this is alive."""
-    return in_json([]) if wants_json(request) else plain_ok()
+    return json_response([]) if wants_json(request) else plain_ok()
 
 
 def ready(probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
     """What the probes say: 200, or the status of the first that is not ready (503)."""
     if wants_json(request):
-        return in_json(examine_all(probes, request))
+        return json_response(run_all_probes(probes, request))
     try:
-        check(probes, request)
+        run_probes(probes, request)
     except NotReady as not_ready:
-        return unlogged(not_ready.response())
+        return mark_as_logged(not_ready.response())
     return plain_ok()
 
 
-class Startup:
-    """Whether the process has started; once it has, it has."""
+class StartupState:
+    """Whether the process has started; not asked again once it has."""
 
     def __init__(self) -> None:
-        self.done = False
+        self.started = False
 
-    def answer(self, probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
+    def respond(self, probes: Sequence[ReadinessProbe], request: HttpRequest) -> HttpResponse:
         """As `ready`, until that was a yes."""
-        if self.done:
+        if self.started:
             return alive(request)
         response = ready(probes, request)
-        self.done = response.status_code == OK
+        self.started = response.status_code == OK
         return response
 
 
@@ -52,21 +52,21 @@ def plain_ok() -> HttpResponse:
     return HttpResponse("Ok", status=OK, content_type="text/plain")
 
 
-def unlogged(response: R) -> R:
+def mark_as_logged(response: R) -> R:
     """The probe has told the log; Django would call each of them an error, and write to ADMINS."""
     marked: Any = response
     marked._has_been_logged = True
     return response
 
 
-def in_json(findings: Sequence[Finding]) -> JsonResponse:
-    response = JsonResponse(summary(findings), status=next((f.failure.status for f in findings if f.failure), OK))
-    return unlogged(response)
+def json_response(results: Sequence[ProbeResult]) -> JsonResponse:
+    response = JsonResponse(summary(results), status=next((f.failure.status for f in results if f.failure), OK))
+    return mark_as_logged(response)
 
 
-def summary(findings: Sequence[Finding]) -> dict[str, object]:
+def summary(results: Sequence[ProbeResult]) -> dict[str, object]:
     """What all of the probes said, for people and programs."""
     return {
-        "status": "not ready" if any(finding.failure for finding in findings) else "ok",
-        "probes": [finding.data() for finding in findings],
+        "status": "not ready" if any(result.failure for result in results) else "ok",
+        "probes": [result.as_dict() for result in results],
     }

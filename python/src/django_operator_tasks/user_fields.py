@@ -11,9 +11,9 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from .job.facts import run_facts
+from .job.run_context import run_context
 
-TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def constructor_values(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def clean_fields(model: Any, values: Mapping[str, Any], database: str) -> dict[s
             elif field.is_relation:
                 result[name] = related_key(field, value, database)
             else:
-                result[name] = aware(field.clean(parse_bool(field, value), None))
+                result[name] = make_aware_in_project_zone(field.clean(parse_bool(field, value), None))
         except (ValidationError, ValueError, TypeError) as error:
             said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             raise CommandError(f"{place}: {said}") from error
@@ -56,20 +56,20 @@ def clean_fields(model: Any, values: Mapping[str, Any], database: str) -> dict[s
 def field_location(name: str, model: Any, *, attribute: bool) -> str:
     """What somebody wrote to get this field: in a resource, or on a command line."""
     if name == model.USERNAME_FIELD and not attribute:
-        return "spec.username" if run_facts() else "--username"
+        return "spec.username" if run_context() else "--username"
     if name == email_field(model) and not attribute:
-        return "spec.email" if run_facts() else "--email"
-    return f"spec.attributes.{name}" if run_facts() else f"--attribute {name}"
+        return "spec.email" if run_context() else "--email"
+    return f"spec.attributes.{name}" if run_context() else f"--attribute {name}"
 
 
 def parse_bool(field: Any, value: Any) -> Any:
     """Words for yes and no, as the other options take them."""
     if field.get_internal_type() == "BooleanField" and isinstance(value, str):
-        return {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}.get(value.lower(), value)
+        return {**dict.fromkeys(TRUE_WORDS, True), **dict.fromkeys(FALSE_WORDS, False)}.get(value.lower(), value)
     return value
 
 
-def aware(value: Any) -> Any:
+def make_aware_in_project_zone(value: Any) -> Any:
     """A time without a zone means the project's."""
     if isinstance(value, datetime) and settings.USE_TZ and timezone.is_naive(value):
         return timezone.make_aware(value)

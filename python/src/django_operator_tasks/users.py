@@ -24,7 +24,7 @@ T = TypeVar("T")
 BUSY_SECONDS = 300.0
 # PostgreSQL: serialization_failure, deadlock_detected; MySQL: a deadlock, a row that changed. Who waited for a lock
 # until the server's own limit is told so.
-RETRYABLE = {"40001", "40P01", 1213, 1020}
+RETRYABLE_CODES = {"40001", "40P01", 1213, 1020}
 # Variables with a meaning of their own, whatever the model's fields are called.
 RESERVED_VARIABLES = {
     f"DJANGO_ADMIN_{name}"
@@ -39,20 +39,20 @@ class RequestedUser:
     username: str
     password: str
     email: str | None
-    updates: bool  # an existing user as well
-    sets_password: bool  # of an existing user
+    update_existing: bool  # an existing user as well
+    update_password: bool  # of an existing user
     staff: bool | None
     superuser: bool | None
     attributes: Mapping[str, Any]
 
     @property
-    def new_superuser(self) -> bool:
+    def superuser_on_create(self) -> bool:
         """Without a word on it, a new user is what the command's name says and an old one stays as they are."""
         return self.superuser if self.superuser is not None else self.staff is None
 
 
-class Refused(Exception):
-    """The database refused a user: another one has the same value in a field that has to be unique."""
+class UniqueViolation(Exception):
+    """The database violated a user: another one has the same value in a field that has to be unique."""
 
     def __init__(self, user: Any, requested: RequestedUser, error: IntegrityError) -> None:
         super().__init__(str(error))
@@ -70,20 +70,20 @@ class Refused(Exception):
         raise CommandError(f"{places}: another user has this value already") from self.error
 
 
-def retry_transaction(act: Callable[[Refused | None], T], connection: BaseDatabaseWrapper) -> T:
+def retry_transaction(attempt: Callable[[UniqueViolation | None], T], connection: BaseDatabaseWrapper) -> T:
     """Does it, and again when somebody else was quicker.
 
-    :param act: is told what the database refused at the attempt before.
+    :param attempt: is told what the database violated at the attempt before.
     """
     deadline = time.monotonic() + BUSY_SECONDS
-    refused: Refused | None = None
+    previous: UniqueViolation | None = None
     while True:
         try:
-            return act(refused)
-        except Refused as refusal:
-            if refused is not None:
-                refusal.fail()
-            refused = refusal  # somebody else made the same user just now, or a value is taken: the next look tells
+            return attempt(previous)
+        except UniqueViolation as violation:
+            if previous is not None:
+                violation.fail()
+            previous = violation  # another process made the same user just now, or a value is taken: the next try tells
         except OperationalError as error:
             if not is_retryable(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
                 raise
@@ -105,10 +105,10 @@ def taken_fields(user: Any) -> list[str]:
 
 
 @contextmanager
-def refusals(model: Any, requested: RequestedUser, database: str) -> Iterator[None]:
+def detect_unique_violation(model: Any, requested: RequestedUser, database: str) -> Iterator[None]:
     """Tells of a user that the database refuses in the block.
 
-    :raises Refused: with the user as they were to be stored.
+    :raises UniqueViolation: with the user as they were to be stored.
     """
     stored: list[Any] = []
 
@@ -123,7 +123,7 @@ def refusals(model: Any, requested: RequestedUser, database: str) -> Iterator[No
         user = stored[-1] if stored else None
         if user is not None:
             user._state.db = database
-        raise Refused(user, requested, error) from error
+        raise UniqueViolation(user, requested, error) from error
     finally:
         pre_save.disconnect(before_save)
 
@@ -134,27 +134,29 @@ def is_retryable(connection: BaseDatabaseWrapper, error: OperationalError) -> bo
         return "locked" in str(error)
     cause: Any = error.__cause__
     codes = {getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None), *error.args[:1]}
-    return bool(codes & RETRYABLE)
+    return bool(codes & RETRYABLE_CODES)
 
 
-def ensure(model: Any, requested: RequestedUser, database: str, refused: Refused | None) -> tuple[Any, str]:
+def ensure_user(
+    model: Any, requested: RequestedUser, database: str, previous: UniqueViolation | None
+) -> tuple[Any, str]:
     """The user, and what was done.
 
-    :param refused: what the database refused at the attempt before.
+    :param previous: what the database violated at the attempt before.
     """
     users = model._default_manager.db_manager(database)
     username = model.normalize_username(requested.username)
-    names = {username, getattr(users, "normalize_email", str)(username), *name_as_stored(refused, username)}
+    names = {username, getattr(users, "normalize_email", str)(username), *stored_usernames(previous, username)}
     # The first look, and what costs time, before anything is locked: those who wait would be given up.
-    password = KnownPassword(requested.password)
-    user = find(users, names, username)
-    if user is not None and requested.updates and requested.sets_password:
-        password.is_of(user)
-    with refusals(model, requested, users.db), transaction.atomic(using=users.db):
-        user = find(users, names, username)
+    password = PasswordChecker(requested.password)
+    user = find_user(users, names, username)
+    if user is not None and requested.update_existing and requested.update_password:
+        password.matches(user)
+    with detect_unique_violation(model, requested, users.db), transaction.atomic(using=users.db):
+        user = find_user(users, names, username)
         if user is None:
             return create(model, users, username, requested), "created"
-        if not requested.updates:
+        if not requested.update_existing:
             return user, "unchanged"
         # What somebody else changes just now is neither overlooked nor written over.
         rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
@@ -162,16 +164,16 @@ def ensure(model: Any, requested: RequestedUser, database: str, refused: Refused
         return user, "updated" if update(user, requested, password) else "unchanged"
 
 
-def name_as_stored(refused: Refused | None, username: str) -> list[str]:
+def stored_usernames(previous: UniqueViolation | None, username: str) -> list[str]:
     """The name as the project's manager was about to store it, which may write all names in lower case. Whatever
     else was refused is somebody else's."""
-    if refused is None or refused.user is None:
+    if previous is None or previous.user is None:
         return []
-    stored: str = refused.user.get_username()
+    stored: str = previous.user.get_username()
     return [stored] if stored.casefold() == username.casefold() else []
 
 
-class KnownPassword:
+class PasswordChecker:
     """Compares the password with stored ones; the same one costs a hash only once."""
 
     def __init__(self, password: str) -> None:
@@ -179,7 +181,7 @@ class KnownPassword:
         self.stored: str | None = None
         self.same = False
 
-    def is_of(self, user: Any) -> bool:
+    def matches(self, user: Any) -> bool:
         """Whether it is the user's. Not asked by the model's own method, which may save a better hash wherever a
         router says."""
         if user.password != self.stored:
@@ -187,7 +189,7 @@ class KnownPassword:
         return self.same
 
 
-def find(users: Any, names: Iterable[str], username: str) -> Any:
+def find_user(users: Any, names: Iterable[str], username: str) -> Any:
     """The user of one of these names, or whom a login by this one finds; None if there is none."""
     found = users.filter(**{users.model.USERNAME_FIELD + "__in": names}).first()
     return found if found is not None else by_natural_key(users, username)
@@ -225,7 +227,7 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser) -> A
     validate_new_password(requested.password, model(**constructor_values(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
     given = {name: fields.pop(name) for name in (model.USERNAME_FIELD, *model.REQUIRED_FIELDS) if name in fields}
-    make = users.create_superuser if requested.new_superuser else getattr(users, "create_user", None)
+    make = users.create_superuser if requested.superuser_on_create else getattr(users, "create_user", None)
     if email in fields and (make is None or accepts_parameter(make, email)):
         given[email] = fields.pop(email)
     elif email and email not in given and make is not None and requires_parameter(make, email):
@@ -237,7 +239,7 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser) -> A
     else:
         user = model(**given)
         user.set_password(requested.password)
-    flags = {"is_superuser": requested.new_superuser}
+    flags = {"is_superuser": requested.superuser_on_create}
     if requested.staff is not None:
         flags["is_staff"] = requested.staff
     related = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
@@ -259,7 +261,7 @@ def requires_parameter(function: Callable[..., Any], name: str) -> bool:
     return parameter is not None and parameter.default is parameter.empty
 
 
-def update(user: Any, requested: RequestedUser, password: KnownPassword) -> bool:
+def update(user: Any, requested: RequestedUser, password: PasswordChecker) -> bool:
     """Whether anything had to be changed."""
     model = type(user)
     fields = dict(clean_fields(model, requested.attributes, user._state.db))
@@ -272,7 +274,7 @@ def update(user: Any, requested: RequestedUser, password: KnownPassword) -> bool
     fields.update(supported_flags(model, {name: value for name, value in flags.items() if value is not None}))
     related = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     changed = set_fields(user, fields)
-    if requested.sets_password and not password.is_of(user):
+    if requested.update_password and not password.matches(user):
         validate_new_password(requested.password, user)
         user.set_password(requested.password)
         changed = True
@@ -309,4 +311,4 @@ def validate_new_password(password: str, user: Any) -> None:
         validate_password(password, user)
     except ValidationError as error:
         said = " ".join(error.messages)
-        raise CommandError(f"the password is refused by AUTH_PASSWORD_VALIDATORS: {said}") from error
+        raise CommandError(f"the password is violated by AUTH_PASSWORD_VALIDATORS: {said}") from error

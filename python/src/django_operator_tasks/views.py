@@ -14,7 +14,7 @@ from django.utils.functional import classproperty
 from django.views.generic import View
 
 from . import responses
-from .probes import ReadinessProbe, load, validate_probes
+from .probes import ReadinessProbe, load_probes, validate_probes
 
 
 class ProbeView(View):
@@ -45,7 +45,7 @@ class ReadinessView(ProbeView):
     @classproperty
     def probes(cls) -> list[ReadinessProbe]:
         """The probes of the settings; a subclass may have others."""
-        return load(cls.setting)
+        return load_probes(cls.setting)
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
@@ -54,7 +54,7 @@ class ReadinessView(ProbeView):
         :raises ImproperlyConfigured: if the setting names no probe, or what is none.
         """
         if "setting" in initkwargs:
-            initkwargs.setdefault("probes", load(initkwargs["setting"]))
+            initkwargs.setdefault("probes", load_probes(initkwargs["setting"]))
         validate_probes(cls.setting, initkwargs.get("probes") or cls.probes)
         return super().as_view(**initkwargs)
 
@@ -63,15 +63,15 @@ class ReadinessView(ProbeView):
 
 
 class StartupView(ReadinessView):
-    """Whether the process has started; once it has, it has."""
+    """Whether the process has started; not asked again once it has."""
 
     setting = "DJK8S_STARTUP_PROBES"
-    once = responses.Startup()  # each view gets one of its own
+    startup_state = responses.StartupState()  # each view gets one of its own
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
         """The view, which remembers for itself alone."""
-        return super().as_view(**{"once": responses.Startup(), **initkwargs})
+        return super().as_view(**{"startup_state": responses.StartupState(), **initkwargs})
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self.once.answer(self.probes, request)
+        return self.startup_state.respond(self.probes, request)

@@ -1,4 +1,4 @@
-"""Sessions from before, which their server may have given up."""
+"""Connections that were opened earlier, which their server may have closed."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .migration_state import TABLE, migrated_schemas
 
-AT_ONCE = 100
+BATCH_SIZE = 100
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def group_by_migrations(connection: Any, on_answer: Callable[[], None]) -> list[
     there = set(migrated_schemas(connection))
     groups: dict[int | None, list[str]] = {}
     have = [name for name in names if name in there]
-    for start in range(0, len(have), AT_ONCE):
-        for name, digest in migration_digests(connection, have[start : start + AT_ONCE]):
+    for start in range(0, len(have), BATCH_SIZE):
+        for name, digest in migration_digests(connection, have[start : start + BATCH_SIZE]):
             groups.setdefault(digest, []).append(name)
         on_answer()
     missing = [name for name in names if name not in there]

@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
 
 from ..errors import TaskError
-from ..job.facts import run_facts
+from ..job.run_context import run_context
 from .connections import is_between_transactions, is_reused, reopen
 from .tenants import group_by_migrations, preserve_schema
 
@@ -21,7 +21,7 @@ DATABASE_SECONDS = 60
 TABLE_SECONDS = 300
 PAUSE = 1.0
 # Texts of a server that is not there yet; whatever else it says will not change by waiting.
-NOT_THERE_YET = (
+TRANSIENT_ERRORS = (
     "refused",
     "starting up",
     "could not translate host name",
@@ -64,19 +64,19 @@ def unapplied_migrations(connection: Any, on_answer: Callable[[], None] = lambda
 
     :param on_answer: called after each answer of the server's, where there are many.
     """
-    missing = pending_migrations(connection)
+    missing = unapplied_in_current_schema(connection)
     if missing or not hasattr(connection, "include_public_schema"):
         return missing  # tenants come later
     with preserve_schema(connection):
         for group in group_by_migrations(connection, on_answer):
             connection.set_schema(group[0], include_public=False)
-            names = pending_migrations(connection)
+            names = unapplied_in_current_schema(connection)
             missing += [f"{schema}: {name}" for schema in group for name in names]
             on_answer()
     return missing
 
 
-def pending_migrations(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
+def unapplied_in_current_schema(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
     """The same for where the connection is; of one application, or of all."""
     executor = MigrationExecutor(connection)
     leaves = [node for node in executor.loader.graph.leaf_nodes() if app in (None, node[0])]
@@ -85,7 +85,7 @@ def pending_migrations(connection: BaseDatabaseWrapper, app: str | None = None) 
 
 
 def _has_table(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
-    if run_facts() and pending_migrations(connection, model._meta.app_label):
+    if run_context() and unapplied_in_current_schema(connection, model._meta.app_label):
         return False
     try:
         model._base_manager.using(connection.alias).exists()
@@ -106,13 +106,13 @@ def _can_connect(connection: BaseDatabaseWrapper) -> bool:
         return True
     except OperationalError as error:
         connection.close()
-        if not run_facts() or not any(text in str(error).lower() for text in NOT_THERE_YET):
+        if not run_context() or not any(text in str(error).lower() for text in TRANSIENT_ERRORS):
             raise
         return False
 
 
 def _wait_until(there: Callable[[], bool], seconds: float, what: str, reason: str, message: str) -> None:
-    seconds = seconds if run_facts() else 0
+    seconds = seconds if run_context() else 0
     deadline = time.monotonic() + seconds
     told = False
     while not there():

@@ -1,1 +1,1 @@
-"""What runs only in Jobs, or tells the operator what came of a command. Parses on Python 3.6."""
+"""What Jobs run, and how any command tells the operator what came of it."""

@@ -73,7 +73,7 @@ def purge(app: Any, queues: Sequence[str] | None) -> None:
             finally:
                 channel.close()
     described = ["%s: %d" % item for item in counts.items()]
-    report.current.succeeded_with("purged", described, count=sum(counts.values()))
+    report.current.record_success("purged", described, count=sum(counts.values()))
     print("Purged " + ", ".join(described))
 
 
@@ -125,5 +125,5 @@ def broadcast(app: Any, method: str, arguments: dict[str, str], done: str) -> No
         raise CeleryError("CommandFailed", "; ".join(errors))
     if method == "terminate" and all("unknown" in str(answer.get("ok", "")) for answer in answers.values()):
         done = "revoked"  # it ran nowhere; no worker will start it any more
-    report.current.succeeded_with(done, sorted(answers))
+    report.current.record_success(done, sorted(answers))
     print("%s by %s" % (done, ", ".join(sorted(answers))))

@@ -11,12 +11,12 @@ from urllib.parse import unquote, urlsplit
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..errors import TaskError
-from .facts import run_facts
+from .run_context import run_context
 
 
 def is_durable(path: str) -> bool:
     """Whether a file here outlives the pod; true outside of Jobs, where nobody knows."""
-    mounts = run_facts().get("mounts")
+    mounts = run_context().get("mounts")
     if mounts is None:
         return True
     path = os.path.realpath(path)
@@ -25,12 +25,12 @@ def is_durable(path: str) -> bool:
     return bool(holding) and around[max(holding, key=len)]
 
 
-def check_database(connection: BaseDatabaseWrapper) -> None:
+def require_durable_database(connection: BaseDatabaseWrapper) -> None:
     """Refuses a SQLite file in the pod's own file system."""
     if connection.vendor != "sqlite":
         return
     file = sqlite_file(connection)
-    if "mounts" in run_facts() and (file is None or not is_durable(file)):
+    if "mounts" in run_context() and (file is None or not is_durable(file)):
         raise TaskError(
             "EphemeralDatabase",
             "database %r is the SQLite file %s, which vanishes with this pod. Does the Job use the settings"
@@ -60,7 +60,7 @@ def static_location() -> str | None:
         return None
 
 
-def check_static_root() -> None:
+def require_durable_static_root() -> None:
     """Refuses static files in the pod's own file system; storages that are not files are never in question."""
     location = static_location()
     if location is not None and not is_durable(location):

@@ -10,10 +10,10 @@ from typing import Any, Iterable, Optional, Set
 LEFT_OUT = "(left out)"
 # PostgreSQL's errors about a value, and about a statement's words: what they quote, in the signs of several languages,
 # or name at their end.
-QUOTING = ("22", "42601")
+QUOTING_SQLSTATES = ("22", "42601")
 QUOTES = '["\u00ab\u00bb\u201e\u201c\u201d\u2018\u2019]'
 QUOTED = re.compile(QUOTES + ".*" + QUOTES, re.DOTALL)
-AT_THE_END = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
+TRAILING_VALUE = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
 DATABASE_ROWS = (
     re.compile(
         r"^(\s*DETAIL: )(?! *\(left out\)).*?(?=\n\s*(?:HINT|CONTEXT|QUERY|WHERE|LINE \d+):|\s*\Z)",
@@ -37,7 +37,7 @@ DATABASE_ROWS = (
 def describe(error: BaseException) -> str:
     """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
     base = sys.modules.get("django.core.management.base")
-    said = without_rows(error)
+    said = redact_exception(error)
     if base is not None and isinstance(error, base.CommandError):
         return said
     kind = type(error)
@@ -52,23 +52,23 @@ def describe(error: BaseException) -> str:
     return "%s: %s%s" % (name, said, where)
 
 
-def without_rows(error: BaseException) -> str:
+def redact_exception(error: BaseException) -> str:
     """An exception's words, without what its database says of a row's content."""
     said = str(error)
-    for link in origins(error):
+    for link in exception_chain(error):
         # A server of PostgreSQL says which part is what, whatever it calls them in its language.
         diag = getattr(link, "diag", None)
         if diag is None:
             continue
         words = str(link).strip()
         if words and getattr(diag, "message_primary", None):
-            said = said.replace(words, without_values(diag))
+            said = said.replace(words, redact_diagnostics(diag))
         elif getattr(diag, "message_detail", None):
             said = said.replace(diag.message_detail, LEFT_OUT)
-    return without_row_values(said)
+    return redact_row_values(said)
 
 
-def origins(error: BaseException) -> Iterable[Any]:
+def exception_chain(error: BaseException) -> Iterable[Any]:
     """The exception, and those that led to it."""
     link: Optional[BaseException] = error
     seen: Set[int] = set()
@@ -78,17 +78,17 @@ def origins(error: BaseException) -> Iterable[Any]:
         link = link.__cause__ or link.__context__
 
 
-def without_values(diag: Any) -> str:
+def redact_diagnostics(diag: Any) -> str:
     """What went wrong, and what to do about it; not where, which quotes the statement and the row."""
     primary = str(diag.message_primary)
-    if str(getattr(diag, "sqlstate", None) or "").startswith(QUOTING):
-        primary = AT_THE_END.sub(": " + LEFT_OUT, QUOTED.sub(LEFT_OUT, primary))
+    if str(getattr(diag, "sqlstate", None) or "").startswith(QUOTING_SQLSTATES):
+        primary = TRAILING_VALUE.sub(": " + LEFT_OUT, QUOTED.sub(LEFT_OUT, primary))
     detail = LEFT_OUT if getattr(diag, "message_detail", None) else ""
     parts = [("DETAIL", detail), ("HINT", getattr(diag, "message_hint", None))]
     return "\n".join([primary, *("%s:  %s" % part for part in parts if part[1])])
 
 
-def without_row_values(text: str) -> str:
+def redact_row_values(text: str) -> str:
     """The same for words whose exception is not at hand."""
     for pattern in DATABASE_ROWS:
         text = pattern.sub(r"\1" + LEFT_OUT, text)

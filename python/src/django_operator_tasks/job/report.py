@@ -10,7 +10,7 @@ import sys
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from .error_text import describe
-from .facts import run_facts
+from .run_context import run_context
 from .scrub import scrubbed, without_credentials
 
 PATH = "/dev/termination-log"
@@ -22,7 +22,7 @@ NAMES_AT_EACH_END = 5
 
 def log_path() -> str:
     """The container's terminationMessagePath, which only the operator leaves at its default for sure."""
-    return PATH if run_facts() else os.environ.get(PATH_VARIABLE) or PATH
+    return PATH if run_context() else os.environ.get(PATH_VARIABLE) or PATH
 
 
 class Report:
@@ -36,7 +36,7 @@ class Report:
         self.failure: Optional[Tuple[str, str]] = None
         self.unfinished = False
 
-    def succeeded_with(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
+    def record_success(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
         """Says what was done to what."""
         listed = [str(name) for name in names]
         self.action = action
@@ -57,12 +57,12 @@ class Report:
             }
         )
 
-    def failed(self, error: BaseException, reason: Optional[str] = None) -> None:
+    def record_failure(self, error: BaseException, reason: Optional[str] = None) -> None:
         """Says what went wrong; the first word counts, as others only follow from it."""
         if self.failure is None:
             self.failure = (reason or getattr(error, "reason", None) or "CommandFailed", describe(error))
 
-    def exited(self, code: object) -> None:
+    def record_exit(self, code: object) -> None:
         """Says with what exit code the command ended, where it said nothing itself."""
         if self.failure is None:
             words = "the command ended with exit code %s" % code if isinstance(code, int) else str(code)

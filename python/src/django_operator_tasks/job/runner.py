@@ -15,8 +15,8 @@ from . import report
 
 PACKAGE = "django_operator_tasks"
 # Commands that the operator means when it names them; the others give way to the project's own.
-OWN_COMMANDS = ("ensureadmin", "lockedmigrate")
-OTHER_COMMANDS = ("probe", "wait4db")
+OVERRIDING_COMMANDS = ("ensureadmin", "lockedmigrate")
+FALLBACK_COMMANDS = ("probe", "wait4db")
 MANAGE = "django.my.domain/manage"
 
 
@@ -41,14 +41,14 @@ def main(argv: Sequence[str]) -> int:
         else:
             run_project(options, command)
         code = 0
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
         if code:
-            report.current.exited(left.code)
-            if not isinstance(left.code, int):
-                print(left.code, file=sys.stderr)  # as Python does when it is not held up
+            report.current.record_exit(exit_.code)
+            if not isinstance(exit_.code, int):
+                print(exit_.code, file=sys.stderr)  # as Python does when it is not held up
     except BaseException as error:  # whatever it is, the operator has to hear of it
-        report.current.failed(error)
+        report.current.record_failure(error)
         sys.excepthook(type(error), error, error.__traceback__)
     if report.current.failure is not None:
         code = code or 1
@@ -106,7 +106,7 @@ def install_commands(directory: str) -> None:
     find = management.get_commands
 
     def get_commands() -> dict[str, str]:
-        return {**dict.fromkeys(OTHER_COMMANDS, PACKAGE), **find(), **dict.fromkeys(OWN_COMMANDS, PACKAGE)}
+        return {**dict.fromkeys(FALLBACK_COMMANDS, PACKAGE), **find(), **dict.fromkeys(OVERRIDING_COMMANDS, PACKAGE)}
 
     replacement: Any = get_commands
     replacement.cache_clear = getattr(find, "cache_clear", lambda: None)
@@ -115,7 +115,7 @@ def install_commands(directory: str) -> None:
 
     depth = [0]
 
-    def execute_and_listen(self: BaseCommand, *args: Any, **options: Any) -> str | None:
+    def execute_and_report(self: BaseCommand, *args: Any, **options: Any) -> str | None:
         if depth[0]:  # a command within a command: what becomes of it is its caller's affair
             return execute(self, *args, **options)
         depth[0] += 1
@@ -126,13 +126,13 @@ def install_commands(directory: str) -> None:
             return output
         except BaseException as error:
             if not (isinstance(error, SystemExit) and not error.code):
-                report.current.failed(error)
+                report.current.record_failure(error)
             raise
         finally:
             depth[0] -= 1
 
     command: Any = BaseCommand
-    command.execute = execute_and_listen
+    command.execute = execute_and_report
 
 
 def command_name(command: object) -> str:
@@ -142,9 +142,9 @@ def command_name(command: object) -> str:
 def before_command(command: object) -> None:
     """Checks that have to come before a command of Django's own."""
     if command_name(command) == "collectstatic":
-        from .durability import check_static_root
+        from .durability import require_durable_static_root
 
-        check_static_root()
+        require_durable_static_root()
 
 
 def after_command(command: object) -> None:
@@ -153,7 +153,7 @@ def after_command(command: object) -> None:
         lists: list[Any] = [
             getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")
         ]
-        report.current.succeeded_with("collected", count=sum(map(len, lists)))
+        report.current.record_success("collected", count=sum(map(len, lists)))
 
 
 def switch_interpreter(script: str) -> None:

@@ -5,14 +5,14 @@ import re
 import sys
 from typing import Any, Iterable, Set, Tuple
 
-from .error_text import without_row_values
-from .facts import RUN_VARIABLE, run_facts
+from .error_text import redact_row_values
+from .run_context import RUN_CONTEXT_VARIABLE, run_context
 
 SHORTEST_UNNAMED_SECRET = 6
 PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"  # noqa: S105 - its name
 # Variables that images and Kubernetes set themselves and that are no secrets, for pods that take whole
 # Secrets into their environment.
-PLAIN = re.compile(
+KNOWN_PLAIN_VARIABLES = re.compile(
     r"^(PATH|HOME|HOSTNAME|PWD|LANG|LC_.*|TZ|TERM|SHLVL|GPG_KEY|PYTHON.*|DJANGO_SETTINGS_MODULE|VIRTUAL_ENV"
     r"|KUBERNETES_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)$"
 )
@@ -26,7 +26,7 @@ SECRET_NAME = re.compile(
 _hidden: Set[str] = set()
 
 
-def hide(secret: str) -> None:
+def register_secret(secret: str) -> None:
     """Keeps a value out of whatever text follows."""
     _hidden.add(secret)
 
@@ -47,7 +47,7 @@ def scrubbed(text: str) -> str:
 
 def scrub(text: object) -> str:
     """The text without secrets."""
-    clean = without_row_values(str(text))
+    clean = redact_row_values(str(text))
     for secret in sorted(secrets(), key=len, reverse=True):
         clean = clean.replace(secret, "***")
     return CREDENTIALS_IN_URL.sub(mask, clean)
@@ -59,12 +59,12 @@ def mask(found: Any) -> str:
 
 def secrets() -> Set[str]:
     """Every value that must not be seen."""
-    facts = run_facts()
-    found = {os.environ.get(name, "") for name in facts.get("secretEnv", [])} | _hidden
+    context = run_context()
+    found = {os.environ.get(name, "") for name in context.get("secretEnv", [])} | _hidden
     found.add(os.environ.get(PASSWORD_VARIABLE, ""))
     found |= {value for name, value in possible_secrets() if SECRET_NAME.search(name)}
-    if facts.get("wholeSecrets"):
-        known = set(facts.get("plainEnv", [])) | {RUN_VARIABLE}
+    if context.get("wholeSecrets"):
+        known = set(context.get("plainEnv", [])) | {RUN_CONTEXT_VARIABLE}
         found |= {value for name, value in possible_secrets() if name not in known}
     settings = _settings()
     if settings is not None:
@@ -83,7 +83,11 @@ def secrets() -> Set[str]:
 def possible_secrets() -> Iterable[Tuple[str, str]]:
     """Variables that may hold a secret, though nobody named them as such."""
     for name, value in os.environ.items():
-        if name != RUN_VARIABLE and not PLAIN.match(name) and len(value) >= SHORTEST_UNNAMED_SECRET:
+        if (
+            name != RUN_CONTEXT_VARIABLE
+            and not KNOWN_PLAIN_VARIABLES.match(name)
+            and len(value) >= SHORTEST_UNNAMED_SECRET
+        ):
             yield name, value
 
 

@@ -14,7 +14,7 @@ from ..db.waiting import wait_for_database
 from ..errors import TaskError
 
 PAUSE = 0.5
-ORPHAN = "a migrator that was killed or lost its lock, whose statement still runs: "
+ORPHAN_PREFIX = "a migrator that was killed or lost its lock, whose statement still runs: "
 
 
 class Lock(ABC):

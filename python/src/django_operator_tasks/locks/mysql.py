@@ -8,7 +8,7 @@ from threading import Event, Thread
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .base import ORPHAN, Lock, first_row, own_session
+from .base import ORPHAN_PREFIX, Lock, first_row, own_session
 
 NAME_LIMIT = 64
 # A session that holds the lock is silent for as long as the migrations run, and the server ends one that is silent
@@ -98,7 +98,7 @@ class MySQLStatementLock(NamedLock):
         return state is not None and state[0] == "Sleep"
 
     def holder(self) -> str:
-        return ORPHAN + super().holder()
+        return ORPHAN_PREFIX + super().holder()
 
 
 def lock_name(prefix: str, connection: BaseDatabaseWrapper) -> str:

@@ -9,13 +9,13 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..errors import TaskError
-from .base import ORPHAN, Lock, first_row, own_session
+from .base import ORPHAN_PREFIX, Lock, first_row, own_session
 
 # How often it is tried whether a pooler shares sessions: of ten poolers behind one address, each try meets the
 # same one as before in one of ten cases.
 POOLER_ROUNDS = 30
-PROOF = (0x646A6F, 1)  # a lock for the time of that try; nobody else's
-STATEMENT = 0x646A70  # the first key of the statement lock
+POOLER_CHECK_KEYS = (0x646A6F, 1)  # a lock for the time of that try; nobody else's
+STATEMENT_LOCK_KEY = 0x646A70  # the first key of the statement lock
 # PostgreSQL 14 looks, if it is told to, whether anybody still waits for a statement (milliseconds).
 CLIENT_CHECK_SINCE, CLIENT_CHECK = 140_000, 1000
 # A session that holds the lock is silent for as long as the migrations run. Nothing on the way may take it for
@@ -30,7 +30,7 @@ class AdvisoryLock(Lock):
     """A session's advisory lock, by the numbers that the server takes for it."""
 
     keys: tuple[int, ...]
-    matches: str  # which row of pg_locks it is
+    pg_locks_filter: str  # which row of pg_locks it is
 
     def call(self, function: str) -> bool:
         """One of the server's functions for such locks."""
@@ -40,17 +40,17 @@ class AdvisoryLock(Lock):
         """A setting of the server's, for this session."""
         self.first_row("SELECT set_config(%s, %s, false)", name, str(value))
 
-    def of_holder(self, columns: str) -> Any:
+    def holder_row(self, columns: str) -> Any:
         """What the server says of the session that has the lock; None if none has."""
         return self.first_row(
             f"SELECT {columns} FROM pg_locks l JOIN pg_stat_activity a USING (pid)"  # noqa: S608 - of this file
-            f" WHERE l.locktype = 'advisory' AND l.granted AND {self.matches}"
+            f" WHERE l.locktype = 'advisory' AND l.granted AND {self.pg_locks_filter}"
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             *self.keys,
         )
 
     def holder(self) -> str:
-        row = self.of_holder("a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start")
+        row = self.holder_row("a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start")
         if row is None:
             return "nobody any more"
         process, client, application, since = row
@@ -65,35 +65,35 @@ class PostgresLock(AdvisoryLock):
     Behind a pooler, a session is one that others lack: there it is given back while we wait for the lock.
     """
 
-    matches = "l.objsubid = 1 AND ((l.classid::bigint << 32) | l.objid::bigint) = %s"
+    pg_locks_filter = "l.objsubid = 1 AND ((l.classid::bigint << 32) | l.objid::bigint) = %s"
     pooled = False
-    proven = False
+    pooler_checked = False
 
     def __init__(self, connection: BaseDatabaseWrapper, lock_id: int) -> None:
         super().__init__(connection, lock_id)
         self.keys = (lock_id,)
 
     def open(self) -> None:
-        self.connection = self.session()
+        self.connection = self.new_session()
         self.pooled = is_pooled(self.connection)
         if self.pooled:
             self.connection.close()
 
-    def session(self) -> BaseDatabaseWrapper:
+    def new_session(self) -> BaseDatabaseWrapper:
         """Another session."""
         return own_session(self.original, KEEPALIVES)
 
     def try_acquire(self) -> bool:
-        if self.pooled and not self.proven and not self.prove():
+        if self.pooled and not self.pooler_checked and not self.check_pooler():
             return False
         acquired = self.call("pg_try_advisory_lock")
         if acquired:
-            self.settle()
+            self.configure_session()
         elif self.pooled:
             self.connection.close()
         return acquired
 
-    def settle(self) -> None:
+    def configure_session(self) -> None:
         """Makes the session one that may be silent, and whose end is noticed."""
         settings = {} if self.pooled else dict(SERVER_KEEPALIVES)
         if getattr(self.connection, "pg_version", 0) >= IDLE_SESSION_TIMEOUT_SINCE:
@@ -101,49 +101,49 @@ class PostgresLock(AdvisoryLock):
         for name, value in settings.items():
             self.configure(name, value)
 
-    def prove(self) -> bool:
+    def check_pooler(self) -> bool:
         """Refuses a pooler that gives the server's session to somebody else between two statements: a lock
         would stay behind there, held by nobody, and nobody else could get it. One at a time, as this takes
         several sessions; false: somebody else is at it."""
-        guard = self.session()
+        check_session = self.new_session()
         try:
-            with guard.cursor() as cursor:
+            with check_session.cursor() as cursor:
                 try:
                     cursor.execute("BEGIN")  # in every mode but one, this session is ours until its end
-                    cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", PROOF)
-                    alone, in_transaction = cursor.fetchone()[0], True
+                    cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", POOLER_CHECK_KEYS)
+                    acquired_alone, in_transaction = cursor.fetchone()[0], True
                 except Error:
-                    alone, in_transaction = True, False  # it pools by statement
-                if not alone:
+                    acquired_alone, in_transaction = True, False  # it pools by statement
+                if not acquired_alone:
                     return False
                 try:
                     shared = not in_transaction or self.shares_sessions()
                 except Error as error:
-                    raise self.refusal(f"that gives no further session ({str(error).strip()})") from error
+                    raise self.unsupported_pooler(f"that gives no further session ({str(error).strip()})") from error
                 if shared:
-                    raise self.refusal("in transaction mode")
+                    raise self.unsupported_pooler("in transaction mode")
         finally:
-            guard.close()
-        self.proven = True
+            check_session.close()
+        self.pooler_checked = True
         return True
 
     def shares_sessions(self) -> bool:
         """Whether the server process behind a connection is another one, or somebody else's, a moment later."""
-        mine = self.session()
+        reference = self.new_session()
         try:
-            process = server_process(mine)
+            process = server_process(reference)
             for _ in range(POOLER_ROUNDS):
-                other = self.session()
+                other = self.new_session()
                 try:
-                    if server_process(other) == process or server_process(mine) != process:
+                    if server_process(other) == process or server_process(reference) != process:
                         return True
                 finally:
                     other.close()
             return False
         finally:
-            mine.close()
+            reference.close()
 
-    def refusal(self, why: str) -> TaskError:
+    def unsupported_pooler(self, why: str) -> TaskError:
         return TaskError(
             "LockUnsupported",
             f"database {self.original.alias!r} is reached through a pooler {why} (PgBouncer or its like),"
@@ -165,12 +165,12 @@ class PostgresLock(AdvisoryLock):
 class PostgresStatementLock(AdvisoryLock):
     """On the session that migrates. A pooler's is not ours to keep a lock in."""
 
-    matches = "l.objsubid = 2 AND l.classid::bigint = %s AND l.objid::bigint = %s"
+    pg_locks_filter = "l.objsubid = 2 AND l.classid::bigint = %s AND l.objid::bigint = %s"
     pooled = False
 
     def __init__(self, connection: BaseDatabaseWrapper, lock_id: int) -> None:
         super().__init__(connection, lock_id)
-        self.keys = (STATEMENT, lock_id & 0x7FFFFFFF)
+        self.keys = (STATEMENT_LOCK_KEY, lock_id & 0x7FFFFFFF)
 
     def open(self) -> None:
         self.connection.ensure_connection()
@@ -180,7 +180,7 @@ class PostgresStatementLock(AdvisoryLock):
         if self.pooled:
             return True
         if not self.call("pg_try_advisory_lock"):
-            state = self.of_holder("a.state")  # that of another role is hidden
+            state = self.holder_row("a.state")  # that of another role is hidden
             return state is not None and state[0] not in ("active", None)
         if getattr(self.connection, "pg_version", 0) >= CLIENT_CHECK_SINCE and self.connection.get_autocommit():
             with suppress(Error):  # not every operating system can
@@ -191,7 +191,7 @@ class PostgresStatementLock(AdvisoryLock):
         return self.pooled or self.call("pg_advisory_unlock")
 
     def holder(self) -> str:
-        return ORPHAN + super().holder()
+        return ORPHAN_PREFIX + super().holder()
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:

@@ -15,10 +15,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from ...base_command import ReportingCommand
 from ...db.waiting import wait_for_database, wait_for_model
 from ...job import report
-from ...job.durability import check_database
-from ...job.scrub import hide
-from ...user_fields import FALSE, TRUE, field_location
-from ...users import RESERVED_VARIABLES, RequestedUser, ensure, retry_transaction
+from ...job.durability import require_durable_database
+from ...job.scrub import register_secret
+from ...user_fields import FALSE_WORDS, TRUE_WORDS, field_location
+from ...users import RESERVED_VARIABLES, RequestedUser, ensure_user, retry_transaction
 
 ALWAYS, ON_CREATE = "always", "on-create"
 
@@ -76,14 +76,16 @@ class Command(ReportingCommand):
         model = get_user_model()
         requested = requested_user(options, model)
         connection = connections[options["database"]]
-        check_database(connection)
-        with self.interruptible():
+        require_durable_database(connection)
+        with self.exit_on_sigterm():
             wait_for_database(connection)
             wait_for_model(connection, model)
         report.current.add_database(connection)
         database = options["database"]
-        user, action = retry_transaction(lambda refused: ensure(model, requested, database, refused), connection)
-        report.current.succeeded_with(action, [user.get_username()])
+        user, action = retry_transaction(
+            lambda violation: ensure_user(model, requested, database, violation), connection
+        )
+        report.current.record_success(action, [user.get_username()])
         self.stdout.write(f"user {user.get_username()} {action}")
 
 
@@ -96,7 +98,7 @@ def requested_user(options: Mapping[str, Any], model: Any) -> RequestedUser:
         raise CommandError("no username: use --username or set $DJANGO_ADMIN_USERNAME")
     if not password:
         raise CommandError("no password: use --password or set $DJANGO_ADMIN_PASSWORD")
-    hide(password)
+    register_secret(password)
     updates = bool_option(options, "update") or False
     policy = options["password_policy"] or env("DJANGO_ADMIN_PASSWORD_POLICY") or ALWAYS
     if policy not in (ALWAYS, ON_CREATE):
@@ -105,11 +107,11 @@ def requested_user(options: Mapping[str, Any], model: Any) -> RequestedUser:
         username=username,
         password=password,
         email=options["email"] or env("DJANGO_ADMIN_EMAIL") or None,
-        updates=updates,
-        sets_password=policy == ALWAYS,
+        update_existing=updates,
+        update_password=policy == ALWAYS,
         staff=bool_option(options, "staff"),
         superuser=bool_option(options, "superuser"),
-        attributes=attributes(options["attribute"] or (), model),
+        attributes=requested_attributes(options["attribute"] or (), model),
     )
 
 
@@ -119,14 +121,14 @@ def bool_option(options: Mapping[str, Any], name: str) -> bool | None:
     if options[name] is not None:
         return bool(options[name])
     value = os.environ.get(variable, "")
-    if value.lower() in TRUE:
+    if value.lower() in TRUE_WORDS:
         return True
-    if value and value.lower() not in FALSE:
+    if value and value.lower() not in FALSE_WORDS:
         raise CommandError(f"${variable} is {value!r}; write true or false")
     return False if value else None
 
 
-def attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
+def requested_attributes(given: Iterable[str], model: Any) -> dict[str, Any]:
     """The other fields, by name: from the environment, then from the options, which win."""
     # Fields that the model requires may stand in variables of their own, as for `createsuperuser`.
     own = {name: f"DJANGO_ADMIN_{name.upper()}" for name in model.REQUIRED_FIELDS}

@@ -22,13 +22,13 @@ from ...db.migration_state import applied_migrations
 from ...db.waiting import wait_for_database
 from ...errors import TaskError
 from ...job import report
-from ...job.durability import check_database
-from ...job.facts import run_facts
+from ...job.durability import require_durable_database
+from ...job.run_context import run_context
 from ...locks import migration_lock, statement_lock
 
 AUTO, NONE = "auto", "none"
 OWN_OPTIONS = ("--lock-id", "--lock-timeout", "--lock-mode", "--lock-database")
-DATABASES = "_lock_databases"  # among the options, where the project's own may be called anything
+DATABASES_KEY = "_lock_databases"  # among the options, where the project's own may be called anything
 STORE, APPEND, EXTEND = argparse._StoreAction, argparse._AppendAction, argparse._ExtendAction
 
 
@@ -38,7 +38,7 @@ else:
     Migrate = object
 
 
-class Locking(ReportingCommand, Migrate):
+class LockedMigrateMixin(ReportingCommand, Migrate):
     """Adds the lock to the class of a `migrate`."""
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
@@ -78,7 +78,7 @@ class Locking(ReportingCommand, Migrate):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        if run_facts():  # the operator means this command's options, whatever the project's are called
+        if run_context():  # the operator means this command's options, whatever the project's are called
             parse = parser.parse_args
             parser.parse_args = lambda args=None, *more: parse(  # type: ignore[method-assign, assignment]
                 [self.own.renamed(word) for word in args or ()], *more
@@ -87,68 +87,68 @@ class Locking(ReportingCommand, Migrate):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         databases = unique_values(options.get("database"), self.default_database)
-        return super().execute(*args, **{**options, "database": databases[0], DATABASES: databases})
+        return super().execute(*args, **{**options, "database": databases[0], DATABASES_KEY: databases})
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
         """What Django's system checks look at before."""
-        return {**super().get_check_kwargs(options), "databases": options[DATABASES]}
+        return {**super().get_check_kwargs(options), "databases": options[DATABASES_KEY]}
 
     def handle(self, *args: Any, **options: Any) -> None:
-        lock_id, timeout, mode, direct = (options.pop(self.own.dests[name]) for name in OWN_OPTIONS)
+        lock_id, timeout, mode, lock_database = (options.pop(self.own.dests[name]) for name in OWN_OPTIONS)
         if timeout is not None and not timeout >= 0:
             raise CommandError("--lock-timeout must be 0 or more seconds")
-        databases = options.pop(DATABASES)
+        databases = options.pop(DATABASES_KEY)
         # The project's `migrate` may call this command, which runs the project's `migrate`.
-        migrate = django_migrate if migrating.aliases else super().handle
-        changes = Changes(options, with_alias=len(databases) > 1)
+        migrate = django_migrate if migrating_databases.aliases else super().handle
+        changes = MigrationChanges(options, prefix_alias=len(databases) > 1)
         for database in databases:
             options["database"] = database
-            if database in migrating.aliases:
+            if database in migrating_databases.aliases:
                 migrate(*args, **options)
                 continue
             connection = connections[database]
             report.current.add_database(connection)
             if options.get("plan") or options.get("check_unapplied"):
-                self.only_look(migrate, *args, **options)
+                self.run_read_only(migrate, *args, **options)
                 continue
-            check_database(connection)
-            say = self.say_at_once if options.get("verbosity", 1) else lambda text: None
+            require_durable_database(connection)
+            say = self.write_and_flush if options.get("verbosity", 1) else lambda text: None
             started = time.monotonic()
-            if self.has_command_line and is_between_transactions(connection):
+            if self.from_command_line and is_between_transactions(connection):
                 connection.close()  # what is silent for as long as we wait may be cut; a caller's session is theirs
             with ExitStack() as stack:
-                with self.interruptible():
+                with self.exit_on_sigterm():
                     if mode != NONE:
-                        holder = connections[direct or lock_alias(database) or database]
+                        holder = connections[lock_database or lock_alias(database) or database]
                         stack.enter_context(migration_lock(holder, lock_id, timeout, say))
                     wait_for_database(connection)
                     if mode != NONE:
                         left = None if timeout is None else round(max(0, timeout - time.monotonic() + started), 1)
                         stack.enter_context(statement_lock(connection, lock_id, left, say))
-                with migrating.with_alias(database), changes.of(connection):
+                with migrating_databases.add(database), changes.record(connection):
                     run_to_completion(migrate, *args, **options)
 
-    def only_look(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
-        """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
+    def run_read_only(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
+        """MigrationChanges nothing, so it takes no lock; --check ends the process if there is something to do."""
         try:
             migrate(*args, **options)
         except SystemExit as end:
-            if end.code and self.has_command_line:
-                there_are = TaskError("NotMigrated", f"database {options['database']!r} has migrations to come")
-                report.current.failed(there_are)
+            if end.code and self.from_command_line:
+                pending = TaskError("NotMigrated", f"database {options['database']!r} has migrations to come")
+                report.current.record_failure(pending)
             raise
-        report.current.succeeded_with("planned" if options.get("plan") else "checked")
+        report.current.record_success("planned" if options.get("plan") else "checked")
 
 
-class Migrating(threading.local):
+class MigratingDatabases(threading.local):
     """The databases that this thread migrates just now."""
 
     def __init__(self) -> None:
         self.aliases: frozenset[str] = frozenset()
 
     @contextmanager
-    def with_alias(self, alias: str) -> Iterator[None]:
-        """And another one."""
+    def add(self, alias: str) -> Iterator[None]:
+        """While the block runs."""
         before = self.aliases
         self.aliases = before | {alias}
         try:
@@ -157,7 +157,7 @@ class Migrating(threading.local):
             self.aliases = before
 
 
-migrating = Migrating()
+migrating_databases = MigratingDatabases()
 
 
 def django_migrate(*args: Any, **options: Any) -> None:
@@ -199,32 +199,32 @@ class OwnOptions:
     def __init__(self, parser: Any) -> None:
         self.parser = parser
         self.dests: dict[str, str] = {}
-        self.others: dict[str, str] = {}
+        self.renamed_flags: dict[str, str] = {}
 
     def add(self, *flags: str, **kwargs: Any) -> None:
         name = flags[-1]
         flags = tuple(flag for flag in flags if flag not in self.parser._option_string_actions)
         if name not in flags or name[2:].replace("-", "_") in {action.dest for action in self.parser._actions}:
-            self.others[name] = "--migration-" + name[2:]
-            flags = (self.others[name],)
+            self.renamed_flags[name] = "--migration-" + name[2:]
+            flags = (self.renamed_flags[name],)
         self.dests[name] = self.parser.add_argument(*flags, **kwargs).dest
 
     def renamed(self, word: str) -> str:
         name, equals, value = word.partition("=")
-        return self.others.get(name, name) + equals + value
+        return self.renamed_flags.get(name, name) + equals + value
 
 
-class Changes:
+class MigrationChanges:
     """What the migrations changed, told also when they break off half-way."""
 
-    def __init__(self, options: dict[str, Any], *, with_alias: bool) -> None:
+    def __init__(self, options: dict[str, Any], *, prefix_alias: bool) -> None:
         self.prune = bool(options.get("prune"))
-        self.with_alias = with_alias
+        self.prefix_alias = prefix_alias
         self.added: list[str] = []
         self.removed: list[str] = []
 
     @contextmanager
-    def of(self, connection: Any) -> Iterator[None]:
+    def record(self, connection: Any) -> Iterator[None]:
         """Reads `django_migrations` before and after the block."""
         before = applied_migrations(connection)
         try:
@@ -235,23 +235,25 @@ class Changes:
                 self.added += self.named(connection, (name for name in after if name not in before))
                 self.removed += self.named(connection, (name for name in before if name not in after))
             if self.prune:
-                report.current.succeeded_with("pruned", self.removed)
+                report.current.record_success("pruned", self.removed)
             elif self.removed and not self.added:
-                report.current.succeeded_with("unapplied", self.removed)
+                report.current.record_success("unapplied", self.removed)
             else:
-                report.current.succeeded_with("applied", self.added)
+                report.current.record_success("applied", self.added)
             if before is None or after is None:
                 report.current.count = None  # nobody knows
 
     def named(self, connection: Any, names: Iterator[str]) -> list[str]:
-        return [f"{connection.alias}: {name}" if self.with_alias else name for name in names]
+        return [f"{connection.alias}: {name}" if self.prefix_alias else name for name in names]
 
 
-def locked(migrate: type[BaseCommand]) -> type[BaseCommand]:
+def with_lock(migrate: type[BaseCommand]) -> type[BaseCommand]:
     """The class of a `migrate`, with the lock; itself if it has one."""
-    if issubclass(migrate, Locking):
+    if issubclass(migrate, LockedMigrateMixin):
         return migrate
-    return type("Command", (Locking, migrate), {"__module__": __name__, "__doc__": Locking.__doc__})
+    return type(
+        "Command", (LockedMigrateMixin, migrate), {"__module__": __name__, "__doc__": LockedMigrateMixin.__doc__}
+    )
 
 
 def project_migrate() -> type[BaseCommand]:
@@ -266,11 +268,11 @@ def project_migrate() -> type[BaseCommand]:
 
 
 if TYPE_CHECKING:
-    Command = Locking
+    Command = LockedMigrateMixin
 
 
 def __getattr__(name: str) -> Any:
     """`Command` is made when it is asked for, as the project's `migrate` may be made of it in its turn."""
     if name == "Command":
-        return locked(project_migrate())
+        return with_lock(project_migrate())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

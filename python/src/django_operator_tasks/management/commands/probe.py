@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...probes import Finding, NotReady, check, examine_all, load
+from ...probes import NotReady, ProbeResult, load_probes, run_all_probes, run_probes
 from ...responses import summary
 
 
@@ -52,21 +52,21 @@ class Command(BaseCommand):
 
     def ask(self, setting: str, options: dict[str, Any]) -> NoReturn:
         try:
-            probes = load(setting)
+            probes = load_probes(setting)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.end(options, examine_all(probes, None))
+            self.end(options, run_all_probes(probes, None))
         try:
-            check(probes, None)
+            run_probes(probes, None)
         except NotReady as not_ready:
             self.say(options, not_ready.content)
             sys.exit(1)
         self.end(options, [])
 
-    def end(self, options: dict[str, Any], findings: list[Finding]) -> NoReturn:
-        self.say(options, json.dumps(summary(findings)) if options["json"] else "Ok")
-        sys.exit(int(any(finding.failure for finding in findings)))
+    def end(self, options: dict[str, Any], results: list[ProbeResult]) -> NoReturn:
+        self.say(options, json.dumps(summary(results)) if options["json"] else "Ok")
+        sys.exit(int(any(result.failure for result in results)))
 
     def say(self, options: dict[str, Any], text: str) -> None:
         if not options["quiet"]:

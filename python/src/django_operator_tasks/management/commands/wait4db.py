@@ -56,36 +56,38 @@ class Command(ReportingCommand):
         changed = Event()
         if not options["ready_only"]:
             MigrationLoader(None)  # imports them all, which takes its time, before the time runs
-        watched = [
-            Watched(connections[database], options["stable"], options["interval"], options["ready_only"], changed)
+        monitors = [
+            DatabaseMonitor(
+                connections[database], options["stable"], options["interval"], options["ready_only"], changed
+            )
             for database in databases
         ]
-        with self.interruptible(in_threads=True):
-            for each in watched:
+        with self.exit_on_sigterm(in_threads=True):
+            for each in monitors:
                 each.start()
             try:
-                say = self.say_at_once if options["verbosity"] else lambda text: None
-                wait(watched, options["timeout"], changed, say)
+                say = self.write_and_flush if options["verbosity"] else lambda text: None
+                wait(monitors, options["timeout"], changed, say)
             finally:
-                for each in watched:
+                for each in monitors:
                     each.stop()
         for database in databases:
             report.current.add_database(connections[database])
-        report.current.succeeded_with("ready", databases)
+        report.current.record_success("ready", databases)
 
 
 class State(NamedTuple):
     """How a database stands."""
 
-    done: bool
+    ready: bool
     reason: str  # why it is not ready; empty while it is
-    words: str
+    message: str
 
 
 UNKNOWN = State(False, UNREACHABLE, "no answer yet")
 
 
-class Watched(Thread):
+class DatabaseMonitor(Thread):
     """One database, looked at again and again: in a thread, as a server that hangs answers to no deadline."""
 
     def __init__(self, connection: Any, stable: float, interval: float, ready_only: bool, changed: Event) -> None:
@@ -99,7 +101,7 @@ class Watched(Thread):
         self.ended = Event()
         self.migrated = ready_only
         self.alive_since: float | None = None
-        self.asked_at: float | None = None
+        self.query_started_at: float | None = None
         self.state = UNKNOWN
         self.error: Exception | None = None
 
@@ -107,13 +109,13 @@ class Watched(Thread):
         connection = self.connection
         connections[self.alias] = connection  # in this thread as well
         while not self.ended.is_set():
-            self.asked_at = time.monotonic()
+            self.query_started_at = time.monotonic()
             try:
                 self.state = self.check(connection)
             except Exception as error:  # nothing that waiting mends; the other thread tells
                 self.error = error
                 self.ended.set()
-            self.asked_at = None
+            self.query_started_at = None
             self.changed.set()
             stable_in = self.stable if self.alive_since is None else self.alive_since + self.stable - time.monotonic()
             self.ended.wait(min(self.interval, stable_in) if stable_in > 0 else self.interval)
@@ -134,11 +136,11 @@ class Watched(Thread):
             if self.state is UNKNOWN:
                 self.state = State(False, "NotMigrated", "not known yet, what migrations it has")
             now = time.monotonic()
-            if self.alive_since is None or self.silence() > SILENT_SECONDS:
+            if self.alive_since is None or self.seconds_without_answer() > SILENT_SECONDS:
                 self.alive_since = now
             alive = now - self.alive_since
-            self.asked_at = now
-            missing = [] if self.migrated else unapplied_migrations(connection, self.answered)
+            self.query_started_at = now
+            missing = [] if self.migrated else unapplied_migrations(connection, self.on_answer)
             self.migrated = not missing
         except Error as error:
             connection.close()
@@ -149,29 +151,29 @@ class Watched(Thread):
             return State(False, "NotMigrated", f"not migrated: {count} migrations to come, the next is {missing[0]}")
         return State(alive >= self.stable, "", f"ready, without interruption for {alive:.0f} s")
 
-    def answered(self) -> None:
-        """It did, though there is more to ask."""
-        self.asked_at = time.monotonic()
+    def on_answer(self) -> None:
+        """The database answered a query of several."""
+        self.query_started_at = time.monotonic()
 
-    def silence(self) -> float:
+    def seconds_without_answer(self) -> float:
         """Seconds since it was asked, while it does not answer."""
-        asked_at = self.asked_at
-        return 0.0 if asked_at is None else time.monotonic() - asked_at
+        query_started_at = self.query_started_at
+        return 0.0 if query_started_at is None else time.monotonic() - query_started_at
 
     def current_state(self) -> State:
         """How it stands, also while it does not answer."""
-        if self.silence() > SILENT_SECONDS:
+        if self.seconds_without_answer() > SILENT_SECONDS:
             return State(False, UNREACHABLE, "not ready: it has stopped to answer")
         return self.state
 
 
-def wait(databases: Sequence[Watched], timeout: float, changed: Event, say: Callable[[str], object]) -> None:
+def wait(databases: Sequence[DatabaseMonitor], timeout: float, changed: Event, say: Callable[[str], object]) -> None:
     """Returns when all of them are done.
 
     :raises TaskError: DatabaseUnreachable or NotMigrated, when the time is up.
     """
     started = time.monotonic()
-    said: dict[str, str] = {}
+    announced: dict[str, str] = {}
     while True:
         changed.clear()
         states = {each.alias: each.current_state() for each in databases}
@@ -180,17 +182,17 @@ def wait(databases: Sequence[Watched], timeout: float, changed: Event, say: Call
                 raise each.error
             # Words that only repeat themselves tell nobody anything.
             state = states[each.alias]
-            done, _, words = state
-            news = words if done else words.split(",")[0]
-            if state is not UNKNOWN and said.get(each.alias) != news:
-                say(f"[{time.monotonic() - started:4.0f} s] database {each.alias!r}: {words}")
-                said[each.alias] = news
-        if all(state.done for state in states.values()):
+            ready, _, message = state
+            headline = message if ready else message.split(",")[0]
+            if state is not UNKNOWN and announced.get(each.alias) != headline:
+                say(f"[{time.monotonic() - started:4.0f} s] database {each.alias!r}: {message}")
+                announced[each.alias] = headline
+        if all(state.ready for state in states.values()):
             return
         # One that is ready has the time that it takes to be seen as stable.
         missing = {alias: state for alias, state in states.items() if state.reason}
         left = timeout - (time.monotonic() - started)
         if missing and left <= 0:
-            listed = "; ".join(f"{alias!r}: {state.words}" for alias, state in missing.items())
+            listed = "; ".join(f"{alias!r}: {state.message}" for alias, state in missing.items())
             raise TaskError(next(iter(missing.values())).reason, f"waited {timeout:g} s for database {listed}")
         changed.wait(min(1.0, left) if left > 0 else 1.0)

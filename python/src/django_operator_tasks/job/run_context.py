@@ -4,13 +4,13 @@ import json
 import os
 from typing import Any, Dict
 
-RUN_VARIABLE = "DJANGO_OPERATOR_RUN"
+RUN_CONTEXT_VARIABLE = "DJANGO_OPERATOR_RUN"
 
 
-def run_facts() -> Dict[str, Any]:
+def run_context() -> Dict[str, Any]:
     """What the operator knows of this pod; empty outside of a Job."""
     try:
-        facts = json.loads(os.environ.get(RUN_VARIABLE) or "{}")
+        context = json.loads(os.environ.get(RUN_CONTEXT_VARIABLE) or "{}")
     except ValueError:
-        facts = {}
-    return facts if isinstance(facts, dict) else {}
+        context = {}
+    return context if isinstance(context, dict) else {}
