@@ -120,20 +120,27 @@ def test_a_password_is_hashed_while_nobody_waits_for_it(shop, databases):
     shop.add_application("slow", hashers=SLOW)
     shop.settings["PASSWORD_HASHERS"] = ["slow.hashers.Slow"]
     assert shop.manage("lockedmigrate", "--noinput")[0] == 0
-    processes = [shop.start("manage.py", "ensureadmin", "--update", **NAME) for _ in range(8)]
-    ends = [finish(process) for process in processes]
-    assert {code for code, _ in ends} == {0}, ends
-    assert sum("created" in output for _, output in ends) == 1 and len(users(shop)) == 1
+    for password, done in (("long-enough-1", "created"), ("other-long-2", "updated")):
+        wanted = {**NAME, "DJANGO_ADMIN_PASSWORD": password}
+        processes = [shop.start("manage.py", "ensureadmin", "--update", **wanted) for _ in range(8)]
+        ends = [finish(process) for process in processes]
+        assert {code for code, _ in ends} == {0}, ends
+        assert sum(done in output for _, output in ends) == 1 and len(users(shop)) == 1
 
 
 UNIQUE = """
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Lower
 class Member(AbstractUser):
     email = models.EmailField(unique=True)
     badge = models.CharField(max_length=20, null=True)
+    desk = models.CharField(max_length=20, null=True)
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["badge"], name="one_badge_each")]
+        constraints = [
+            models.UniqueConstraint(fields=["badge"], name="one_badge_each"),
+            models.UniqueConstraint(Lower("desk"), name="one_desk_each"),
+        ]
 """
 
 
@@ -173,7 +180,64 @@ def test_a_user_that_was_not_made_is_no_success(members):
         assert ensure(members, "-u", "bob", "--update", "-a", "badge=7", **NAME).startswith("user bob ")
         code, output = ensure(members, *argv, "-a", "badge=7", **NAME)
         assert code == 1 and "--attribute badge: another user has this value already" in output, output
+        assert ensure(members, "-u", "bob", "--update", "-a", "desk=A7", **NAME).startswith("user bob ")
+        code, output = ensure(members, *argv, "-a", "desk=a7", **NAME)
+        assert code == 1 and "--attribute desk: another user has this value already" in output, output
     assert [row[:3] for row in rows(members)] == [row[:3] for row in before]
+
+
+def test_a_name_that_is_no_address_is_taken_as_it_is(site):
+    """A domain in lower case is the same address, and another name."""
+    for name in ("ann@example.com", "ann@EXAMPLE.com"):
+        assert ensure(site, "-u", name, "--no-superuser", "--no-staff", **NAME) == f"user {name} created"
+    other = {"DJANGO_ADMIN_USERNAME": "ann@EXAMPLE.com", "DJANGO_ADMIN_PASSWORD": "other-long-2"}
+    assert ensure(site, "--update", "--superuser", **other) == "user ann@EXAMPLE.com updated"
+    assert ensure(site, "-u", "ann@Example.com", **NAME) == "user ann@Example.com created"
+    assert [(row[0], row[2]) for row in users(site)] == [
+        ("ann@example.com", False),
+        ("ann@EXAMPLE.com", True),
+        ("ann@Example.com", True),
+    ]
+
+
+TAKING = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+class Keyed(BaseUserManager):
+    def create_superuser(self, name, password):
+        user = self.model(name=name.lower(), is_superuser=True); user.set_password(password); user.save(using=self._db)
+        return user
+class Getting(BaseUserManager):
+    def create_superuser(self, name, password):
+        user, _ = self.get_or_create(name=name.lower()); user.is_superuser = True; user.set_password(password); user.save()
+        return user
+class Base(AbstractBaseUser):
+    is_superuser = models.BooleanField(default=False)
+    USERNAME_FIELD = "name"
+    class Meta: abstract = True
+class KeyedUser(Base):
+    name = models.CharField(max_length=20, primary_key=True)
+    objects = Keyed()
+class GettingUser(Base):
+    name = models.CharField(max_length=20, unique=True)
+    objects = Getting()
+"""
+
+
+@pytest.mark.parametrize("model", ["KeyedUser", "GettingUser"])
+def test_a_manager_that_would_write_over_another_user_does_not(shop, databases, model):
+    """By a key that is the name, or as it takes who is there: no new user, so an existing one, that is left alone."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "taking")}
+    shop.add_application("members", models=TAKING)
+    shop.settings["AUTH_USER_MODEL"] = "members." + model
+    assert shop.manage("migrate", "--run-syncdb", "--noinput")[0] == 0
+    table = "members_" + model.lower()
+    sql(database(shop), f"INSERT INTO {table} (name, password, is_superuser) VALUES ('admin', 'secret', false)")
+    look = f"SELECT name, password, is_superuser FROM {table}"
+    assert ensure(shop, "-u", "Admin", "-p", "long-enough-1") == "user admin unchanged"
+    assert sql(database(shop), look) == [("admin", "secret", False)]
+    assert ensure(shop, "-u", "Bob", "-p", "long-enough-1") == "user bob created"
+    assert [row[0] for row in sql(database(shop), look + " ORDER BY name")] == ["admin", "bob"]
 
 
 def test_the_projects_validators_judge_new_passwords_only(site):

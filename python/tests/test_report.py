@@ -209,3 +209,10 @@ def test_former_keys_are_secret_as_well(monkeypatch):
     settings = type("S", (), {"SECRET_KEY": "key-1", "SECRET_KEY_FALLBACKS": ["key-0", b"key-00"], "DATABASES": {}})
     monkeypatch.setattr(scrub, "_settings", lambda: settings)
     assert scrub.scrub("key-1 key-0 key-00") == "*** *** ***"
+
+
+def test_a_command_forgets_the_secrets_of_the_one_before():
+    scrub.register_secret("e")
+    assert scrub.scrub("here") == "h***r***"
+    report.reset()
+    assert scrub.scrub("here") == "here"

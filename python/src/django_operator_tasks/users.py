@@ -5,20 +5,20 @@ from __future__ import annotations
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from django.contrib.auth.hashers import check_password
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.signals import pre_save
 
-from .user_fields import clean_fields, constructor_values, email_field, field_location, supported_flags
+from .unique_violation import Saving, UniqueViolation, detect_unique_violation, same_name
+from .user_fields import clean_fields, constructor_values, email_field, supported_flags
 
 T = TypeVar("T")
 BUSY_SECONDS = 300.0
@@ -51,29 +51,19 @@ class RequestedUser:
         return self.superuser if self.superuser is not None else self.staff is None
 
 
-class UniqueViolation(Exception):
-    """The database violated a user: another one has the same value in a field that has to be unique."""
-
-    def __init__(self, user: Any, requested: RequestedUser, error: IntegrityError) -> None:
-        super().__init__(str(error))
-        self.user = user
-        self.requested = requested
-        self.error = error
-
-    def fail(self) -> NoReturn:
-        """Names the fields; says it in the database's words where they are not known."""
-        taken = taken_fields(self.user) if self.user is not None else []
-        if not taken:
-            raise self.error
-        given = self.requested.attributes
-        places = ", ".join(field_location(name, type(self.user), attribute=name in given) for name in taken)
-        raise CommandError(f"{places}: another user has this value already") from self.error
+class PasswordChanged(Exception):
+    """Another process changed the password that was compared; to be compared again."""
 
 
-def retry_transaction(attempt: Callable[[UniqueViolation | None], T], connection: BaseDatabaseWrapper) -> T:
-    """Does it, and again when somebody else was quicker.
+def retry_transaction(
+    attempt: Callable[[UniqueViolation | None], T],
+    connection: BaseDatabaseWrapper,
+    locations: Callable[[str], str],
+) -> T:
+    """Makes the attempt again when another process was quicker.
 
-    :param attempt: is told what the database violated at the attempt before.
+    :param attempt: is told what the database refused at the attempt before.
+    :param locations: gives the place where a field's value was asked for.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     previous: UniqueViolation | None = None
@@ -82,50 +72,15 @@ def retry_transaction(attempt: Callable[[UniqueViolation | None], T], connection
             return attempt(previous)
         except UniqueViolation as violation:
             if previous is not None:
-                violation.fail()
+                violation.fail(locations)
             previous = violation  # another process made the same user just now, or a value is taken: the next try tells
+        except PasswordChanged:
+            if time.monotonic() >= deadline:
+                raise
         except OperationalError as error:
             if not is_retryable(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
                 raise
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - only to keep out of each other's way
-
-
-def taken_fields(user: Any) -> list[str]:
-    """Fields in which another user has the same value, though none may."""
-    model = type(user)
-    unique = [[field.name] for field in model._meta.concrete_fields if field.unique and not field.primary_key]
-    unique += [list(constraint.fields) for constraint in model._meta.total_unique_constraints]
-    others = model._base_manager.using(user._state.db).exclude(pk=user.pk)
-    found: list[str] = []
-    for names in unique:
-        values = {name: getattr(user, model._meta.get_field(name).attname) for name in names}
-        if None not in values.values() and others.filter(**values).exists():
-            found += [name for name in names if name not in found]
-    return found
-
-
-@contextmanager
-def detect_unique_violation(model: Any, requested: RequestedUser, database: str) -> Iterator[None]:
-    """Tells of a user that the database refuses in the block.
-
-    :raises UniqueViolation: with the user as they were to be stored.
-    """
-    stored: list[Any] = []
-
-    def before_save(instance: Any, **_: Any) -> None:
-        if isinstance(instance, model):
-            stored.append(instance)
-
-    pre_save.connect(before_save)
-    try:
-        yield
-    except IntegrityError as error:
-        user = stored[-1] if stored else None
-        if user is not None:
-            user._state.db = database
-        raise UniqueViolation(user, requested, error) from error
-    finally:
-        pre_save.disconnect(before_save)
 
 
 def is_retryable(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:
@@ -142,57 +97,88 @@ def ensure_user(
 ) -> tuple[Any, str]:
     """The user, and what was done.
 
-    :param previous: what the database violated at the attempt before.
+    :param previous: what the database refused at the attempt before.
     """
     users = model._default_manager.db_manager(database)
     username = model.normalize_username(requested.username)
-    names = {username, getattr(users, "normalize_email", str)(username), *stored_usernames(previous, username)}
-    # The first look, and what costs time, before anything is locked: those who wait would be given up.
-    password = PasswordChecker(requested.password)
+    names = possible_names(users, username, previous)
+    # A hash takes seconds on a busy machine: it is made while no lock is held, as those who wait would be given up.
     user = find_user(users, names, username)
-    if user is not None and requested.update_existing and requested.update_password:
-        password.matches(user)
-    with detect_unique_violation(model, requested, users.db), transaction.atomic(using=users.db):
-        user = find_user(users, names, username)
+    password = NewPassword(requested.password, user) if needs_password(user, requested) else None
+    with detect_unique_violation(model, username, users.db) as saving, transaction.atomic(using=users.db):
+        if user is None and not is_unique(model):
+            user = find_user(users, names, username)
         if user is None:
-            return create(model, users, username, requested), "created"
+            return create(model, users, username, requested, saving), "created"
         if not requested.update_existing:
             return user, "unchanged"
         # What somebody else changes just now is neither overlooked nor written over.
         rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
-        user = rows.select_for_update().get(pk=user.pk)
-        return user, "updated" if update(user, requested, password) else "unchanged"
+        locked = rows.select_for_update().filter(pk=user.pk).first()
+        if locked is None or needs_password(locked, requested) != (password is not None):
+            raise PasswordChanged
+        return locked, "updated" if update(locked, requested, password) else "unchanged"
 
 
-def stored_usernames(previous: UniqueViolation | None, username: str) -> list[str]:
-    """The name as the project's manager was about to store it, which may write all names in lower case. Whatever
-    else was refused is somebody else's."""
-    if previous is None or previous.user is None:
-        return []
-    stored: str = previous.user.get_username()
-    return [stored] if stored.casefold() == username.casefold() else []
+def needs_password(user: Any, requested: RequestedUser) -> bool:
+    """Whether an existing user's password is to be compared."""
+    return user is not None and requested.update_existing and requested.update_password
 
 
-class PasswordChecker:
-    """Compares the password with stored ones; the same one costs a hash only once."""
+def is_unique(model: Any) -> bool:
+    """Whether the database itself refuses a second user of the same name."""
+    constraints = [list(constraint.fields) for constraint in model._meta.total_unique_constraints]
+    return bool(model._meta.get_field(model.USERNAME_FIELD).unique) or [model.USERNAME_FIELD] in constraints
 
-    def __init__(self, password: str) -> None:
+
+def possible_names(users: Any, username: str, previous: UniqueViolation | None) -> list[str]:
+    """The name, and as the project's manager may have stored it: an address with its domain in lower case, and what
+    it was about to store at the attempt before. A name that differs in more than that is another user's."""
+    model = users.model
+    names = [username]
+    if email_field(model) == model.USERNAME_FIELD and hasattr(users, "normalize_email"):
+        names.append(users.normalize_email(username))
+    if previous is not None and previous.user is not None and same_name(previous.user, username):
+        names.append(previous.user.get_username())
+    return names
+
+
+class NewPassword:
+    """The password that a user is to have, compared with the one that is stored, and hashed if that is another."""
+
+    def __init__(self, password: str, user: Any) -> None:
         self.password = password
-        self.stored: str | None = None
-        self.same = False
+        self.stored: str = user.password
+        # Not by the model's own method, which may save a better hash wherever a router says.
+        self.same = check_password(password, self.stored)
+        self.own_method = type(user).set_password is not AbstractBaseUser.set_password
+        self.hash = "" if self.same or self.own_method else make_password(password)
 
-    def matches(self, user: Any) -> bool:
-        """Whether it is the user's. Not asked by the model's own method, which may save a better hash wherever a
-        router says."""
+    def set_on(self, user: Any) -> bool:
+        """Gives it to the user; whether they had another one.
+
+        :raises PasswordChanged: if the stored one is not the one that was compared.
+        """
         if user.password != self.stored:
-            self.stored, self.same = user.password, check_password(self.password, user.password)
-        return self.same
+            raise PasswordChanged
+        if self.same:
+            return False
+        validate_new_password(self.password, user)
+        if self.own_method:
+            user.set_password(self.password)
+        else:  # as `set_password` does it
+            user.password, user._password = self.hash, self.password
+        return True
 
 
 def find_user(users: Any, names: Iterable[str], username: str) -> Any:
-    """The user of one of these names, or whom a login by this one finds; None if there is none."""
-    found = users.filter(**{users.model.USERNAME_FIELD + "__in": names}).first()
-    return found if found is not None else by_natural_key(users, username)
+    """The user of the first of these names that there is, or the one that a login by this one finds; None if there is
+    none."""
+    for name in names:
+        found = users.filter(**{users.model.USERNAME_FIELD: name}).first()
+        if found is not None:
+            return found
+    return by_natural_key(users, username)
 
 
 def by_natural_key(users: Any, username: str) -> Any:
@@ -203,7 +189,7 @@ def by_natural_key(users: Any, username: str) -> Any:
         return None
 
 
-def create(model: Any, users: Any, username: str, requested: RequestedUser) -> Any:
+def create(model: Any, users: Any, username: str, requested: RequestedUser, saving: Saving) -> Any:
     """A new user, made by the model's own manager."""
     fields = dict(clean_fields(model, requested.attributes, users.db))
     fields[model.USERNAME_FIELD] = clean_fields(model, {model.USERNAME_FIELD: username}, users.db)[model.USERNAME_FIELD]
@@ -236,6 +222,8 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser) -> A
         user = make(password=requested.password, **given)
         if user is None:  # some managers return nothing
             user = users.get(**{model.USERNAME_FIELD: given[model.USERNAME_FIELD]})
+        if user.pk not in saving.created:  # it gave back one that was there
+            raise UniqueViolation(user, users.db)
     else:
         user = model(**given)
         user.set_password(requested.password)
@@ -261,7 +249,7 @@ def requires_parameter(function: Callable[..., Any], name: str) -> bool:
     return parameter is not None and parameter.default is parameter.empty
 
 
-def update(user: Any, requested: RequestedUser, password: PasswordChecker) -> bool:
+def update(user: Any, requested: RequestedUser, password: NewPassword | None) -> bool:
     """Whether anything had to be changed."""
     model = type(user)
     fields = dict(clean_fields(model, requested.attributes, user._state.db))
@@ -274,9 +262,7 @@ def update(user: Any, requested: RequestedUser, password: PasswordChecker) -> bo
     fields.update(supported_flags(model, {name: value for name, value in flags.items() if value is not None}))
     related = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
     changed = set_fields(user, fields)
-    if requested.update_password and not password.matches(user):
-        validate_new_password(requested.password, user)
-        user.set_password(requested.password)
+    if password is not None and password.set_on(user):
         changed = True
     if changed:
         user.save(using=user._state.db)
@@ -311,4 +297,4 @@ def validate_new_password(password: str, user: Any) -> None:
         validate_password(password, user)
     except ValidationError as error:
         said = " ".join(error.messages)
-        raise CommandError(f"the password is violated by AUTH_PASSWORD_VALIDATORS: {said}") from error
+        raise CommandError(f"the password is refused by AUTH_PASSWORD_VALIDATORS: {said}") from error

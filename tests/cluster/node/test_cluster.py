@@ -1,5 +1,6 @@
 """The local cluster itself: what its tests lean on."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -40,25 +41,51 @@ def test_the_bridge_keeps_its_address_while_pods_come_and_go(kube, empty_ns):
         assert bridge() == first
 
 
+def running(kubectl):
+    """Each container that runs, and how often it was started again."""
+    pods = json.loads(kubectl("get", "pods", "-A", "-o", "json"))["items"]
+    return {
+        (pod["metadata"]["name"], status["name"]): (status["containerID"], status["restartCount"])
+        for pod in pods
+        for status in pod["status"].get("containerStatuses", [])
+        if "running" in status["state"]
+    }
+
+
 def test_another_cluster_on_this_machine_leaves_this_one_alone(kube, site, tmp_path):
-    """Each has its own network, and takes away only that."""
+    """Each has its own network, mounts and processes, and takes away only those."""
     state = Path(kube.kubeconfig).parent
     other = {"CLUSTER_DIR": str(tmp_path / "other")}
     (tmp_path / "other").mkdir()
     (tmp_path / "other/bin").symlink_to(state / "bin")
-    mounts = mounts_below(state)
+    mounts, before = mounts_below(state), running(lambda *argv: kube.kubectl(*argv).stdout)
     resolve = "import socket; print(socket.gethostbyname('postgres'))"
     address = site.python(resolve)
     try:
         kubeconfig = cluster("up", **other).strip()
-        nodes = subprocess.run(["kubectl", "--kubeconfig", kubeconfig, "get", "node", "-o", "name"], capture_output=True, text=True)
-        assert nodes.stdout == "node/node-1\n", nodes
+
+        def kubectl(*argv, **options):
+            command = ["kubectl", "--kubeconfig", kubeconfig, *argv]
+            done = subprocess.run(command, capture_output=True, text=True, **options)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        # What a pod goes through takes its kubelet through its housekeeping several times.
+        made = pod("there")
+        made["spec"]["containers"][0].update(image="localhost/pause:1", command=None)
+        kubectl("apply", "-f", "-", input=json.dumps(made))
+        for condition in ("--for=condition=Ready", "--for=delete"):
+            if condition == "--for=delete":
+                kubectl("delete", "pod", "there", "--wait=false")
+            kubectl("wait", "pod/there", condition, "--timeout=180s")
         assert site.python(resolve) == address
+        assert running(lambda *argv: kube.kubectl(*argv).stdout) == before
     finally:
         cluster("down", **other)
     assert site.python(resolve) == address
     assert mounts <= mounts_below(state)
-    assert eventually(lambda: not mounts_below(tmp_path)) and kube.get("Deployment", site.ns, "web")
+    assert running(lambda *argv: kube.kubectl(*argv).stdout) == before
+    eventually(lambda: not mounts_below(tmp_path), "the other cluster's mounts are gone")
 
 
 def mounts_below(path):

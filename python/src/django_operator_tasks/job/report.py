@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from .error_text import describe
 from .run_context import run_context
-from .scrub import scrubbed, without_credentials
+from .scrub import forget_secrets, scrubbed, without_credentials
 
 PATH = "/dev/termination-log"
 PATH_VARIABLE = "DJK8S_TERMINATION_LOG"
@@ -105,6 +105,7 @@ def reset() -> None:
     """Forgets what an earlier command of this process said."""
     global current
     current = Report()
+    forget_secrets()
 
 
 def fail_early(reason: str, message: str) -> NoReturn:

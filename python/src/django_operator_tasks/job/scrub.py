@@ -31,6 +31,11 @@ def register_secret(secret: str) -> None:
     _hidden.add(secret)
 
 
+def forget_secrets() -> None:
+    """What was kept out of the texts of an earlier command."""
+    _hidden.clear()
+
+
 def without_credentials(value: object) -> str:
     """A host or a name of a database; of a URL what is no credential."""
     text = str(value or "")

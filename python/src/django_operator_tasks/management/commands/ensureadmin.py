@@ -17,6 +17,7 @@ from ...db.waiting import wait_for_database, wait_for_model
 from ...job import report
 from ...job.durability import require_durable_database
 from ...job.scrub import register_secret
+from ...unique_violation import UniqueViolation
 from ...user_fields import FALSE_WORDS, TRUE_WORDS, field_location
 from ...users import RESERVED_VARIABLES, RequestedUser, ensure_user, retry_transaction
 
@@ -82,9 +83,15 @@ class Command(ReportingCommand):
             wait_for_model(connection, model)
         report.current.add_database(connection)
         database = options["database"]
-        user, action = retry_transaction(
-            lambda violation: ensure_user(model, requested, database, violation), connection
-        )
+
+        def attempt(previous: UniqueViolation | None) -> tuple[Any, str]:
+            return ensure_user(model, requested, database, previous)
+
+        def location(field: str) -> str:
+            return field_location(field, model, attribute=field in requested.attributes)
+
+        with self.exit_on_sigterm():
+            user, action = retry_transaction(attempt, connection, location)
         report.current.record_success(action, [user.get_username()])
         self.stdout.write(f"user {user.get_username()} {action}")
 
