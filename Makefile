@@ -10,7 +10,7 @@ BUILD = $(if $(filter buildah,$(notdir $(ENGINE))),$(ENGINE) bud --isolation chr
 OVERLAY := target/deploy
 
 PYTHON := .venv/bin
-RUST_FILES = $(shell git ls-files --cached --others --exclude-standard '*.rs')
+RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay

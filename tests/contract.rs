@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use django_operator::api::Outcome;
+use django_operator::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser, Outcome, Report};
 use django_operator::cli::render::render;
 use django_operator::core::Reason;
 use django_operator::core::views::{JobView, PodView};
 use django_operator::names;
+use django_operator::task::Task;
 use django_operator::task::run_result::{self, HELPER_REASONS};
 use serde_json::{Value, json};
 
@@ -95,6 +96,40 @@ fn jobs_use_the_arguments_and_variables_of_the_contract() {
     assert_eq!(environment, keys(&contract["environment"]));
 }
 
+/// Reason of the event about a run of this task that reported this action.
+fn success<T: Task>(spec: Value, action: &str) -> &'static str {
+    let task: T = serde_json::from_value(json!({
+        "apiVersion": "django.my.domain/v1alpha1", "kind": T::KIND, "metadata": {"name": "t"}, "spec": spec,
+    }))
+    .unwrap();
+    task.success(Some(&Report { action: action.to_owned(), count: Some(1), ..Report::default() })).0
+}
+
+#[test]
+fn each_action_has_the_event_of_the_contract() {
+    let user = || json!({"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}});
+    let task = |terminate: bool| json!({"app": "a", "task": "id", "terminate": terminate});
+    let mut expected = serde_json::Map::new();
+    for (action, reason) in [
+        ("created", success::<DjangoUser>(user(), "created")),
+        ("updated", success::<DjangoUser>(user(), "updated")),
+        ("unchanged", success::<DjangoUser>(user(), "unchanged")),
+        ("applied", success::<DjangoMigrate>(json!({}), "applied")),
+        ("unapplied", success::<DjangoMigrate>(json!({}), "unapplied")),
+        ("pruned", success::<DjangoMigrate>(json!({}), "pruned")),
+        ("collected", success::<DjangoStatic>(json!({}), "collected")),
+        ("purged", success::<DjangoCelery>(json!({"app": "a"}), "purged")),
+        ("revoked", success::<DjangoCelery>(task(false), "revoked")),
+        ("terminated", success::<DjangoCelery>(task(true), "terminated")),
+    ] {
+        expected.insert(action.to_owned(), json!(reason));
+    }
+    assert_eq!(success::<DjangoCelery>(task(true), "revoked"), "TaskRevoked");
+    let mut actions = contract()["actions"].take();
+    actions.as_object_mut().unwrap().retain(|_, reason| !reason.is_null());
+    assert_eq!(actions, Value::Object(expected));
+}
+
 #[test]
 fn lines_read_as_the_contract_says() {
     let contract = contract();
@@ -109,11 +144,13 @@ fn lines_read_as_the_contract_says() {
         assert_eq!(json!(result.reason), example["reason"], "{line}");
         assert_eq!(result.outcome == Outcome::Succeeded, succeeded);
         let report = json!(result.report.unwrap());
-        for field in ["action", "count", "settings"].into_iter().filter(|field| !line[*field].is_null()) {
-            let stated = report.get(field).cloned().unwrap_or_else(|| json!(""));
-            assert_eq!(stated, line[field], "{field} of {line}");
+        for field in keys(line).difference(&["ok", "reason", "message"].map(str::to_owned).into()) {
+            // What is empty is not stored.
+            let empty = [json!(null), json!(""), json!([])].contains(&line[field]);
+            let expected = (!empty).then(|| line[field].clone());
+            assert_eq!(report.get(field).cloned(), expected, "{field} of {line}");
         }
-        for database in report["databases"].as_array().into_iter().flatten() {
+        for database in line["databases"].as_array().unwrap() {
             assert_eq!(keys(database), words(&contract["line"]["databases"]));
         }
         if !succeeded {

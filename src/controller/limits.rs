@@ -23,13 +23,14 @@ impl KnownJobs {
         Self { caches, created: Mutex::default() }
     }
 
-    /// The Job, if a watch or this process knows it.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
+    /// The Job, if the watch of its namespace or this process knows it.
+    pub fn get(&self, caches: &Caches, namespace: &str, name: &str) -> Option<Arc<JobView>> {
         let key = (namespace.to_owned(), name.to_owned());
+        let cached = caches.jobs.get(namespace, name);
         let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = self.cached(namespace, name) {
+        if cached.is_some() {
             created.remove(&key);
-            return Some(job);
+            return cached;
         }
         created.retain(|_, (since, _)| since.elapsed() < OWN_WRITE_TTL);
         created.get(&key).map(|(_, job)| job.clone())
@@ -102,7 +103,7 @@ mod tests {
         let job: JobView = serde_json::from_value(serde_json::json!({"metadata": {"name": "j"}})).unwrap();
         jobs.record_created("ns", &Arc::new(job));
         drop(permit);
-        assert!(jobs.get("ns", "j").is_some() && limit.acquire(&jobs).is_none());
+        assert!(jobs.get(&Caches::default(), "ns", "j").is_some() && limit.acquire(&jobs).is_none());
         jobs.record_deleted("ns", "j");
         assert!(limit.acquire(&jobs).is_some());
         let unlimited = JobLimit::new(0);

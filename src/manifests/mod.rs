@@ -21,8 +21,13 @@ pub enum Error {
     Yaml { path: String, problem: String },
 }
 
-/// Directories in which nothing but generated files may lie.
-pub const GENERATED_DIRECTORIES: &[&str] = &["config/crd", "config/manager", "config/samples"];
+/// Directories below which generated files lie, beside others.
+pub const DIRECTORIES: &[&str] = &["config", "docs"];
+
+/// Whether a text is that of a generated file.
+pub fn is_generated(text: &str) -> bool {
+    text.starts_with(GENERATED_HEADER) || text.starts_with(reference::HEADER)
+}
 
 /// What the files say of the task kinds, in the registry's order.
 #[derive(Default)]

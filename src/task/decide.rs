@@ -148,7 +148,11 @@ fn decide_unfinished_run(observed: &Observed, run: &Run) -> Option<Decision> {
             let age = age(job, observed.now);
             let waited = age >= START_GRACE;
             let rest = START_GRACE.saturating_sub(age).max(Duration::from_millis(100));
-            if needs_run(observed).is_some() && observed.broken_rule.is_none() && !observed.suspend {
+            let superseded = matches!(
+                needs_run(observed),
+                Some(RunCause::KeyChanged | RunCause::ImageChanged | RunCause::Requested)
+            );
+            if superseded && observed.broken_rule.is_none() && !observed.suspend {
                 return Some(match waited || seen.is_some() {
                     true => Decision::RecordResult(RunResult::superseded(observed.generation)),
                     false => Decision::SetStatus(in_progress(Reason::Starting, STARTING_MESSAGE), Some(rest)),
@@ -172,8 +176,10 @@ fn decide_unfinished_run(observed: &Observed, run: &Run) -> Option<Decision> {
 pub enum RunCause {
     /// There was none yet.
     FirstRun,
-    /// The spec is another one, or the image that it follows.
+    /// The spec is another one.
     KeyChanged,
+    /// The target runs another image, which the task follows.
+    ImageChanged,
     /// The request annotation has a new value.
     Requested,
     /// An intent was written, and its Job never made.
@@ -192,8 +198,13 @@ pub fn needs_run(observed: &Observed) -> Option<RunCause> {
     } else if run.result == Some(Outcome::Superseded) {
         Some(RunCause::Superseded)
     } else {
-        run_key::requires_run(&run.key, run.generation, &observed.key, observed.generation)
-            .then_some(RunCause::KeyChanged)
+        let changed = run_key::requires_run(&run.key, run.generation, &observed.key, observed.generation);
+        let other_image = observed.followed_image.as_ref().is_some_and(|image| *image != run.image);
+        let cause = match other_image && run.generation == observed.generation {
+            true => RunCause::ImageChanged,
+            false => RunCause::KeyChanged,
+        };
+        changed.then_some(cause)
     }
 }
 

@@ -62,7 +62,8 @@ mod tests {
     use serde_json::json;
 
     fn status(uid: Option<&str>, result: Option<Outcome>, ready: (&str, &str), suspended: bool) -> TaskStatus {
-        let reason = result.map(|_| ready.1.to_owned());
+        let reason =
+            result.map(|result| if ready.1 == "InvalidSpec" { format!("{result:?}") } else { ready.1.to_owned() });
         let run = Run { number: 2, job_uid: uid.map(str::to_owned), result, reason, ..Run::default() };
         let condition = |type_: &str, status: &str, reason: &str| json!({"type": type_, "status": status, "reason": reason, "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let mut conditions = vec![condition("Ready", ready.0, ready.1)];
@@ -99,7 +100,7 @@ mod tests {
                 "blocked after it",
                 done(),
                 status(Some("u"), Some(Outcome::Succeeded), ("False", "InvalidSpec"), false),
-                vec![],
+                vec!["! InvalidSpec"],
             ),
             (
                 "suspended",

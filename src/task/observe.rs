@@ -30,6 +30,8 @@ pub struct Observed {
     pub status: TaskStatus,
     /// The key of the spec as it is.
     pub key: String,
+    /// The target's image, where the task follows it.
+    pub followed_image: Option<String>,
     /// The chosen target, or why there is none; absent while it does not matter.
     pub target: Option<Result<Arc<Candidate>, Blocked>>,
     /// The newest run's Job.
@@ -95,6 +97,7 @@ pub fn observe<T: Task>(
         broken_rule: None,
         status,
         key: run_key::for_task(task, None),
+        followed_image: None,
         target: None,
         job,
         pods,
@@ -112,6 +115,9 @@ pub fn observe<T: Task>(
                 (Err(_), Some(run)) => run.key.clone(),
                 (Err(_), None) => observed.key,
             };
+        }
+        if follows_image {
+            observed.followed_image = found.as_ref().ok().map(|(_, image)| image.clone());
         }
         observed.target = Some(found.map(|(candidate, _)| candidate));
     }
@@ -203,6 +209,11 @@ mod tests {
     fn a_target_is_chosen_only_where_it_matters() {
         let plain = run_key::for_task(&task(json!({}), Value::Null), None);
         let done = || run(&plain, Some("job"), Some("Succeeded"));
+        let follows = json!({"runPolicy": "OnImageChange"});
+        let followed = || {
+            let key = run_key::for_task(&task(follows.clone(), Value::Null), Some("i:1"));
+            run(&key, Some("job"), Some("Succeeded"))
+        };
         let with_image = Known { image: Some("i:2"), ..Known::default() };
         let reason = |o: &Observed| o.target.as_ref().map(|t| t.as_ref().err().map(|b| b.reason));
         for (situation, spec, last_run, known, cause, target) in [
@@ -220,9 +231,9 @@ mod tests {
             (
                 "follows another image",
                 json!({"runPolicy": "OnImageChange"}),
-                done(),
+                followed(),
                 &with_image,
-                Some(RunCause::KeyChanged),
+                Some(RunCause::ImageChanged),
                 Some(None),
             ),
             (

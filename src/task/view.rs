@@ -26,7 +26,7 @@ pub struct TaskView {
     pub uid: String,
     pub resource_version: Option<String>,
     pub created_at: Option<Time>,
-    /// Key of the spec as it is.
+    /// Key of the spec as it is, with the image of the newest run where it follows that.
     pub run_key: String,
     /// Key of the newest run.
     pub last_run_key: Option<String>,
@@ -47,6 +47,8 @@ impl TaskView {
     pub fn of<T: Task>(task: &T) -> Self {
         let (meta, status) = (task.meta(), task.status());
         let run = status.last_run.as_ref();
+        let follows_image = task.policy().run_policy == RunPolicy::OnImageChange;
+        let image = run.filter(|_| follows_image).map(|run| run.image.as_str());
         Self {
             kind: T::KIND,
             namespace: meta.namespace.clone().unwrap_or_default(),
@@ -54,13 +56,13 @@ impl TaskView {
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone(),
             created_at: meta.creation_timestamp.clone(),
-            run_key: run_key::for_task(task, None),
+            run_key: run_key::for_task(task, image),
             last_run_key: run.map(|run| run.key.clone()),
             result: run.and_then(|run| run.result),
             ready: condition::is_true(&status.conditions, condition::READY),
             finished: status.observed_generation == meta.generation
                 && condition::is_true(&status.conditions, condition::FINISHED),
-            follows_image: task.policy().run_policy == RunPolicy::OnImageChange,
+            follows_image,
             would_be_recreated: is_recreated(meta),
             deleting: meta.deletion_timestamp.is_some(),
         }
@@ -69,6 +71,11 @@ impl TaskView {
     /// Whether a change of what can be a target concerns it.
     pub fn depends_on_targets(&self) -> bool {
         !self.ready || self.follows_image
+    }
+
+    /// Whether the newest run was of the spec as it is.
+    pub fn ran_as_specified(&self) -> bool {
+        self.last_run_key.as_ref() == Some(&self.run_key)
     }
 
     /// Whether it was carried out or given up, and counts as old.
@@ -154,6 +161,28 @@ mod tests {
         {
             let view = TaskView { ready, follows_image, ..TaskView::default() };
             assert_eq!(view.depends_on_targets(), expected, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn it_tells_whether_the_newest_run_was_of_the_spec() {
+        for policy in ["Once", "OnImageChange"] {
+            let spec = |staff: bool| json!({"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}, "staff": staff, "runPolicy": policy});
+            let task = |spec: Value, key: &str| -> DjangoUser {
+                let run = json!({
+                    "number": 1, "key": key, "generation": 1, "jobName": "", "image": "i:1",
+                    "target": {"kind": "", "name": "", "uid": "", "container": ""},
+                });
+                let object = json!({
+                    "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoUser", "metadata": {"name": "u"},
+                    "spec": spec, "status": {"lastRun": run},
+                });
+                serde_json::from_value(object).unwrap()
+            };
+            let image = (policy == "OnImageChange").then_some("i:1");
+            let key = run_key::for_task(&task(spec(true), ""), image);
+            assert!(TaskView::of(&task(spec(true), &key)).ran_as_specified(), "{policy}");
+            assert!(!TaskView::of(&task(spec(false), &key)).ran_as_specified(), "{policy}");
         }
     }
 }

@@ -167,9 +167,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
         let observed = Observed { key: built.key.clone(), ..observed.clone() };
-        if decide::needs_run(&observed).is_none() {
+        let Some(cause) = decide::needs_run(&observed) else {
             return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
-        }
+        };
         self.record_run_start(&observed, number, &built, &source).await?;
         let job = match client::create_job(client, &self.namespace, &built.name, &built.job).await? {
             JobCreation::Exists(job) => job,
@@ -181,7 +181,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             self.shared.known_jobs.record_created(&self.namespace, &job);
         }
         let name = self.task.name_any();
-        info!(kind = T::KIND, ns = self.namespace, name, run = number, job = built.name, "job created");
+        info!(kind = T::KIND, ns = self.namespace, name, run = number, ?cause, job = built.name, "job created");
         Ok(StartOutcome::JobExists(job))
     }
 
@@ -247,7 +247,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 
 impl<T: Task> CacheReader for Reconciliation<'_, T> {
     fn job(&self, name: &str) -> Option<Arc<JobView>> {
-        self.shared.known_jobs.get(&self.namespace, name)
+        self.shared.known_jobs.get(&self.shared.caches, &self.namespace, name)
     }
 
     fn pods(&self, job: &str) -> Vec<Arc<PodView>> {

@@ -1,5 +1,6 @@
 //! What a Job is made of.
 
+use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{BuiltJob, assemble, image};
@@ -79,7 +80,7 @@ pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str)
         kind: T::KIND,
         api_version: T::api_version(&()).into_owned(),
         namespace: task.meta().namespace.as_deref().unwrap_or("default"),
-        name: task.meta().name.as_deref().unwrap_or_default(),
+        name: &task.name_any(),
         uid: task.meta().uid.as_deref().unwrap_or_default(),
         generation: task.meta().generation.unwrap_or(1),
         run,

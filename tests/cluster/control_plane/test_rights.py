@@ -35,6 +35,14 @@ def test_the_role_holds_nothing_that_people_fear():
                 assert not words & {"secrets", "pods/exec", "pods/log", "pods/attach", "*", "impersonate", "escalate"}
 
 
+def test_the_operator_of_all_namespaces_watches_all(kube):
+    documents = list(yaml.safe_load_all(kube.kubectl("kustomize", str(ROOT / "config/all-namespaces")).stdout))
+    manager = [d for d in documents if d["kind"] == "Deployment"][0]
+    env = {e["name"]: e for e in manager["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["WATCH_NAMESPACE"] == {"name": "WATCH_NAMESPACE", "value": ""}
+    assert "ClusterRole" in {d["kind"] for d in documents}
+
+
 def test_a_deployment_into_another_namespace_binds_the_account_that_is_there(kube):
     image = "registry.example.com:5000/team/django-operator:0.1.0"
     make = ["make", "-s", "-C", str(ROOT), "overlay", "NAMESPACE=elsewhere", "IMG=" + image]
