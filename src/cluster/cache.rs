@@ -1,11 +1,11 @@
-//! What the watches know, grouped so that a look-up costs the same with one object as with thousands.
+//! What the watches know, partitioned so that a look-up costs the same with one object as with thousands.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::runtime::watcher::Event;
 
-/// Objects by group and name. What a group is, the caller decides.
+/// Objects by partition, such as a namespace, and name.
 pub struct Cache<V> {
     inner: RwLock<Inner<V>>,
 }
@@ -55,8 +55,8 @@ impl<V> Cache<V> {
         inner.partitions.values().flat_map(BTreeMap::values).filter(|v| test(v)).count()
     }
 
-    /// Applies one event of a watch and tells what it changed. After a new listing that includes the
-    /// objects that went in the gap, of which no event tells.
+    /// Applies one event of a watch and tells what it changed. The end of a new list tells of objects that were
+    /// deleted while nothing was watched.
     pub fn apply_event(&self, event: Event<(CacheKey, V)>) -> Vec<Change<V>> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         match event {

@@ -130,7 +130,7 @@ where
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version };
     match api.delete(name, &DeleteParams::background().preconditions(preconditions)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
+        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(()),
         Err(error) => Err(error),
     }
 }

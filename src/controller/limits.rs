@@ -1,4 +1,4 @@
-//! Jobs of all watched namespaces, as far as their number and their novelty matter.
+//! How many Jobs may run at once, and which are known to exist.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

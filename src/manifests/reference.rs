@@ -49,7 +49,7 @@ pub fn page(crds: &[Value], settings: &[Setting]) -> String {
     );
     page.push_str("| variable | default | meaning |\n| --- | --- | --- |\n");
     for Setting { variable, default, meaning } in settings {
-        let _ = writeln!(page, "| `{variable}` | `{default}` | {} |", one_line(meaning));
+        let _ = writeln!(page, "| `{variable}` | `{default}` | {} |", table_cell(meaning));
     }
     page
 }
@@ -95,9 +95,9 @@ fn type_name(field: &Value) -> String {
 }
 
 fn text(value: &Value) -> String {
-    one_line(value.as_str().unwrap_or_default())
+    table_cell(value.as_str().unwrap_or_default())
 }
 
-fn one_line(text: &str) -> String {
+fn table_cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::observe::Observed;
+use super::observed::{Observed, ObservedJob};
 use super::progress::{self, Obstacle, Progress};
-use super::run_key;
+use super::run_cause::{RunCause, needs_run};
 use super::run_result::RunResult;
 use crate::api::{Outcome, Run};
 use crate::core::views::JobView;
@@ -19,22 +19,8 @@ pub const START_GRACE: Duration = Duration::from_secs(5);
 /// How often something that no watch reports is looked at again.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(120);
 
-/// A run whose command is about to start, in words.
+/// Message of a run whose command has not started.
 pub const STARTING_MESSAGE: &str = "the command has not started yet";
-
-/// What is known of the newest run's Job.
-#[derive(Clone, Debug, Default)]
-pub enum ObservedJob {
-    /// No watch has it; that says nothing.
-    #[default]
-    Unknown,
-    /// The API server says that it is gone; where the run was superseded, its pods as well.
-    Absent,
-    /// The API server says that it is gone, with pods still ending.
-    PodsTerminating,
-    /// It exists.
-    Present(Arc<JobView>),
-}
 
 /// What the status is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +96,7 @@ pub fn decide(observed: &Observed) -> Decision {
     }
     Decision::StartRun(match run {
         None => 1,
-        Some(run) if run.result.is_none() => run.number, // an intent whose Job was never made
+        Some(run) if run.result.is_none() => run.number, // recorded, and its Job never created
         Some(run) => run.number + 1,
     })
 }
@@ -169,43 +155,6 @@ fn decide_unfinished_run(observed: &Observed, run: &Run) -> Option<Decision> {
             }
         }
     })
-}
-
-/// Why a run is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunCause {
-    /// There was none yet.
-    FirstRun,
-    /// The spec is another one.
-    KeyChanged,
-    /// The target runs another image, which the task follows.
-    ImageChanged,
-    /// The request annotation has a new value.
-    Requested,
-    /// An intent was written, and its Job never made.
-    JobNotCreated,
-    /// The newest run never started and gave way to a newer spec.
-    Superseded,
-}
-
-/// Why a run is due that the newest one was not; `None`: none is.
-pub fn needs_run(observed: &Observed) -> Option<RunCause> {
-    let Some(run) = &observed.status.last_run else { return Some(RunCause::FirstRun) };
-    if run.result.is_none() && run.job_uid.is_none() {
-        Some(RunCause::JobNotCreated)
-    } else if observed.requested.is_some() && observed.requested != observed.status.last_handled_request {
-        Some(RunCause::Requested)
-    } else if run.result == Some(Outcome::Superseded) {
-        Some(RunCause::Superseded)
-    } else {
-        let changed = run_key::requires_run(&run.key, run.generation, &observed.key, observed.generation);
-        let other_image = observed.followed_image.as_ref().is_some_and(|image| *image != run.image);
-        let cause = match other_image && run.generation == observed.generation {
-            true => RunCause::ImageChanged,
-            false => RunCause::KeyChanged,
-        };
-        changed.then_some(cause)
-    }
 }
 
 /// How long ago a Job was created.

@@ -6,55 +6,15 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::decide::{self, ObservedJob};
-use super::progress::Obstacle;
+use super::observed::{Lookups, Observed, ObservedJob};
+use super::run_cause::needs_run;
 use super::status;
 use super::target::{self, Candidate, TargetKind};
 use super::{Task, run_key};
-use crate::api::{RunPolicy, Target, TaskStatus, non_empty};
+use crate::api::{RunPolicy, Target, non_empty};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
-
-/// Everything that the decision depends on.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    pub uid: String,
-    pub generation: i64,
-    pub suspend: bool,
-    /// Value of the request annotation, if it says something.
-    pub requested: Option<String>,
-    /// A rule that the spec breaks, where a run is due.
-    pub broken_rule: Option<String>,
-    /// The status as last seen, with the UID of the newest run's Job.
-    pub status: TaskStatus,
-    /// The key of the spec as it is.
-    pub key: String,
-    /// The target's image, where the task follows it.
-    pub followed_image: Option<String>,
-    /// The chosen target, or why there is none; absent while it does not matter.
-    pub target: Option<Result<Arc<Candidate>, Blocked>>,
-    /// The newest run's Job.
-    pub job: ObservedJob,
-    pub pods: Vec<Arc<PodView>>,
-    /// What events said about a pod that does not start.
-    pub event_obstacle: Option<Obstacle>,
-    /// Whether events were read in this reconcile.
-    pub events_read: bool,
-    /// When it was observed.
-    pub now: Timestamp,
-}
-
-/// What was asked of the API server beyond what the watches know.
-#[derive(Clone, Debug, Default)]
-pub struct Lookups {
-    /// The newest run's Job.
-    pub job: Option<ObservedJob>,
-    /// What events said about a pod that does not start.
-    pub event_obstacle: Option<Obstacle>,
-    /// Whether events were read.
-    pub events_read: bool,
-}
 
 /// What the watches know; asked only for what matters.
 pub trait CacheReader {
@@ -106,7 +66,7 @@ pub fn observe<T: Task>(
         now,
     };
     let follows_image = policy.run_policy == RunPolicy::OnImageChange;
-    if follows_image || decide::needs_run(&observed).is_some() {
+    if follows_image || needs_run(&observed).is_some() {
         let found = choose_target(policy.target.as_ref(), cache, labels);
         if follows_image {
             observed.key = match (&found, &observed.status.last_run) {
@@ -121,7 +81,7 @@ pub fn observe<T: Task>(
         }
         observed.target = Some(found.map(|(candidate, _)| candidate));
     }
-    if decide::needs_run(&observed).is_some() {
+    if needs_run(&observed).is_some() {
         observed.broken_rule = task.broken_rules();
     }
     observed
@@ -149,7 +109,7 @@ fn choose_target(
 mod tests {
     use super::*;
     use crate::api::DjangoMigrate;
-    use crate::task::decide::RunCause;
+    use crate::task::run_cause::RunCause;
     use serde_json::{Value, json};
 
     #[derive(Default)]
@@ -246,14 +206,14 @@ mod tests {
             ),
         ] {
             let observed = observed(&task(spec, last_run), known);
-            assert_eq!(decide::needs_run(&observed), cause, "{situation}");
+            assert_eq!(needs_run(&observed), cause, "{situation}");
             assert_eq!(reason(&observed), target, "{situation}");
         }
     }
 
     #[test]
     fn a_job_is_adopted_by_its_owner_alone_and_so_are_its_pods() {
-        let intent = task(json!({}), run("v1:k", None, None));
+        let recorded = task(json!({}), run("v1:k", None, None));
         let owner =
             |uid: &str| json!([{"apiVersion": "g/v", "kind": "K", "name": "m", "uid": uid, "controller": true}]);
         let pods = vec![
@@ -262,12 +222,12 @@ mod tests {
         ];
         for (uid, adopted) in [("task", Some("job")), ("somebody", None)] {
             let job = json!({"metadata": {"name": "j", "uid": "job", "ownerReferences": owner(uid)}});
-            let seen = observed(&intent, &Known { job: Some(job), pods: pods.clone(), image: None });
+            let seen = observed(&recorded, &Known { job: Some(job), pods: pods.clone(), image: None });
             let run = seen.status.last_run.unwrap();
             assert_eq!(run.job_uid.as_deref(), adopted);
             assert_eq!(seen.pods.iter().map(|p| p.metadata.name.as_deref()).collect::<Vec<_>>(), [Some("a")]);
         }
-        assert!(matches!(observed(&intent, &Known::default()).job, ObservedJob::Unknown));
+        assert!(matches!(observed(&recorded, &Known::default()).job, ObservedJob::Unknown));
     }
 
     #[test]

@@ -12,8 +12,8 @@ const VERSION: &str = "v1";
 /// Maps whose keys are the user's: there an empty text says something.
 const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
 
-/// The key of a spec, given the spec that a user gets who writes only what is required. `image` is the
-/// image that would run, where a change of it alone asks for a run.
+/// The key of a spec, without the fields that only repeat a default. `image` is the image that would run, where a
+/// change of it alone asks for a run.
 pub fn compute(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
     let mut fields = normalise(spec, defaults);
     for name in TaskPolicy::NON_TRIGGERING_FIELDS {

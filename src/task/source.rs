@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
-use super::target::TargetKind;
+use super::target::{Candidate, TargetKind, carries, choose_container};
 use crate::core::json::{items, string_map, text};
 use crate::core::{Blocked, Reason};
 use crate::names;
@@ -69,7 +69,7 @@ impl TemplateSource {
         let names: Vec<&str> = containers.iter().filter_map(|c| c["name"].as_str()).collect();
         let target = self.to_string();
         let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER_ANNOTATION].as_str();
-        let chosen = super::target::choose_container(&names, wanted, default, &target)?;
+        let chosen = choose_container(&names, wanted, default, &target)?;
         containers
             .into_iter()
             .find(|c| c["name"] == chosen.as_str())
@@ -80,5 +80,51 @@ impl TemplateSource {
 impl std::fmt::Display for TemplateSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
+}
+
+/// The target as it is now, if it still is the one that was chosen.
+pub fn confirm(
+    live: Option<TemplateSource>,
+    chosen: &Candidate,
+    labels: &[(String, String)],
+) -> Result<TemplateSource, Blocked> {
+    let gone =
+        |what: &str| Blocked::reconciling(Reason::TargetGone, format!("{} {what}; choosing again", chosen.name()));
+    let source = live.filter(|source| source.uid == chosen.uid()).ok_or_else(|| gone("is gone"))?;
+    match carries(&source.labels(), labels) {
+        true => Ok(source),
+        false => Err(gone("lost its label")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_target_that_went_or_lost_its_label_is_chosen_again() {
+        let chosen = Candidate {
+            kind: TargetKind::Deployment,
+            metadata: serde_json::from_value(json!({"name": "web", "uid": "web"})).unwrap(),
+            template: Default::default(),
+        };
+        let labels = [("app".to_owned(), "django".to_owned())];
+        let live = |uid: &str, label: &str| {
+            let template = json!({"metadata": {"labels": {"app": label}}});
+            let object = json!({"metadata": {"name": "web", "uid": uid}, "spec": {"template": template}});
+            TemplateSource::from_object(TargetKind::Deployment, &object)
+        };
+        for (live, expected) in [
+            (Some(live("web", "django")), None),
+            (None, Some("web is gone; choosing again")),
+            (Some(live("another", "django")), Some("web is gone; choosing again")),
+            (Some(live("web", "nginx")), Some("web lost its label; choosing again")),
+        ] {
+            let found = confirm(live, &chosen, &labels);
+            assert_eq!(found.as_ref().err().map(|b| b.message.as_str()), expected);
+            assert!(found.err().is_none_or(|b| b.reason == Reason::TargetGone && !b.stalled));
+        }
     }
 }

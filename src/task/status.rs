@@ -6,9 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
-use super::decide::{self, ObservedJob, STARTING_MESSAGE, StatusIntent};
+use super::decide::{self, STARTING_MESSAGE, StatusIntent};
 use super::job::BuiltJob;
-use super::observe::Observed;
+use super::observed::{Observed, ObservedJob};
+use super::run_cause::needs_run;
 use super::run_result::RunResult;
 use super::source::TemplateSource;
 use super::target::Candidate;
@@ -130,7 +131,7 @@ fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Bloc
     DesiredCondition { type_: condition::TARGET_RESOLVED, status: status.into(), reason: reason.into(), message }
 }
 
-/// The status with the intent of a run, written before its Job is made.
+/// The status with a run that is about to start, written before its Job is created.
 pub fn record_run_start<T: Task>(
     task: &T,
     observed: &Observed,
@@ -192,7 +193,7 @@ pub fn record_result<T: Task>(task: &T, observed: &Observed, result: &RunResult)
     let sentence = (result.outcome == Outcome::Succeeded).then(|| task.success(result.report.as_ref()).1);
     let status = with_result(&observed.status, result, sentence, observed.now);
     let concluded = Observed { status, ..observed.clone() };
-    let intent = match decide::needs_run(&concluded) {
+    let intent = match needs_run(&concluded) {
         Some(_) => starting("the spec asks for another run"),
         None => StatusIntent::Settled,
     };
@@ -206,7 +207,7 @@ pub fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Conditio
     build(&nothing, &StatusIntent::Blocked(blocked)).conditions
 }
 
-/// The status with the UID of the newest run's Job. What the Job says of itself counts: the life of the
+/// The status with the UID of the newest run's Job. What the Job says of itself counts: the
 /// operator that made it may have had another spec before it.
 pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
     if let Some(run) = status.last_run.as_mut().filter(|run| run.job_uid.is_none() && run.result.is_none()) {

@@ -7,7 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
-use super::source::TemplateSource;
 use crate::api::{Target, non_empty};
 use crate::core::{Blocked, Reason};
 use crate::names;
@@ -211,21 +210,6 @@ pub fn resolve<'a>(
     }
 }
 
-/// The target as it is now, if it still is the one that was chosen.
-pub fn confirm(
-    live: Option<TemplateSource>,
-    chosen: &Candidate,
-    labels: &[(String, String)],
-) -> Result<TemplateSource, Blocked> {
-    let gone =
-        |what: &str| Blocked::reconciling(Reason::TargetGone, format!("{} {what}; choosing again", chosen.name()));
-    let source = live.filter(|source| source.uid == chosen.uid()).ok_or_else(|| gone("is gone"))?;
-    match carries(&source.labels(), labels) {
-        true => Ok(source),
-        false => Err(gone("lost its label")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,25 +270,5 @@ mod tests {
         assert_eq!(choose_container(&["web"], None, None, "t"), Ok("web".into()));
         assert_eq!(choose_container(&both, None, Some("gone"), "t").unwrap_err().reason, Reason::ContainerAmbiguous);
         assert_eq!(choose_container(&both, Some("x"), None, "t").unwrap_err().reason, Reason::ContainerNotFound);
-    }
-
-    #[test]
-    fn a_target_that_went_or_lost_its_label_is_chosen_again() {
-        let chosen = candidate("web", json!({"app": "django"}));
-        let live = |uid: &str, label: &str| {
-            let template = json!({"metadata": {"labels": {"app": label}}});
-            let object = json!({"metadata": {"name": "web", "uid": uid}, "spec": {"template": template}});
-            TemplateSource::from_object(TargetKind::Deployment, &object)
-        };
-        for (live, expected) in [
-            (Some(live("web", "django")), None),
-            (None, Some("web is gone; choosing again")),
-            (Some(live("another", "django")), Some("web is gone; choosing again")),
-            (Some(live("web", "nginx")), Some("web lost its label; choosing again")),
-        ] {
-            let found = confirm(live, &chosen, &labels());
-            assert_eq!(found.as_ref().err().map(|b| b.message.as_str()), expected);
-            assert!(found.err().is_none_or(|b| b.reason == Reason::TargetGone && !b.stalled));
-        }
     }
 }

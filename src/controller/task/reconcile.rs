@@ -19,13 +19,15 @@ use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
-use crate::task::decide::{self, Decision, ObservedJob, StatusIntent};
+use crate::task::decide::{self, Decision, StatusIntent};
 use crate::task::job::{self, BuiltJob};
-use crate::task::observe::{CacheReader, Lookups, Observed, observe};
+use crate::task::observe::{CacheReader, observe};
+use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
+use crate::task::run_cause::needs_run;
 use crate::task::run_result::{self, RunResult};
-use crate::task::source::TemplateSource;
-use crate::task::target::{self, Candidate, TargetKind};
+use crate::task::source::{self, TemplateSource};
+use crate::task::target::{Candidate, TargetKind};
 use crate::task::{Task, notices, status};
 
 /// More steps than any task needs in one reconcile.
@@ -79,7 +81,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     StartOutcome::JobExists(job) => lookups.job = Some(ObservedJob::Present(job)),
                     StartOutcome::NoLongerDue => return Ok(Action::requeue(SOON)),
                     StartOutcome::Blocked(blocked, after) => {
-                        // Upon what was written since: an intent must not be taken back.
+                        // Upon what was written since: a recorded run must not be taken back.
                         let observed = Observed { status: self.task.status().clone(), ..observed };
                         self.update_status(&observed, &StatusIntent::Blocked(blocked)).await?;
                         return Ok(Action::requeue(after));
@@ -141,8 +143,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Ok(pods.into_iter().filter(|pod| pod.belongs_to(job.uid())).collect())
     }
 
-    /// Intent, then Job. The intent is written against the version that was decided upon, so that of two
-    /// operators, or of two lives of one, only one goes on from it.
+    /// Records the run, then creates its Job. The record is written against the version that was decided upon, so that
+    /// of two operators, or of one and its successor, only one goes on from it.
     async fn start(&mut self, observed: &Observed, number: i64) -> Result<StartOutcome, Error> {
         let Some(Ok(candidate)) = &observed.target else { return Ok(StartOutcome::NoLongerDue) };
         let Some(_permit) = self.shared.job_limit.acquire(&self.shared.known_jobs) else {
@@ -155,7 +157,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             client::get_target(client, &self.namespace, candidate.kind, candidate.name()),
             client::ensure_helper(client, &self.namespace),
         )?;
-        let source = match target::confirm(live, candidate, self.shared.settings.target_labels(T::TARGET_LABEL)) {
+        let source = match source::confirm(live, candidate, self.shared.settings.target_labels(T::TARGET_LABEL)) {
             Ok(source) => source,
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, SOON)),
         };
@@ -167,7 +169,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
         let observed = Observed { key: built.key.clone(), ..observed.clone() };
-        let Some(cause) = decide::needs_run(&observed) else {
+        let Some(cause) = needs_run(&observed) else {
             return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
         };
         self.record_run_start(&observed, number, &built, &source).await?;
@@ -196,7 +198,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         if recorded.last_run != observed.status.last_run {
             return self.write(recorded).await;
         }
-        // A life before this one wrote the same intent. Nothing vouches that this copy is the newest.
+        // An earlier process recorded the same run. Nothing vouches that this copy is the newest.
         let newest = self.api.get(&self.task.name_any()).await?;
         match newest.resource_version() == self.task.resource_version() {
             true => Ok(()),
