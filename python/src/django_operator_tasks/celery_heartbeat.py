@@ -59,8 +59,8 @@ def on_worker_shutdown(**_: Any) -> None:
 
 
 def before_beat(**_: Any) -> None:
-    """Forgets the beat before this one, in the same volume: one that hangs while it makes its scheduler shall be
-    seen."""
+    """Removes the heartbeat of an earlier process in the same volume, so that a beat that hangs while it makes its
+    scheduler is noticed."""
     if "celery.apps.beat" in sys.modules:  # only beat's own process has it
         forget_beat()
 

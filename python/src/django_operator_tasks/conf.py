@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
-PREFIX = "DJK8S_"  # for who imports it, as from djk8s
+PREFIX = "DJK8S_"  # for projects that import it, as from djk8s
 DEFAULTS: dict[str, Any] = {
     # Paths at which ProbeMiddleware answers whether the process is alive, ready, started.
     "DJK8S_HEALTH_PATHS": ("/healthz", "/livez"),
@@ -36,7 +36,7 @@ IMPORT_STRINGS = ("DJK8S_READINESS_PROBES", "DJK8S_STARTUP_PROBES")
 
 
 class AppSettings:
-    """The project's settings, with the defaults above; read anew each time."""
+    """The project's settings, with the defaults above; read each time."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
@@ -82,7 +82,7 @@ def lock_only_aliases() -> set[str]:
         try:
             alias = lock_alias(name)
         except ImproperlyConfigured:
-            continue  # which is of interest to who takes a lock
+            continue  # which matters only where a lock is taken
         if alias not in (None, name, DEFAULT_DB_ALIAS):
             other = django_settings.DATABASES[alias]
             same = all(other.get(key) == database.get(key) for key in ("ENGINE", "NAME"))

@@ -39,7 +39,7 @@ class NotReady(Exception):
         super().__init__(content)
 
     def response(self) -> HttpResponse:
-        """The answer to who asked by HTTP."""
+        """The HTTP response to a client that asked."""
         return HttpResponseServerError(content=self.content, status=self.status, content_type="text/plain")
 
 
@@ -150,7 +150,7 @@ def memcached_answers(cache: Any) -> bool:
     client = cache._cache
     if hasattr(client, "clients"):  # pymemcache, which has a client for each server
         return all(bool(each.version()) for each in client.clients.values())
-    return len(client.get_stats()) == len(cache._servers)  # pylibmc, which leaves out who is silent
+    return len(client.get_stats()) == len(cache._servers)  # pylibmc, which leaves out servers that are silent
 
 
 def is_redis(cache: Any) -> bool:
@@ -228,7 +228,7 @@ def class_without_query_log(kind: Any) -> Any:
 
 
 def usable_connections() -> list[Any]:
-    """The connections that have a driver; that one has none, only who needs it has to mind."""
+    """The connections that have a driver; a missing driver matters only where its connection is used."""
     found = []
     for alias in connections:
         with suppress(Exception):

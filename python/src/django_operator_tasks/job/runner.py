@@ -1,4 +1,4 @@
-"""Runs one command of a project that need not know of this package, and reports what came of it."""
+"""Runs one command of a project, which does not have to know this package, and reports what came of it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def install_commands(directory: str) -> None:
     depth = [0]
 
     def execute_and_report(self: BaseCommand, *args: Any, **options: Any) -> str | None:
-        if depth[0]:  # a command within a command: what becomes of it is its caller's affair
+        if depth[0]:  # a command within a command: its caller deals with what becomes of it
             return execute(self, *args, **options)
         depth[0] += 1
         try:

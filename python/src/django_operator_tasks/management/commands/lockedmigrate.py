@@ -263,7 +263,7 @@ def project_migrate() -> type[BaseCommand]:
         return type(app)
     module = sys.modules.get(f"{app}.management.commands.migrate")
     if module is not None and getattr(module.__spec__, "_initializing", False):
-        return DjangoMigrate  # it asks for this command just now, to be made of it
+        return DjangoMigrate  # it imports this command just now, to derive from it
     return type(load_command_class(app, "migrate"))
 
 
@@ -272,7 +272,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """`Command` is made when it is asked for, as the project's `migrate` may be made of it in its turn."""
+    """`Command` is made when it is asked for, as the project's own `migrate` may derive from it."""
     if name == "Command":
         return with_lock(project_migrate())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
