@@ -1,11 +1,13 @@
 """The commands, from outside: in an image that has never heard of them."""
 
+import ast
 import json
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from conftest import PROJECT
@@ -124,17 +126,19 @@ def test_the_other_ways_to_start(run, tmp_path):
         assert code == 1 and "django.my.domain/manage" in output, output
 
 
-def test_the_first_module_parses_on_old_pythons():
-    import ast
-
+def test_what_runs_before_the_version_is_known_parses_on_old_pythons():
+    """All modules that are imported to say that Python is too old."""
     source = PROJECT.parents[1] / "python/src"
-    for name in (
-        "__main__.py",
-        "django_operator_tasks/job/report.py",
-        "django_operator_tasks/job/__init__.py",
-        "django_operator_tasks/__init__.py",
-    ):
-        ast.parse((source / name).read_text(), feature_version=(3, 6))
+    look = (
+        "import sys; sys.path.insert(0, %r); import django_operator_tasks.__main__, django_operator_tasks.job.report\n"
+        % str(source)
+    )
+    look += "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('django_operator_tasks')))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    files = [Path(each) for each in done.stdout.split()]
+    assert {"report.py", "scrub.py", "error_text.py", "run_context.py", "__main__.py"} <= {each.name for each in files}
+    for file in [source / "__main__.py", *files]:
+        ast.parse(file.read_text(), feature_version=(3, 6))
 
 
 def test_the_helper_works_from_a_place_that_nobody_may_write(pyz, tmp_path):
