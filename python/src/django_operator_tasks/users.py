@@ -75,7 +75,7 @@ def retry_transaction(
                 violation.fail(locations)
             previous = violation  # another process made the same user just now, or a value is taken: the next try tells
         except PasswordChanged:
-            if time.monotonic() >= deadline:
+            if connection.in_atomic_block or time.monotonic() >= deadline:
                 raise
         except OperationalError as error:
             if not is_retryable(connection, error) or connection.in_atomic_block or time.monotonic() >= deadline:
@@ -105,6 +105,7 @@ def ensure_user(
     # A hash takes seconds on a busy machine: it is made while no lock is held, as those who wait would be given up.
     user = find_user(users, names, username)
     password = NewPassword(requested.password, user) if needs_password(user, requested) else None
+    in_callers_transaction = transaction.get_connection(users.db).in_atomic_block
     with detect_unique_violation(model, username, users.db) as saving, transaction.atomic(using=users.db):
         if user is None and not is_unique(model):
             user = find_user(users, names, username)
@@ -116,7 +117,9 @@ def ensure_user(
         rows = model._base_manager.using(users.db).select_related(None)  # of others' tables, nothing is locked
         locked = rows.select_for_update().filter(pk=user.pk).first()
         if locked is None or needs_password(locked, requested) != (password is not None):
-            raise PasswordChanged
+            raise PasswordChanged("another process changed the user at the same time")
+        if in_callers_transaction and password is not None and locked.password != password.stored:
+            password = NewPassword(requested.password, locked)  # another attempt would see no more than this one
         return locked, "updated" if update(locked, requested, password) else "unchanged"
 
 
@@ -160,7 +163,7 @@ class NewPassword:
         :raises PasswordChanged: if the stored one is not the one that was compared.
         """
         if user.password != self.stored:
-            raise PasswordChanged
+            raise PasswordChanged("another process changed the password at the same time")
         if self.same:
             return False
         validate_new_password(self.password, user)
