@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher::Event;
 
 /// Objects by partition, such as a namespace, and name.
@@ -21,6 +22,13 @@ struct Inner<V> {
 pub struct CacheKey {
     pub partition: String,
     pub name: String,
+}
+
+impl CacheKey {
+    /// By namespace and name.
+    pub fn of(meta: &ObjectMeta) -> Self {
+        Self { partition: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+    }
 }
 
 /// An object that came, changed (with what it was before) or went.

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt};
 
 use super::cache::{Cache, CacheKey};
 use crate::task::Task;
@@ -49,19 +49,15 @@ impl TaskIndex {
             },
             Event::Apply(object) => match entry(object) {
                 Some(entry) => tasks.apply_event(Event::Apply(entry)),
-                None => tasks.remove(&key_of(object)),
+                None => tasks.remove(&CacheKey::of(object.meta())),
             },
-            Event::Delete(object) => tasks.remove(&key_of(object)),
+            Event::Delete(object) => tasks.remove(&CacheKey::of(object.meta())),
         };
     }
 }
 
 fn entry<T: Task>(object: &DeserializeGuard<T>) -> Option<(CacheKey, TaskView)> {
-    object.0.as_ref().ok().map(|task| (key_of(object), TaskView::of(task)))
-}
-
-fn key_of<K: Resource>(object: &K) -> CacheKey {
-    CacheKey { partition: object.namespace().unwrap_or_default(), name: object.name_any() }
+    object.0.as_ref().ok().map(|task| (CacheKey::of(object.meta()), TaskView::of(task)))
 }
 
 #[cfg(test)]

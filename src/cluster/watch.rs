@@ -111,7 +111,7 @@ impl Watches {
         watches.add(api, managed_by_operator.clone(), metrics, "jobs", {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
-                let keyed = map_event(event, |job: JobView| (object_key(&job.metadata), job));
+                let keyed = map_event(event, |job: JobView| (CacheKey::of(&job.metadata), job));
                 for change in caches.jobs.apply_event(keyed) {
                     current_or_previous(&change).into_iter().for_each(|job| triggers.trigger_owner(&job.metadata));
                 }
@@ -214,10 +214,6 @@ pub async fn synced(receivers: Vec<Receiver<bool>>) {
     futures::stream::iter(waits).for_each(|wait| wait).await;
 }
 
-fn object_key(meta: &ObjectMeta) -> CacheKey {
-    CacheKey { partition: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
-}
-
 fn pod_key(pod: &PodView) -> CacheKey {
     let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.name.as_str());
     let partition = job_pods_partition(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
@@ -236,7 +232,7 @@ fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSumma
         deletion_timestamp: metadata.deletion_timestamp,
         ..ObjectMeta::default()
     };
-    (object_key(&metadata), Candidate { kind, metadata, template })
+    (CacheKey::of(&metadata), Candidate { kind, metadata, template })
 }
 
 /// The object as it is, or as it was before it went.
