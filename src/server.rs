@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -11,20 +12,57 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::health::{ApiHealth, SilentWatch};
 use crate::metrics::Metrics;
 
-/// Whether the operator works, or stands by for the one that does.
-#[derive(Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// Added to the time after which a watch begins anew, before one that does not counts as stuck.
+const WATCH_GRACE: Duration = Duration::from_secs(60);
 
-impl Readiness {
-    /// It is ready from now on.
-    pub fn mark_ready(&self) {
-        self.0.store(true, Ordering::Release);
+/// How the operator is, as its probes tell.
+#[derive(Clone)]
+pub struct Health {
+    ready: Arc<AtomicBool>,
+    api: ApiHealth,
+    watch_timeout: Duration,
+}
+
+impl Health {
+    pub fn new(api: ApiHealth, watch_timeout: Duration) -> Self {
+        Self { ready: Arc::default(), api, watch_timeout }
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// It works, or stands by for the one that does, from now on.
+    pub fn mark_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Ready: every watch has its first listing, and none is stuck.
+    fn readyz(&self) -> Result<(), String> {
+        match self.ready.load(Ordering::Acquire) {
+            true => self.watches_begin_within(self.watch_timeout + WATCH_GRACE),
+            false => Err("the watches have no first listing yet".into()),
+        }
+    }
+
+    /// Alive: no watch is stuck for so long that a new process is worth a try.
+    fn livez(&self) -> Result<(), String> {
+        self.watches_begin_within(2 * self.watch_timeout + WATCH_GRACE)
+    }
+
+    fn watches_begin_within(&self, limit: Duration) -> Result<(), String> {
+        match self.api.silent_watch(limit) {
+            None => Ok(()),
+            Some(SilentWatch { path, silent_for }) => {
+                Err(format!("the watch of {path} has not begun for {} s", silent_for.as_secs()))
+            }
+        }
+    }
+}
+
+fn answer(health: Result<(), String>) -> (StatusCode, String) {
+    match health {
+        Ok(()) => (StatusCode::OK, "ok\n".into()),
+        Err(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
     }
 }
 
@@ -32,16 +70,11 @@ impl Readiness {
 pub async fn serve(
     address: SocketAddr,
     metrics: Arc<Metrics>,
-    ready: Readiness,
+    health: Health,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    let readyz = move || async move {
-        match ready.is_ready() {
-            true => (StatusCode::OK, "ok\n"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "the watches have no first listing yet\n"),
-        }
-    };
+    let (live, ready) = (health.clone(), health);
     let metrics = move || async move {
         match metrics.text() {
             Ok(text) => {
@@ -52,8 +85,8 @@ pub async fn serve(
         }
     };
     let app = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
+        .route("/livez", get(move || async move { answer(live.livez()) }))
+        .route("/readyz", get(move || async move { answer(ready.readyz()) }))
         .route("/metrics", get(metrics));
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -40,6 +40,12 @@ pub struct Settings {
     #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value_t = 0)]
     pub max_concurrent_jobs: usize,
 
+    /// Seconds after which each watch is begun anew, 10 to 290; to be less than what a load balancer before the API server
+    /// allows a connection to be silent for. `/readyz` fails when a watch has not begun for this and a minute more,
+    /// `/livez` when for twice this and a minute.
+    #[arg(long, env = "WATCH_SECONDS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=290))]
+    pub watch_seconds: u32,
+
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     #[arg(long, env = "METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     pub metrics_address: SocketAddr,

@@ -1,15 +1,19 @@
 //! The client, and the calls that a run consists of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplate};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams, Preconditions};
+use kube::client::ClientBuilder;
 use kube::core::{ApiResource, Status};
 use kube::{Api, Client, Config, Resource};
 use serde_json::Value;
 
+use super::health::ApiHealth;
+use super::transport::TransportLayer;
 use crate::core::Blocked;
 use crate::core::views::{JobView, PodView};
 use crate::helper;
@@ -32,11 +36,16 @@ pub enum ConnectError {
     NoClient(#[from] kube::Error),
 }
 
-/// The client for the cluster of this pod, or of the kubeconfig.
-pub async fn connect() -> Result<Client, ConnectError> {
+/// What a connection may be silent for, beyond the time after which the API server ends a watch.
+const READ_MARGIN: Duration = Duration::from_secs(30);
+
+/// The client for the cluster of this pod, or of the kubeconfig. Each watch ends after `watch_timeout`.
+pub async fn connect(health: &ApiHealth, watch_timeout: Duration) -> Result<Client, ConnectError> {
     let mut config = Config::infer().await?;
     config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
-    Ok(Client::try_from(config)?)
+    config.read_timeout = Some(watch_timeout + READ_MARGIN);
+    config.reset_reader_on_write = true;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TransportLayer(health.clone())).build())
 }
 
 /// What became of an attempt to create a Job.

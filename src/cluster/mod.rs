@@ -3,7 +3,9 @@
 pub mod cache;
 pub mod client;
 pub mod events;
+pub mod health;
 pub mod lease;
 pub mod tasks;
+pub mod transport;
 pub mod triggers;
 pub mod watch;

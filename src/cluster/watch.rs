@@ -2,30 +2,29 @@
 //! have a controller, which gets the stream.
 
 use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch::{Receiver, Sender, channel};
+use tokio::sync::watch::{Receiver, channel};
 use tracing::warn;
 
 use super::cache::{Cache, CacheKey, Change};
+use super::health::ApiHealth;
 use super::triggers::ReconcileTriggers;
+use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::metrics::Metrics;
 use crate::names;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
-
-/// Seconds after which the API server ends a watch. Some load balancers drop what is silent for 240.
-const WATCH_SECONDS: u32 = 200;
 
 /// What the watches know.
 #[derive(Default)]
@@ -65,23 +64,84 @@ impl WatchNamespace {
     }
 }
 
-/// How every watch is made.
-fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
+/// What every watch needs.
+#[derive(Clone)]
+pub struct WatchContext {
+    pub client: Client,
+    pub health: ApiHealth,
+    pub metrics: Arc<Metrics>,
+    /// Seconds after which the API server ends a watch, which is then begun anew.
+    pub seconds: u32,
+}
+
+impl WatchContext {
+    fn config(&self) -> watcher::Config {
+        watcher::Config::default().timeout(self.seconds)
+    }
+
+    /// Watches for ever: an error is counted, logged and backed off from, and never ends the stream.
+    fn watch<K>(&self, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send + use<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let resource = K::plural(&());
+        self.health.expect_watch(api.resource_url());
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        let begin = move || watcher(api.clone(), config.clone()).boxed();
+        let (events, delays) = (begin(), BACKOFF.build());
+        futures::stream::unfold((events, delays), move |(mut events, mut delays)| {
+            let (begin, health, metrics, resource) = (begin.clone(), health.clone(), metrics.clone(), resource.clone());
+            async move {
+                loop {
+                    match events.next().await? {
+                        Ok(event) => return Some((event, (events, BACKOFF.build()))),
+                        Err(error) => {
+                            metrics.record_watch_error(&resource);
+                            warn!(%resource, error = one_line(&error.to_string()), "watch failed; trying again");
+                            let delay = delays.next().unwrap_or(MAX_DELAY);
+                            tokio::time::sleep(delay.max(health.pause().unwrap_or_default())).await;
+                            if must_list_again(&error) {
+                                events = begin();
+                            }
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// How long a failed watch waits. The limit is low, as there are few watches, and all work waits for them.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_delay(MAX_DELAY)
+    .with_factor(2.0)
+    .without_max_times()
+    .with_jitter();
+const MAX_DELAY: Duration = Duration::from_secs(3);
+
+/// Whether a watch cannot begin at the version that it asks for. The watcher itself would ask for the same for ever.
+fn must_list_again(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            status.code == 410 || status.message.contains("Too large resource version")
+        }
+        _ => false,
+    }
 }
 
 /// The stream of the objects of a kind that has a controller, and a receiver that tells when it has its first listing.
 pub fn watch_objects<K>(
-    client: &Client,
+    context: &WatchContext,
     watch_namespace: &WatchNamespace,
-) -> (impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>, Receiver<bool>)
+) -> (impl Stream<Item = Event<K>> + Send + use<K>, Receiver<bool>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let (listed, synced) = channel(false);
-    let stream = watcher(watch_namespace.api::<K>(client), config()).default_backoff();
+    let stream = context.watch(watch_namespace.api::<K>(&context.client), context.config());
     let stream = stream.inspect(move |event| {
-        if matches!(event, Ok(Event::InitDone)) {
+        if matches!(event, Event::InitDone) {
             listed.send_replace(true);
         }
     });
@@ -90,8 +150,8 @@ where
 
 /// The watches of one namespace, or of all, that fill its caches: to be polled.
 pub struct Watches {
-    /// Each runs for ever.
-    pub futures: Vec<BoxFuture<'static, ()>>,
+    /// Each runs for ever; with the resource that it watches.
+    pub futures: Vec<(String, BoxFuture<'static, ()>)>,
     /// Tell when each has its first listing.
     pub synced: Vec<Receiver<bool>>,
 }
@@ -99,16 +159,16 @@ pub struct Watches {
 impl Watches {
     /// Of everything that tasks depend on. What changes triggers the tasks that it concerns.
     pub fn new(
-        client: &Client,
+        context: &WatchContext,
         watch_namespace: &WatchNamespace,
         caches: &Arc<Caches>,
         triggers: &ReconcileTriggers,
-        metrics: &Arc<Metrics>,
     ) -> Self {
         let mut watches = Self { futures: Vec::new(), synced: Vec::new() };
-        let managed_by_operator = config().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::OPERATOR));
+        let client = &context.client;
+        let managed_by_operator = context.config().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::OPERATOR));
         let api = watch_namespace.api::<JobView>(client);
-        watches.add(api, managed_by_operator.clone(), metrics, "jobs", {
+        watches.add(context, api, managed_by_operator.clone(), {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |job: JobView| (CacheKey::of(&job.metadata), job));
@@ -118,7 +178,7 @@ impl Watches {
             }
         });
         let api = watch_namespace.api::<PodView>(client);
-        watches.add(api, managed_by_operator, metrics, "pods", {
+        watches.add(context, api, managed_by_operator, {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |pod: PodView| (pod_key(&pod), pod));
@@ -128,7 +188,7 @@ impl Watches {
             }
         });
         let api = watch_namespace.api::<DeploymentView>(client);
-        watches.add(api, config(), metrics, "deployments", {
+        watches.add(context, api, context.config(), {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |deployment: DeploymentView| {
@@ -138,7 +198,7 @@ impl Watches {
             }
         });
         let api = watch_namespace.api::<PodTemplateView>(client);
-        watches.add(api, config(), metrics, "podtemplates", {
+        watches.add(context, api, context.config(), {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |pod_template: PodTemplateView| {
@@ -152,57 +212,36 @@ impl Watches {
 
     fn add<K>(
         &mut self,
+        context: &WatchContext,
         api: Api<K>,
         config: watcher::Config,
-        metrics: &Arc<Metrics>,
-        resource: &'static str,
-        apply: impl FnMut(Event<K>) + Send + 'static,
+        mut apply: impl FnMut(Event<K>) + Send + 'static,
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let (listed, synced) = channel(false);
-        self.futures.push(run_watch(api, config, listed, metrics.clone(), resource, apply).boxed());
+        let running = context.watch(api, config).for_each(move |mut event| {
+            trim(&mut event);
+            let initial_list_done = matches!(event, Event::InitDone);
+            apply(event);
+            if initial_list_done {
+                listed.send_replace(true);
+            }
+            std::future::ready(())
+        });
+        self.futures.push((K::plural(&()).into_owned(), running.boxed()));
         self.synced.push(synced);
     }
 }
 
-/// Runs one watch for ever: errors are counted, logged and backed off from, and never end it.
-async fn run_watch<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    listed: Sender<bool>,
-    metrics: Arc<Metrics>,
-    resource: &'static str,
-    mut apply: impl FnMut(Event<K>) + Send,
-) where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let stream = watcher(api, config)
-        .modify(|object| {
-            let meta = object.meta_mut();
-            meta.managed_fields = None;
-            if let Some(annotations) = &mut meta.annotations {
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-                annotations.remove(names::TEMPLATE_CHANGES_ANNOTATION);
-            }
-        })
-        .default_backoff();
-    let mut stream = pin!(stream);
-    loop {
-        match stream.try_next().await {
-            Ok(Some(event)) => {
-                let initial_list_done = matches!(event, Event::InitDone);
-                apply(event);
-                if initial_list_done {
-                    listed.send_replace(true);
-                }
-            }
-            Ok(None) => return,
-            Err(error) => {
-                metrics.record_watch_error(resource);
-                warn!(resource, %error, "watch failed; trying again");
-            }
-        }
+/// Leaves out what nothing reads.
+fn trim<K: Resource>(event: &mut Event<K>) {
+    let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        annotations.remove(names::TEMPLATE_CHANGES_ANNOTATION);
     }
 }
 

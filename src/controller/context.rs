@@ -6,6 +6,7 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 
 use super::limits::{JobLimit, KnownJobs};
+use crate::cluster::health::ApiHealth;
 use crate::cluster::tasks::TaskIndex;
 use crate::cluster::watch::Caches;
 use crate::metrics::Metrics;
@@ -14,6 +15,7 @@ use crate::settings::Settings;
 /// What the controllers of one watched namespace, or of all, share.
 pub struct NamespaceContext {
     pub client: Client,
+    pub health: ApiHealth,
     pub settings: Arc<Settings>,
     /// What the watches know.
     pub caches: Arc<Caches>,

@@ -4,14 +4,15 @@ mod backoff;
 mod context;
 mod limits;
 mod own_writes;
+mod parts;
 mod reconciler;
 mod task;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
-use kube::Client;
+use futures::future::BoxFuture;
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -19,15 +20,17 @@ use tracing::info;
 
 use self::context::NamespaceContext;
 use self::limits::{JobLimit, KnownJobs};
+use self::parts::RunningParts;
 use self::reconciler::Reconcile;
 use crate::cluster::client::{self, ConnectError};
+use crate::cluster::health::ApiHealth;
 use crate::cluster::lease;
 use crate::cluster::tasks::TaskIndex;
 use crate::cluster::triggers::ReconcileTriggers;
-use crate::cluster::watch::{self, Caches, WatchNamespace, Watches};
+use crate::cluster::watch::{self, Caches, WatchContext, WatchNamespace, Watches};
 use crate::metrics::Metrics;
 use crate::names;
-use crate::server::{self, Readiness};
+use crate::server::{self, Health};
 use crate::settings::Settings;
 use crate::task::Task;
 use crate::task::kinds::{self, KindVisitor};
@@ -47,6 +50,9 @@ pub enum Error {
     /// The HTTP server ended.
     #[error("{address}: {problem}")]
     Server { address: std::net::SocketAddr, problem: String },
+    /// A part that has to work until the stop ended before.
+    #[error("{part} ended: {problem}")]
+    Ended { part: String, problem: String },
     /// What was under way took too long to end.
     #[error("work under way did not end in time")]
     StopTimeout,
@@ -55,13 +61,15 @@ pub enum Error {
 /// Works until `stop`.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
-    let ready = Readiness::default();
-    let server = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), ready.clone(), stop.clone()));
-    let client = client::connect().await?;
+    let api_health = ApiHealth::default();
+    let watch_timeout = Duration::from_secs(settings.watch_seconds.into());
+    let health = Health::new(api_health.clone(), watch_timeout);
+    let server = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), health.clone(), stop.clone()));
+    let client = client::connect(&api_health, watch_timeout).await?;
 
     let mut lease = None;
     if settings.leader_election {
-        ready.mark_ready(); // a stand-by is ready to take over
+        health.mark_ready(); // a stand-by is ready to take over
         metrics.set_leading(false);
         let acquired = lease::acquire(client.clone(), &settings.lease_namespace, &settings.identity);
         tokio::select! {
@@ -72,7 +80,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     metrics.set_leading(true);
 
     let address = settings.metrics_address;
-    let controllers = start_controllers(client, settings, &metrics, &ready, &stop);
+    let watches =
+        WatchContext { client, health: api_health, metrics: metrics.clone(), seconds: settings.watch_seconds };
+    let mut parts = start_controllers(&watches, settings, &health, &stop);
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -85,23 +95,27 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
             let error = served.map_err(|e| e.to_string()).and_then(|s| s.map_err(|e| e.to_string()));
             return Err(Error::Server { address, problem: error.err().unwrap_or_default() });
         }
+        ended = parts.next_end() => {
+            stop.cancel();
+            return Err(ended);
+        }
     }
     info!("stopping");
-    let _ = controllers.await;
+    parts.wait().await;
     if let Some(lease) = lease {
         lease::release(lease).await;
     }
     Ok(())
 }
 
-/// Starts the watches and controllers of every watched namespace. The task that is returned ends with the controllers.
+/// Starts the watches and controllers of every watched namespace.
 fn start_controllers(
-    client: Client,
+    watches: &WatchContext,
     settings: Settings,
-    metrics: &Arc<Metrics>,
-    ready: &Readiness,
+    health: &Health,
     stop: &CancellationToken,
-) -> tokio::task::JoinHandle<Vec<()>> {
+) -> RunningParts {
+    let WatchContext { client, metrics, .. } = watches;
     let namespaces: Vec<WatchNamespace> = match settings.watch_namespace.0.as_slice() {
         [] => vec![WatchNamespace::All],
         namespaces => namespaces.iter().cloned().map(WatchNamespace::Namespace).collect(),
@@ -112,11 +126,12 @@ fn start_controllers(
     let known_jobs = Arc::new(KnownJobs::new(caches.clone()));
     let job_limit = Arc::new(JobLimit::new(settings.max_concurrent_jobs));
     let settings = Arc::new(settings);
-    let (mut all_synced, mut controllers) = (Vec::new(), Vec::new());
+    let (mut all_synced, mut parts) = (Vec::new(), RunningParts::default());
     for (watch_namespace, caches) in namespaces.into_iter().zip(caches) {
         info!(?watch_namespace, "working in");
         let context = Arc::new(NamespaceContext {
             client: client.clone(),
+            health: watches.health.clone(),
             settings: settings.clone(),
             caches,
             tasks: TaskIndex::default(),
@@ -127,47 +142,52 @@ fn start_controllers(
         });
         let mut starting = StartingControllers {
             context: &context,
+            watches,
             watch_namespace: &watch_namespace,
             stop,
             triggers: ReconcileTriggers::default(),
             controllers: Vec::new(),
         };
         kinds::visit_kinds(&mut starting);
-        let StartingControllers { triggers, controllers: starting, .. } = starting;
-        let watches = Watches::new(&client, &watch_namespace, &context.caches, &triggers, metrics);
-        for watch in watches.futures {
-            tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
+        let StartingControllers { triggers, controllers, .. } = starting;
+        let cached = Watches::new(watches, &watch_namespace, &context.caches, &triggers);
+        for (resource, watch) in cached.futures {
+            let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
+            parts.spawn(format!("the watch of {resource}"), watch);
         }
-        all_synced.extend(watches.synced.iter().cloned());
-        for (controller, synced) in starting {
+        all_synced.extend(cached.synced.iter().cloned());
+        for (kind, controller, synced) in controllers {
             all_synced.push(synced);
-            let caches_synced = watch::synced(watches.synced.clone());
-            controllers.push(caches_synced.then(move |()| controller));
+            let caches_synced = watch::synced(cached.synced.clone());
+            parts.spawn(format!("the controller of {kind}"), caches_synced.then(move |()| controller));
         }
     }
-    let ready = ready.clone();
+    let health = health.clone();
     tokio::spawn(async move {
         watch::synced(all_synced).await;
         info!("every watch has its first listing");
-        ready.mark_ready();
+        health.mark_ready();
     });
-    tokio::spawn(join_all(controllers))
+    parts
 }
 
-/// The controllers of one context, each with a receiver that tells when its watch has its first listing.
+/// The controllers of one context: each with its kind, and a receiver that tells when its watch has its first listing.
 struct StartingControllers<'a> {
     context: &'a Arc<NamespaceContext>,
+    watches: &'a WatchContext,
     watch_namespace: &'a WatchNamespace,
     stop: &'a CancellationToken,
     triggers: ReconcileTriggers,
-    controllers: Vec<(BoxFuture<'static, ()>, Receiver<bool>)>,
+    controllers: Vec<(&'static str, BoxFuture<'static, ()>, Receiver<bool>)>,
 }
 
 impl StartingControllers<'_> {
     fn add<K: Reconcile>(&mut self) {
         let triggered = self.triggers.subscribe(K::KIND);
         let (context, stop) = (self.context.clone(), self.stop.clone());
-        self.controllers.push(reconciler::run_controller::<K>(context, self.watch_namespace, triggered, stop));
+        let (running, synced) =
+            reconciler::run_controller::<K>(context, self.watches, self.watch_namespace, triggered, stop);
+        self.controllers.push((K::KIND, running, synced));
     }
 }
 

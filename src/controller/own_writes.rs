@@ -1,4 +1,4 @@
-//! What this process wrote, until the watch brings it.
+//! Versions of objects that this process got by writing or asking, until the watch brings them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,18 +6,11 @@ use std::time::{Duration, Instant};
 
 use kube::{Resource, ResourceExt};
 
-/// How long an own write counts though no watch has brought it.
+/// How long such a version counts though no watch has brought it.
 pub const OWN_WRITE_TTL: Duration = Duration::from_secs(30);
 
-/// The objects of a kind as this process last wrote them.
-pub struct OwnWrites<K>(Mutex<HashMap<String, OwnWrite<K>>>);
-
-/// What this process last wrote of an object, and the versions that it replaced.
-struct OwnWrite<K> {
-    replaced: Vec<String>,
-    object: K,
-    since: Instant,
-}
+/// The objects of a kind as this process last wrote or got them.
+pub struct OwnWrites<K>(Mutex<HashMap<String, (Instant, K)>>);
 
 impl<K> Default for OwnWrites<K> {
     fn default() -> Self {
@@ -26,12 +19,12 @@ impl<K> Default for OwnWrites<K> {
 }
 
 impl<K: Resource + Clone> OwnWrites<K> {
-    /// The newest version that this process knows: its own write, while the watch still brings a version that it replaced.
+    /// The newest version that this process knows: its own, while the watch still brings older ones.
     pub fn latest(&self, watched: &K) -> K {
         let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = watched.uid().unwrap_or_default();
-        match (writes.get(&uid), watched.resource_version()) {
-            (Some(own), Some(version)) if own.replaced.contains(&version) => own.object.clone(),
+        match writes.get(&uid) {
+            Some((since, own)) if since.elapsed() < OWN_WRITE_TTL && is_newer(own, watched) => own.clone(),
             _ => {
                 writes.remove(&uid);
                 watched.clone()
@@ -39,18 +32,18 @@ impl<K: Resource + Clone> OwnWrites<K> {
         }
     }
 
-    /// Remembers what was written over the version `replaced`.
-    pub fn record(&self, replaced: Option<String>, object: &K) {
+    /// Remembers what the API server answered.
+    pub fn record(&self, object: &K) {
         let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writes.retain(|_, own| own.since.elapsed() < OWN_WRITE_TTL);
-        let own = writes.entry(object.uid().unwrap_or_default()).or_insert_with(|| OwnWrite {
-            replaced: Vec::new(),
-            object: object.clone(),
-            since: Instant::now(),
-        });
-        own.replaced.extend(replaced);
-        own.object = object.clone();
+        writes.retain(|_, (since, _)| since.elapsed() < OWN_WRITE_TTL);
+        writes.insert(object.uid().unwrap_or_default(), (Instant::now(), object.clone()));
     }
+}
+
+/// Versions are numbers that grow, of which a watch may bring any.
+fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
+    let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
+    version(own.resource_version()) > version(watched.resource_version())
 }
 
 #[cfg(test)]
@@ -69,12 +62,13 @@ mod tests {
     fn an_own_write_counts_until_the_watch_brings_it_or_something_newer() {
         let writes = OwnWrites::default();
         let latest = |watched: &str| writes.latest(&version(watched)).metadata.resource_version.unwrap();
-        assert_eq!(latest("1"), "1");
-        writes.record(Some("1".into()), &version("2"));
-        writes.record(Some("2".into()), &version("3"));
-        assert_eq!(latest("1"), "3");
-        assert_eq!(latest("2"), "3");
-        assert_eq!(latest("4"), "4");
-        assert_eq!(latest("1"), "1", "forgotten with the newer version");
+        assert_eq!(latest("8"), "8");
+        writes.record(&version("11"));
+        assert_eq!(latest("8"), "11");
+        assert_eq!(latest("10"), "11", "also over one that somebody else wrote before");
+        assert_eq!(latest("11"), "11");
+        assert_eq!(latest("8"), "8", "forgotten with its own arrival");
+        writes.record(&version("11"));
+        assert_eq!(latest("12"), "12");
     }
 }

@@ -26,20 +26,20 @@ use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::backoff::Backoff;
+use super::backoff::{self, Backoff};
 use super::context::NamespaceContext;
 use super::own_writes::OwnWrites;
 use crate::cluster::client;
 use crate::cluster::triggers::ReconcileTrigger;
-use crate::cluster::watch::{self, WatchNamespace};
+use crate::cluster::watch::{self, WatchContext, WatchNamespace};
 use crate::core::condition;
 
 /// How many objects of one kind are reconciled at once.
 const CONCURRENCY: u16 = 64;
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
-/// After a conflict: the watch is about to bring the newer version.
-const CONFLICT_DELAY: Duration = Duration::from_millis(100);
+/// After a conflict, which the newest version was asked for after.
+const CONFLICT_DELAY: Duration = Duration::from_millis(10);
 
 /// A kind of resource that the operator reconciles.
 pub trait Reconcile:
@@ -94,6 +94,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether somebody else was faster: not a failure, but to be tried again upon the newest version.
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Overtaken => true,
+            Self::Call(error) => client::is_conflict(error),
+            Self::Timeout | Self::Panic => false,
+        }
+    }
+
     /// What kind of failure it is, for the metrics.
     pub fn category(&self) -> &'static str {
         match self {
@@ -108,7 +117,7 @@ impl Error {
 /// What the reconciles of one kind share.
 pub struct Context<K> {
     pub shared: Arc<NamespaceContext>,
-    /// What this process wrote.
+    /// What this process wrote or asked for beside the watch.
     pub own_writes: OwnWrites<K>,
     backoff: Backoff,
 }
@@ -116,16 +125,18 @@ pub struct Context<K> {
 /// The controller of one kind, and a receiver that tells when its watch has its first listing.
 pub fn run_controller<K: Reconcile>(
     shared: Arc<NamespaceContext>,
+    watches: &WatchContext,
     watch_namespace: &WatchNamespace,
     triggered: UnboundedReceiver<ReconcileTrigger>,
     stop: CancellationToken,
 ) -> (BoxFuture<'static, ()>, Receiver<bool>) {
     // The store's own `wait_until_ready` wakes only one waiter, which has to be the controller.
     let (objects, writer) = reflector::store();
-    let (events, synced) = watch::watch_objects::<DeserializeGuard<K>>(&shared.client, watch_namespace);
+    let (events, synced) = watch::watch_objects::<DeserializeGuard<K>>(watches, watch_namespace);
     let context = shared.clone();
     let changed = events
-        .inspect(move |event| event.iter().for_each(|event| K::on_watch_event(event, &context)))
+        .inspect(move |event| K::on_watch_event(event, &context))
+        .map(Ok) // an error that the controller saw would hold up its other triggers as well
         .reflect(writer)
         .applied_objects();
     let context = shared.clone();
@@ -136,15 +147,8 @@ pub fn run_controller<K: Reconcile>(
         .reconcile_on(triggered)
         .graceful_shutdown_on(stop.cancelled_owned());
     let controller = K::owns(controller, watch_namespace, &shared);
-    let metrics = shared.metrics.clone();
     let context = Arc::new(Context { shared, own_writes: OwnWrites::default(), backoff: Backoff::default() });
-    let running = controller.run(reconcile::<K>, error_policy::<K>, context).for_each(move |result| {
-        if let Err(error @ controller::Error::QueueError(_)) = result {
-            metrics.record_watch_error(&K::plural(&()));
-            warn!(kind = K::KIND, %error, "watch failed; trying again");
-        }
-        std::future::ready(())
-    });
+    let running = controller.run(reconcile::<K>, error_policy::<K>, context).for_each(|_| std::future::ready(()));
     (running.boxed(), synced)
 }
 
@@ -165,12 +169,17 @@ fn objects_for_trigger<K: Reconcile>(
 
 /// Reconciles one object; nothing that happens in it reaches another.
 async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<K>>) -> Result<Action, Error> {
+    if let Some(pause) = context.shared.health.pause() {
+        return Ok(Action::requeue(backoff::spread(pause)));
+    }
     let started = Instant::now();
     let reconciling = AssertUnwindSafe(reconcile_object(&object, &context)).catch_unwind();
     let result = match tokio::time::timeout(RECONCILE_TIMEOUT, reconciling).await {
         Err(_) => Err(Error::Timeout),
         Ok(Err(_)) => Err(Error::Panic),
-        Ok(Ok(result)) => requeue_conflicts::<K>(result, &object.name_any()),
+        // If it is the object itself, its deletion is on its way.
+        Ok(Ok(Err(Error::Call(error)))) if client::is_not_found(&error) => Ok(Action::requeue(Duration::from_secs(1))),
+        Ok(Ok(result)) => result,
     };
     let label = result.as_ref().map_or_else(Error::category, |_| "ok");
     context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
@@ -178,20 +187,6 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
         context.backoff.succeeded(&object_id(object.as_ref()));
     }
     result
-}
-
-/// What another reconcile will find changed is not a failure.
-fn requeue_conflicts<K: Reconcile>(result: Result<Action, Error>, name: &str) -> Result<Action, Error> {
-    match result {
-        Err(Error::Overtaken) => {
-            debug!(kind = K::KIND, name, "overtaken by a newer version");
-            Ok(Action::requeue(CONFLICT_DELAY))
-        }
-        Err(Error::Call(error)) if client::is_conflict(&error) => requeue_conflicts::<K>(Err(Error::Overtaken), name),
-        // If it is the object itself, its deletion is on its way.
-        Err(Error::Call(error)) if client::is_not_found(&error) => Ok(Action::requeue(Duration::from_secs(1))),
-        result => result,
-    }
 }
 
 /// Waits longer after each failure in a row.
@@ -209,7 +204,18 @@ async fn reconcile_object<K: Reconcile>(object: &DeserializeGuard<K>, context: &
     match &object.0 {
         Err(invalid) => show_undecodable::<K>(context, &invalid.metadata, &invalid.error).await,
         Ok(object) if object.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
-        Ok(object) => context.own_writes.latest(object).reconcile(context).await,
+        Ok(object) => match context.own_writes.latest(object).reconcile(context).await {
+            Err(error) if error.is_conflict() => {
+                debug!(kind = K::KIND, name = object.name_any(), "overtaken by a newer version");
+                let api: Api<K> =
+                    Api::namespaced(context.shared.client.clone(), &object.namespace().unwrap_or_default());
+                if let Some(newest) = api.get_opt(&object.name_any()).await? {
+                    context.own_writes.record(&newest);
+                }
+                Ok(Action::requeue(CONFLICT_DELAY))
+            }
+            result => result,
+        },
     }
 }
 
@@ -230,9 +236,12 @@ async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta,
     Ok(Action::await_change())
 }
 
-/// Whether the stored Ready has the message already.
+/// Whether the stored Ready says the same of the same generation already.
 fn is_current(stored: &serde_json::Value, conditions: &[Condition]) -> bool {
-    let ready = condition::find(conditions, condition::READY).map(|ready| ready.message.as_str());
+    let Some(ready) = condition::find(conditions, condition::READY) else { return false };
     let stored = stored.as_array().into_iter().flatten().find(|c| c["type"] == condition::READY);
-    stored.is_some_and(|stored| stored["message"].as_str() == ready)
+    stored.is_some_and(|stored| {
+        stored["message"].as_str() == Some(&ready.message)
+            && stored["observedGeneration"].as_i64() == ready.observed_generation
+    })
 }

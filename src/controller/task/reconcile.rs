@@ -234,11 +234,10 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let success = self.task.success(status.report.as_ref()).0;
         let notices = notices::notices(self.task.status(), &status, success);
         let job = job_reference(&self.namespace, &status);
-        let replaced = self.task.resource_version();
         let completed_at = status::completed_at(&status, self.task.completed_at());
         self.task.set_status(status, completed_at);
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
-        self.context.own_writes.record(replaced, &self.task);
+        self.context.own_writes.record(&self.task);
         if !notices.is_empty() {
             let (recorder, about) = (self.shared.recorder.clone(), self.task.object_ref(&()));
             tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
