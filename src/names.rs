@@ -16,11 +16,13 @@ pub const RUN_ANNOTATION: &str = "django.my.domain/run";
 pub const RUN_KEY_ANNOTATION: &str = "django.my.domain/run-key";
 /// Annotation of a Job: the generation that the run carries out.
 pub const GENERATION_ANNOTATION: &str = "django.my.domain/generation";
+/// Annotation of a Job: it was created suspended, until its UID is stored.
+pub const HELD_ANNOTATION: &str = "django.my.domain/held";
 /// Annotation of a Job: the Django container's name.
 pub const CONTAINER_ANNOTATION: &str = "django.my.domain/container";
 /// Annotation of a Job: what was copied, converted and dropped.
 pub const TEMPLATE_CHANGES_ANNOTATION: &str = "django.my.domain/report";
-/// Annotation of a task: a new value asks for one run.
+/// Annotation of a task: a new value, of at most 253 bytes, asks for one run.
 pub const REQUESTED_AT_ANNOTATION: &str = "django.my.domain/requestedAt";
 /// Annotation of a target: further images that tasks may run.
 pub const ALLOW_IMAGES_ANNOTATION: &str = "django.my.domain/allow-images";

@@ -57,7 +57,12 @@ fn ended(exit_code: i32, line: &Value) -> (JobView, Vec<PodView>) {
 fn the_reasons_are_those_of_the_contract() {
     let ours: BTreeSet<String> =
         HELPER_REASONS.iter().copied().chain([Reason::CommandFailed.as_str()]).map(str::to_owned).collect();
-    assert_eq!(ours, words(&contract()["reasons"]));
+    let contract = contract();
+    assert_eq!(ours, &words(&contract["reasons"]) | &words(&contract["bootstrapReasons"]));
+    let bootstrap = include_str!("../python/bootstrap.py");
+    for reason in words(&contract["bootstrapReasons"]) {
+        assert!(bootstrap.contains(&reason), "{reason}");
+    }
 }
 
 #[test]

@@ -19,6 +19,18 @@ fn every_case_gives_the_job_that_lies_beside_it() {
                         volume["configMap"]["name"] = "the-helper".into();
                     }
                 }
+                // Likewise of what the interpreter is given to run, which is `python/bootstrap.py`.
+                let django = &mut job["spec"]["template"]["spec"]["containers"][0];
+                let source = helper::source();
+                for field in ["command", "args"] {
+                    for word in django[field].as_array_mut().into_iter().flatten() {
+                        if *word == source.bootstrap {
+                            *word = "<python/bootstrap.py>".into();
+                        } else if *word == source.digest {
+                            *word = "<digest>".into();
+                        }
+                    }
+                }
                 // A list in the annotation, one entry a line, is easier to read than JSON in a string.
                 let annotations = &mut job["metadata"]["annotations"];
                 let changes: Value =

@@ -44,7 +44,7 @@ pub trait TaskResource:
     fn completed_at(&self) -> Option<&Time>;
     /// Replaces the status.
     fn set_status(&mut self, status: TaskStatus, completed_at: Option<Time>);
-    /// The messages of rules of the schema that a stored object may still break, because it is older than they are.
+    /// What of the schema's bounds, patterns and rules a stored object still breaks, because it is older than they are.
     fn broken_rules(&self) -> Option<String>;
 }
 
@@ -202,8 +202,15 @@ macro_rules! task_kind {
             }
 
             fn broken_rules(&self) -> Option<String> {
-                let errors = self.validate_cel().err()?;
-                Some(errors.as_slice().iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; "))
+                static SCHEMA: std::sync::LazyLock<$crate::api::schema::SpecSchema> = std::sync::LazyLock::new(|| {
+                    let crd = serde_json::to_value(<$kind as kube::CustomResourceExt>::crd()).unwrap_or_default();
+                    $crate::api::schema::SpecSchema::of(&crd)
+                });
+                let mut broken = SCHEMA.violations(&$crate::api::TaskResource::spec(self));
+                if let Err(errors) = self.validate_cel() {
+                    broken.extend(errors.as_slice().iter().map(|error| error.message.clone()));
+                }
+                (!broken.is_empty()).then(|| broken.join("; "))
             }
         }
     };

@@ -2,12 +2,13 @@
 
 mod kind;
 mod policy;
+mod schema;
 mod status;
 mod target;
 
 pub use kind::{Column, TaskResource};
 pub use policy::{Resources, RunPolicy, TaskPolicy, non_empty};
-pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, TaskStatus};
+pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, TaskStatus};
 pub use target::{Target, TargetStatus};
 
 /// The API group of every kind.

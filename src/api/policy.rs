@@ -26,7 +26,7 @@ pub struct TaskPolicy {
     pub target: Option<Target>,
 
     /// Run this image instead of the target's, to migrate before a deployment. It must be in the
-    /// repository of the target's image, or match a prefix in the target's annotation
+    /// repository of the target's image, or be allowed by the target's annotation
     /// `django.my.domain/allow-images`. Not together with `runPolicy: OnImageChange`. Default: the
     /// target's image. Example: `registry.example.com/shop:2.5.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ pub struct TaskPolicy {
     #[schemars(range(min = 0, max = 10))]
     pub retries: i32,
 
-    /// Requests and limits of the Django container in the Job. Default: those of the target.
+    /// Requests and limits of the Django container in the Job; `{}` says nothing. Default: those of the target.
     /// Example: `{requests: {memory: 256Mi}, limits: {memory: 512Mi}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -103,6 +103,13 @@ pub struct Resources {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = quantity()))]
     pub requests: BTreeMap<String, IntOrString>,
+}
+
+impl Resources {
+    /// Whether it says nothing, as what a template engine leaves behind.
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.requests.is_empty()
+    }
 }
 
 /// A quantity, as Kubernetes writes it: a whole number, or a number with a unit.

@@ -42,18 +42,36 @@ pub enum Outcome {
     Succeeded,
     /// The command, its pod or its Job failed.
     Failed,
-    /// The run never started its command and gave way to a newer spec.
+    /// The run gave way to a newer spec before its command was seen to start.
     Superseded,
     /// The Job was deleted by somebody else before its end was recorded.
     Lost,
+}
+
+/// Why a run was due.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash, JsonSchema)]
+pub enum RunCause {
+    /// There was none before.
+    First,
+    /// The spec or its trigger changed.
+    Spec,
+    /// The target runs another image, which the task follows.
+    Image,
+    /// The annotation `django.my.domain/requestedAt` got a new value.
+    Request,
+    /// The run before it was given up before its command started.
+    Unfinished,
 }
 
 /// One execution of a task: exactly one Job.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// Counts the runs of this resource from 1.
+    /// Counts the runs of this resource from 1; 0 stands for what an operator did that recorded no runs.
     pub number: i64,
+    /// Why it was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<RunCause>,
     /// Versioned hash of everything whose change asks for a new run.
     pub key: String,
     /// The generation of the resource that this run carried out.
@@ -70,6 +88,13 @@ pub struct Run {
     pub trigger: Option<String>,
     /// Where the pod template came from.
     pub target: TargetStatus,
+    /// The generation of a newer spec to which this run gives way, while its Job is removed; its command had not started
+    /// when that began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<i64>,
+    /// When the command was first seen to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_started_at: Option<Time>,
     /// When the run was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

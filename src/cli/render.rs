@@ -94,7 +94,7 @@ fn job_of<T: Task>(task: &Value, target: &Value) -> Result<Value, RenderError> {
     let kind = target["kind"].as_str().unwrap_or_default();
     let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::UnsupportedTargetKind(kind.to_owned()))?;
     let source = TemplateSource::from_object(kind, target);
-    let built = job::build(&task, &source, 1, helper::config_map_name()).map_err(RenderError::Blocked)?;
+    let built = job::build(&task, &source, 1, helper::source()).map_err(RenderError::Blocked)?;
     Ok(built.job)
 }
 

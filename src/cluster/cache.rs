@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher::Event;
@@ -12,9 +13,34 @@ pub struct Cache<V> {
 }
 
 struct Inner<V> {
-    partitions: HashMap<String, BTreeMap<String, Arc<V>>>,
+    partitions: Partitions<V>,
     /// The partitions of a listing that is still coming in.
-    incoming: Option<HashMap<String, BTreeMap<String, Arc<V>>>>,
+    incoming: Option<Partitions<V>>,
+}
+
+type Partitions<V> = HashMap<String, BTreeMap<String, Cached<V>>>;
+
+/// An object, and how long it has been known: by this process's clock alone, as the API server's is another.
+pub struct Cached<V> {
+    pub object: Arc<V>,
+    /// When it was first seen.
+    pub first_seen: Instant,
+    /// When the API server last said that it is so.
+    pub confirmed: Instant,
+}
+
+impl<V> Cached<V> {
+    /// As it just came.
+    pub fn new(object: Arc<V>) -> Self {
+        let now = Instant::now();
+        Self { object, first_seen: now, confirmed: now }
+    }
+}
+
+impl<V> Clone for Cached<V> {
+    fn clone(&self) -> Self {
+        Self { object: self.object.clone(), ..*self }
+    }
 }
 
 /// An object's place in the cache.
@@ -48,19 +74,27 @@ impl<V> Cache<V> {
     /// All objects of a partition.
     pub fn partition(&self, partition: &str) -> Vec<Arc<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.partitions.get(partition).map(|g| g.values().cloned().collect()).unwrap_or_default()
+        inner.partitions.get(partition).map(|g| g.values().map(|c| c.object.clone()).collect()).unwrap_or_default()
     }
 
     /// One object.
-    pub fn get(&self, partition: &str, name: &str) -> Option<Arc<V>> {
+    pub fn get(&self, key: &CacheKey) -> Option<Cached<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.partitions.get(partition)?.get(name).cloned()
+        inner.partitions.get(&key.partition)?.get(&key.name).cloned()
+    }
+
+    /// The API server was asked beside the watch, and said that the object is there.
+    pub fn confirm(&self, key: &CacheKey) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = inner.partitions.get_mut(&key.partition).and_then(|g| g.get_mut(&key.name)) {
+            cached.confirmed = Instant::now();
+        }
     }
 
     /// How many objects satisfy `test`.
     pub fn count(&self, test: impl Fn(&V) -> bool) -> usize {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.partitions.values().flat_map(BTreeMap::values).filter(|v| test(v)).count()
+        inner.partitions.values().flat_map(BTreeMap::values).filter(|c| test(&c.object)).count()
     }
 
     /// Applies one event of a watch and tells what it changed. The end of a new list tells of objects that were
@@ -74,27 +108,32 @@ impl<V> Cache<V> {
             }
             Event::InitApply((key, object)) => {
                 let incoming = inner.incoming.get_or_insert_default();
-                incoming.entry(key.partition).or_default().insert(key.name, Arc::new(object));
+                incoming.entry(key.partition).or_default().insert(key.name, Cached::new(Arc::new(object)));
                 Vec::new()
             }
             Event::InitDone => {
                 let fresh = inner.incoming.take().unwrap_or_default();
                 let mut old = std::mem::replace(&mut inner.partitions, fresh);
                 let mut changes = Vec::new();
-                for (partition, objects) in &inner.partitions {
+                for (partition, objects) in &mut inner.partitions {
                     for (name, now) in objects {
                         let before = old.get_mut(partition).and_then(|g| g.remove(name));
-                        changes.push(Change { now: Some(now.clone()), before });
+                        now.first_seen = before.as_ref().map_or(now.first_seen, |before| before.first_seen);
+                        changes.push(Change { now: Some(now.object.clone()), before: before.map(|b| b.object) });
                     }
                 }
                 let gone = old.into_values().flat_map(BTreeMap::into_values);
-                changes.extend(gone.map(|before| Change { now: None, before: Some(before) }));
+                changes.extend(gone.map(|before| Change { now: None, before: Some(before.object) }));
                 changes
             }
             Event::Apply((key, object)) => {
-                let now = Arc::new(object);
-                let before = inner.partitions.entry(key.partition).or_default().insert(key.name, now.clone());
-                vec![Change { now: Some(now), before }]
+                let mut cached = Cached::new(Arc::new(object));
+                let now = cached.object.clone();
+                let group = inner.partitions.entry(key.partition).or_default();
+                let before = group.remove(&key.name);
+                cached.first_seen = before.as_ref().map_or(cached.first_seen, |before| before.first_seen);
+                group.insert(key.name, cached);
+                vec![Change { now: Some(now), before: before.map(|before| before.object) }]
             }
             Event::Delete((key, _)) => inner.remove(&key),
         }
@@ -113,7 +152,7 @@ impl<V> Inner<V> {
         if group.is_empty() {
             self.partitions.remove(&key.partition);
         }
-        vec![Change { now: None, before }]
+        vec![Change { now: None, before: before.map(|before| before.object) }]
     }
 }
 
@@ -137,13 +176,22 @@ mod tests {
             cache.apply_event(event);
         }
         assert_eq!(cache.partition("g").len(), 2);
+        let first_seen = cache.get(&object_key("b")).map(|c| c.first_seen);
         cache.apply_event(Event::Init);
         cache.apply_event(Event::InitApply((object_key("b"), 3)));
-        assert_eq!(cache.get("g", "a").as_deref(), Some(&1), "the old listing stands until the new one is whole");
+        assert_eq!(
+            cache.get(&object_key("a")).map(|c| *c.object),
+            Some(1),
+            "the old listing stands until the new one is whole"
+        );
         let changes = cache.apply_event(Event::InitDone);
         let told: Vec<_> = changes.iter().map(|c| (c.before.as_deref().copied(), c.now.as_deref().copied())).collect();
         assert_eq!(told, [(Some(2), Some(3)), (Some(1), None)]);
-        assert_eq!(cache.get("g", "a"), None);
+        assert!(cache.get(&object_key("a")).is_none());
+        let known = cache.get(&object_key("b")).unwrap();
+        assert!(Some(known.first_seen) == first_seen && known.confirmed > known.first_seen, "known since the first");
+        cache.confirm(&object_key("b"));
+        assert!(cache.get(&object_key("b")).unwrap().confirmed > known.confirmed);
         cache.apply_event(Event::Delete((object_key("b"), 3)));
         assert!(cache.partition("g").is_empty());
     }

@@ -6,18 +6,20 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplate};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams, Preconditions};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::client::ClientBuilder;
 use kube::core::{ApiResource, Status};
 use kube::{Api, Client, Config, Resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::health::ApiHealth;
 use super::transport::TransportLayer;
 use crate::core::Blocked;
+use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::helper;
-use crate::task::progress::{Obstacle, from_events};
+use crate::task::progress::{EventView, Obstacle, from_events};
 use crate::task::rejection;
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
@@ -81,21 +83,14 @@ fn blocked_by(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) 
     }
 }
 
-/// Creates the helper's ConfigMap where it is missing, and checks that it is what this operator would create.
-pub async fn ensure_helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
+/// Creates the helper's ConfigMap, unless it is there. What it holds is checked where it runs.
+pub async fn create_helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let wanted = helper::config_map();
-    let found = match api.get_opt(helper::config_map_name()).await? {
-        Some(found) => found,
-        None => match api.create(&PostParams::default(), wanted).await {
-            Ok(created) => created,
-            Err(error) if is_already_exists(&error) => api.get(helper::config_map_name()).await?,
-            Err(error) => {
-                return blocked_by(error, |status| rejection::of_helper(helper::config_map_name(), status)).map(Err);
-            }
-        },
-    };
-    Ok(helper::verify(&found))
+    match api.create(&PostParams::default(), helper::config_map()).await {
+        Ok(_) => Ok(Ok(())),
+        Err(error) if is_already_exists(&error) => Ok(Ok(())),
+        Err(error) => blocked_by(error, |status| rejection::of_helper(helper::config_map_name(), status)).map(Err),
+    }
 }
 
 /// Creates a Job, or finds the one that has its name.
@@ -126,31 +121,79 @@ pub async fn list_pods(client: &Client, namespace: &str, job: &str) -> kube::Res
     Ok(api.list(&ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"))).await?.items)
 }
 
+/// Lets a Job begin that was created suspended, if it still is the one of this UID. None: it is not.
+pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<Option<JobView>> {
+    let api: Api<JobView> = Api::namespaced(client.clone(), namespace);
+    let released = json!({ "metadata": { "uid": uid }, "spec": { "suspend": false } });
+    match api.patch(name, &PatchParams::default(), &Patch::Merge(&released)).await {
+        Ok(job) => Ok(Some(job)),
+        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of an attempt to delete an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is on its way out.
+    Requested,
+    /// There is none, or another of the same name, or a newer version.
+    NotThere,
+}
+
 /// Deletes a Job with its pods, if it still is the one of this UID.
-pub async fn delete_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<()> {
+pub async fn delete_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<Deletion> {
     delete(&Api::<JobView>::namespaced(client.clone(), namespace), name, uid, None).await
 }
 
 /// Deletes an object with what it owns, if it still is the one of this UID, and, if given, of this version.
-pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str, resource_version: Option<String>) -> kube::Result<()>
+pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str, resource_version: Option<String>) -> kube::Result<Deletion>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version };
     match api.delete(name, &DeleteParams::background().preconditions(preconditions)).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(()),
+        Ok(_) => Ok(Deletion::Requested),
+        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(Deletion::NotThere),
         Err(error) => Err(error),
     }
 }
 
-/// What events say about the object of this UID that keeps a pod from starting.
-pub async fn read_event_obstacle(client: &Client, namespace: &str, uid: &str) -> kube::Result<Option<Obstacle>> {
+/// What events say about the object of this UID that keeps a pod from starting. `waited`: for a while already.
+pub async fn read_event_obstacle(
+    client: &Client,
+    namespace: &str,
+    uid: &str,
+    waited: bool,
+) -> kube::Result<Option<Obstacle>> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_READ);
-    let events = api.list(&params).await?.items;
-    let reasons = events.iter().rev().filter_map(|e| Some((e.reason.as_deref()?, e.note.as_deref()?)));
-    Ok(from_events(reasons))
+    let mut events = api.list(&params).await?.items;
+    events.sort_by_key(|event| std::cmp::Reverse(last_seen(event)));
+    let views = events.iter().map(|event| EventView {
+        warning: event.type_.as_deref() == Some("Warning"),
+        reason: event.reason.as_deref().unwrap_or_default(),
+        note: event.note.as_deref().unwrap_or_default(),
+    });
+    Ok(from_events(views, waited))
+}
+
+/// When an event last happened; older reporters set other fields.
+fn last_seen(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
+    let deprecated = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
+    let first = event.event_time.as_ref().map(|time| time.0);
+    let created = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    series.or(deprecated).or(first).or(created)
+}
+
+/// A failure in words that may stand in a status or a log.
+pub fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => one_line(&format!("{} ({})", status.message, status.code)),
+        kube::Error::Service(error) => one_line(&error.to_string()),
+        other => one_line(&other.to_string()),
+    }
 }
 
 fn is_already_exists(error: &kube::Error) -> bool {

@@ -19,6 +19,8 @@ use tracing::warn;
 
 use super::cache::{Cache, CacheKey, Change};
 use super::health::ApiHealth;
+use super::job_keys::{job_key, pod_key};
+use super::remembered::RememberedJobs;
 use super::triggers::ReconcileTriggers;
 use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
@@ -29,19 +31,16 @@ use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 /// What the watches know.
 #[derive(Default)]
 pub struct Caches {
-    /// Jobs by namespace and name.
+    /// Jobs by [`job_key`].
     pub jobs: Cache<JobView>,
+    /// Jobs that were there, and may have vanished before anybody wrote that down.
+    pub remembered_jobs: RememberedJobs,
     /// Pods by `namespace/job` and name.
     pub pods: Cache<PodView>,
     /// Deployments by namespace and name.
     pub deployments: Cache<Candidate>,
     /// PodTemplates by namespace and name.
     pub pod_templates: Cache<Candidate>,
-}
-
-/// The group of a Job's pods.
-pub fn job_pods_partition(namespace: &str, job: &str) -> String {
-    format!("{namespace}/{job}")
 }
 
 /// Which namespaces the watches cover.
@@ -171,8 +170,13 @@ impl Watches {
         watches.add(context, api, managed_by_operator.clone(), {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
-                let keyed = map_event(event, |job: JobView| (CacheKey::of(&job.metadata), job));
+                let keyed = map_event(event, |job: JobView| (job_key(&job), job));
                 for change in caches.jobs.apply_event(keyed) {
+                    if let Change { now: None, before: Some(gone) } = &change
+                        && gone.terminal_condition().is_none()
+                    {
+                        caches.remembered_jobs.record(gone);
+                    }
                     current_or_previous(&change).into_iter().for_each(|job| triggers.trigger_owner(&job.metadata));
                 }
             }
@@ -251,12 +255,6 @@ pub async fn synced(receivers: Vec<Receiver<bool>>) {
         let _ = receiver.wait_for(|synced| *synced).await;
     });
     futures::stream::iter(waits).for_each(|wait| wait).await;
-}
-
-fn pod_key(pod: &PodView) -> CacheKey {
-    let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.name.as_str());
-    let partition = job_pods_partition(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
-    CacheKey { partition, name: pod.metadata.name.clone().unwrap_or_default() }
 }
 
 fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {

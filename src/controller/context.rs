@@ -5,6 +5,8 @@ use std::sync::Arc;
 use kube::Client;
 use kube::runtime::events::Recorder;
 
+use super::blocked_since::BlockedSince;
+use super::helper_namespaces::HelperNamespaces;
 use super::limits::{JobLimit, KnownJobs};
 use crate::cluster::health::ApiHealth;
 use crate::cluster::tasks::TaskIndex;
@@ -22,6 +24,10 @@ pub struct NamespaceContext {
     pub tasks: TaskIndex,
     /// Jobs of all namespaces, also those that no watch has yet.
     pub known_jobs: Arc<KnownJobs>,
+    /// For how long what blocks an object has done so.
+    pub blocked_since: BlockedSince,
+    /// Where the helper's ConfigMap is known to be.
+    pub helper_namespaces: HelperNamespaces,
     /// How many Jobs may run at once, in all namespaces.
     pub job_limit: Arc<JobLimit>,
     pub recorder: Recorder,

@@ -1,21 +1,19 @@
 //! How many Jobs may run at once, and which are known to exist.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::own_writes::OWN_WRITE_TTL;
+use super::own_writes::{OWN_WRITE_TTL, is_newer};
+use crate::cluster::cache::{CacheKey, Cached};
+use crate::cluster::job_keys::job_key;
 use crate::cluster::watch::Caches;
 use crate::core::views::JobView;
 
 /// Jobs that the watches have, and those that this process just created, of which the watch may not know yet.
 pub struct KnownJobs {
     caches: Vec<Arc<Caches>>,
-    created: Mutex<HashMap<JobKey, (Instant, Arc<JobView>)>>,
+    created: Mutex<HashMap<CacheKey, Cached<JobView>>>,
 }
-
-/// Namespace and name.
-type JobKey = (String, String);
 
 impl KnownJobs {
     /// Over the caches of all watched namespaces.
@@ -24,38 +22,39 @@ impl KnownJobs {
     }
 
     /// The Job, if the watch of its namespace or this process knows it.
-    pub fn get(&self, caches: &Caches, namespace: &str, name: &str) -> Option<Arc<JobView>> {
-        let key = (namespace.to_owned(), name.to_owned());
-        let cached = caches.jobs.get(namespace, name);
-        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.is_some() {
-            created.remove(&key);
-            return cached;
+    pub fn get(&self, caches: &Caches, key: &CacheKey) -> Option<Cached<JobView>> {
+        let cached = caches.jobs.get(key);
+        let mut created = self.created();
+        created.retain(|_, job| job.confirmed.elapsed() < OWN_WRITE_TTL);
+        let (Some(cached), Some(own)) = (&cached, created.get(key)) else {
+            return cached.or_else(|| created.get(key).cloned());
+        };
+        if is_newer(&*own.object, &*cached.object) {
+            return Some(Cached { first_seen: cached.first_seen, ..own.clone() });
         }
-        created.retain(|_, (since, _)| since.elapsed() < OWN_WRITE_TTL);
-        created.get(&key).map(|(_, job)| job.clone())
+        created.remove(key);
+        Some(cached.clone())
     }
 
-    /// Remembers a Job that was just created.
-    pub fn record_created(&self, namespace: &str, job: &Arc<JobView>) {
-        let key = (namespace.to_owned(), job.name().to_owned());
-        self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (Instant::now(), job.clone()));
+    /// Remembers a Job that the API server answered with.
+    pub fn record(&self, job: &Arc<JobView>) {
+        self.created().insert(job_key(job), Cached::new(job.clone()));
     }
 
     /// Forgets a Job that was just deleted.
-    pub fn record_deleted(&self, namespace: &str, name: &str) {
-        let key = (namespace.to_owned(), name.to_owned());
-        self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-    }
-
-    fn cached(&self, namespace: &str, name: &str) -> Option<Arc<JobView>> {
-        self.caches.iter().find_map(|caches| caches.jobs.get(namespace, name))
+    pub fn record_deleted(&self, key: &CacheKey) {
+        self.created().remove(key);
     }
 
     fn running(&self) -> usize {
-        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        let unseen = created.keys().filter(|(namespace, name)| self.cached(namespace, name).is_none()).count();
+        let created = self.created();
+        let cached = |key| self.caches.iter().any(|caches| caches.jobs.get(key).is_some());
+        let unseen = created.keys().filter(|key| !cached(key)).count();
         unseen + self.caches.iter().map(|c| c.jobs.count(|job| job.terminal_condition().is_none())).sum::<usize>()
+    }
+
+    fn created(&self) -> MutexGuard<'_, HashMap<CacheKey, Cached<JobView>>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,10 +100,11 @@ mod tests {
         let permit = limit.acquire(&jobs);
         assert!(permit.is_some() && limit.acquire(&jobs).is_none());
         let job: JobView = serde_json::from_value(serde_json::json!({"metadata": {"name": "j"}})).unwrap();
-        jobs.record_created("ns", &Arc::new(job));
+        let key = job_key(&job);
+        jobs.record(&Arc::new(job));
         drop(permit);
-        assert!(jobs.get(&Caches::default(), "ns", "j").is_some() && limit.acquire(&jobs).is_none());
-        jobs.record_deleted("ns", "j");
+        assert!(jobs.get(&Caches::default(), &key).is_some() && limit.acquire(&jobs).is_none());
+        jobs.record_deleted(&key);
         assert!(limit.acquire(&jobs).is_some());
         let unlimited = JobLimit::new(0);
         let permits: Vec<_> = (0..9).map(|_| unlimited.acquire(&jobs)).collect();

@@ -1,7 +1,9 @@
 //! The running operator: one context for each watched namespace, in it one controller for each kind.
 
 mod backoff;
+mod blocked_since;
 mod context;
+mod helper_namespaces;
 mod limits;
 mod own_writes;
 mod parts;
@@ -18,7 +20,9 @@ use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::blocked_since::BlockedSince;
 use self::context::NamespaceContext;
+use self::helper_namespaces::HelperNamespaces;
 use self::limits::{JobLimit, KnownJobs};
 use self::parts::RunningParts;
 use self::reconciler::Reconcile;
@@ -136,6 +140,8 @@ fn start_controllers(
             caches,
             tasks: TaskIndex::default(),
             known_jobs: known_jobs.clone(),
+            blocked_since: BlockedSince::default(),
+            helper_namespaces: HelperNamespaces::default(),
             job_limit: job_limit.clone(),
             recorder: recorder.clone(),
             metrics: metrics.clone(),

@@ -41,7 +41,7 @@ impl<K: Resource + Clone> OwnWrites<K> {
 }
 
 /// Versions are numbers that grow, of which a watch may bring any.
-fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
+pub fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
     let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
     version(own.resource_version()) > version(watched.resource_version())
 }

@@ -38,6 +38,8 @@ use crate::core::condition;
 const CONCURRENCY: u16 = 64;
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many failures in a row an error that is shown was preceded by; one or two pass by themselves.
+const FAILURES_BEFORE_SHOWN: usize = 3;
 /// After a conflict, which the newest version was asked for after.
 const CONFLICT_DELAY: Duration = Duration::from_millis(10);
 
@@ -56,6 +58,9 @@ pub trait Reconcile:
 
     /// Does what is to be done now for one object, and says when to look again at the latest.
     fn reconcile(self, context: &Context<Self>) -> impl Future<Output = Result<Action, Error>> + Send;
+
+    /// Shows an error that has happened several times in a row, where it keeps the object from going on.
+    fn show_error(self, error: &str, context: &Context<Self>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The conditions of an object that this version cannot read.
     fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition>;
@@ -80,7 +85,7 @@ pub trait Reconcile:
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call failed.
-    #[error("{0}")]
+    #[error("{}", client::describe(.0))]
     Call(#[from] kube::Error),
     /// Somebody else wrote a newer version of the object.
     #[error("overtaken by a newer version")]
@@ -183,8 +188,16 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
     };
     let label = result.as_ref().map_or_else(Error::category, |_| "ok");
     context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
-    if result.is_ok() {
-        context.backoff.succeeded(&object_id(object.as_ref()));
+    let id = object_id(object.as_ref());
+    match (&result, &object.0) {
+        (Ok(_), _) => context.backoff.succeeded(&id),
+        (Err(error), Ok(object)) if context.backoff.failures(&id) >= FAILURES_BEFORE_SHOWN => {
+            let (latest, error) = (context.own_writes.latest(object), error.to_string());
+            let showing = AssertUnwindSafe(latest.show_error(&error, &context)).catch_unwind();
+            // If that fails as well, there is the log, and the next attempt.
+            let _ = tokio::time::timeout(RECONCILE_TIMEOUT, showing).await;
+        }
+        _ => {}
     }
     result
 }

@@ -9,18 +9,38 @@ pub struct Blocked {
     pub reason: Reason,
     /// Message of those conditions.
     pub message: String,
-    /// Whether a person has to change something (Stalled), or it mends itself (Reconciling).
-    pub stalled: bool,
+    pub remedy: Remedy,
+}
+
+/// What it takes to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// It mends itself, and is tried again: Reconciling.
+    Time,
+    /// It may mend itself, as while a release is under way, and is tried again for some minutes. After that it counts
+    /// as a mistake, so that a waiter ends.
+    TimeOrPerson,
+    /// Somebody has to change something, and until then nothing happens: Stalled, and Finished.
+    Person,
 }
 
 impl Blocked {
     /// It mends itself.
     pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), stalled: false }
+        Self { reason, message: message.into(), remedy: Remedy::Time }
+    }
+
+    /// It may mend itself within minutes.
+    pub fn stalls_later(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), remedy: Remedy::TimeOrPerson }
     }
 
     /// A person has to change something.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), stalled: true }
+        Self { reason, message: message.into(), remedy: Remedy::Person }
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.remedy == Remedy::Person
     }
 }

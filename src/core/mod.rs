@@ -7,5 +7,5 @@ pub mod reason;
 pub mod text;
 pub mod views;
 
-pub use blocked::Blocked;
+pub use blocked::{Blocked, Remedy};
 pub use reason::Reason;

@@ -5,15 +5,26 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-/// A Job without its spec.
+use crate::names;
+
+/// A Job, with one field of its spec.
 #[derive(kube::Resource, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[resource(inherit = "k8s_openapi::api::batch::v1::Job")]
 pub struct JobView {
     /// Name, UID, owner, annotations.
     pub metadata: ObjectMeta,
+    #[serde(default)]
+    pub spec: JobSpecView,
     /// Conditions and counters.
     #[serde(default)]
     pub status: Option<JobStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct JobSpecView {
+    /// Whether no pods are made.
+    #[serde(default)]
+    pub suspend: Option<bool>,
 }
 
 /// A pod without its spec.
@@ -38,6 +49,25 @@ impl JobView {
 
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Number of the run that it is.
+    pub fn run_number(&self) -> Option<i64> {
+        self.annotation(names::RUN_ANNOTATION)?.parse().ok()
+    }
+
+    pub fn is_deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.spec.suspend == Some(true)
+    }
+
+    /// Whether it is as the operator created it for a command that must not run twice: suspended, until its UID is
+    /// stored. Who changes a Job's spec, as a queue of Jobs does, has taken it over.
+    pub fn is_held(&self) -> bool {
+        self.is_suspended() && self.annotation(names::HELD_ANNOTATION).is_some() && self.metadata.generation == Some(1)
     }
 
     /// Whether the resource with this UID made the Job.
@@ -78,6 +108,12 @@ impl PodView {
 
     pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
         self.status.as_ref()?.container_statuses.as_ref()?.iter().find(|c| c.name == name)
+    }
+
+    /// Whether nothing runs in it any more.
+    pub fn has_ended(&self) -> bool {
+        let phase = self.status.as_ref().and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
     }
 
     /// Whether the container ever ran.

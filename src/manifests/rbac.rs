@@ -9,26 +9,31 @@ struct PolicyRule {
     group: &'static str,
     resources: Vec<String>,
     verbs: &'static [&'static str],
+    /// Names of the only objects that it is about; empty: any.
+    names: &'static [&'static str],
 }
 
 fn rule(group: &'static str, resources: &[&str], verbs: &'static [&'static str]) -> PolicyRule {
-    PolicyRule { group, resources: resources.iter().map(|&resource| resource.to_owned()).collect(), verbs }
+    PolicyRule { group, resources: resources.iter().map(|&resource| resource.to_owned()).collect(), verbs, names: &[] }
 }
 
 /// In each watched namespace, in the order of the groups.
 fn namespace_rules(tasks: &[String]) -> Vec<PolicyRule> {
-    let statuses = tasks.iter().map(|plural| format!("{plural}/status")).collect();
+    let statuses: Vec<String> = tasks.iter().map(|plural| format!("{plural}/status")).collect();
     vec![
-        // The helper, handed to Jobs; compared before each.
-        rule("", &["configmaps"], &["create", "get"]),
-        // Targets, and how a run's pods are.
-        rule("", &["pods", "podtemplates"], &["get", "list", "watch"]),
+        // The helper, handed to Jobs, which check it; never read.
+        rule("", &["configmaps"], &["create"]),
+        // How a run's pods are.
+        rule("", &["pods"], &["list", "watch"]),
+        // Targets.
+        rule("", &["podtemplates"], &["get", "list", "watch"]),
         rule("apps", &["deployments"], &["get", "list", "watch"]),
-        // Never changed once created; deleted when superseded or beyond the history.
-        rule("batch", &["jobs"], &["create", "delete", "get", "list", "watch"]),
+        // Deleted when superseded, late or beyond the history. `patch` serves the release of Jobs that were created suspended
+        // alone.
+        rule("batch", &["jobs"], &["create", "delete", "get", "list", "patch", "watch"]),
         // `delete` serves NUM_OLD_CRS alone.
-        PolicyRule { group: GROUP, resources: tasks.to_vec(), verbs: &["delete", "get", "list", "watch"] },
-        PolicyRule { group: GROUP, resources: statuses, verbs: &["update"] },
+        rule(GROUP, &tasks.iter().map(String::as_str).collect::<Vec<_>>(), &["delete", "get", "list", "watch"]),
+        rule(GROUP, &statuses.iter().map(String::as_str).collect::<Vec<_>>(), &["update"]),
         // Written for people; read for why a pod could not be made.
         rule("events.k8s.io", &["events"], &["create", "list", "patch"]),
     ]
@@ -36,7 +41,10 @@ fn namespace_rules(tasks: &[String]) -> Vec<PolicyRule> {
 
 /// In the operator's own namespace.
 fn lease_rules() -> Vec<PolicyRule> {
-    vec![rule("coordination.k8s.io", &["leases"], &["create", "get", "patch"])]
+    let lease = rule("coordination.k8s.io", &["leases"], &["get", "patch"]);
+    // What is about to be created has no name yet.
+    let create = rule("coordination.k8s.io", &["leases"], &["create"]);
+    vec![create, PolicyRule { names: &[names::OPERATOR], ..lease }]
 }
 
 /// The Role for one watched namespace, given the plurals of the task kinds.
@@ -61,7 +69,13 @@ pub fn lease_role() -> Value {
 fn role_manifest(kind: &str, name: &str, rules: &[PolicyRule]) -> Value {
     let rules: Vec<Value> = rules
         .iter()
-        .map(|rule| json!({ "apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs }))
+        .map(|rule| {
+            let mut manifest = json!({ "apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs });
+            if !rule.names.is_empty() {
+                manifest["resourceNames"] = json!(rule.names);
+            }
+            manifest
+        })
         .collect();
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",

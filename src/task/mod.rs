@@ -33,15 +33,6 @@ pub enum TargetLabel {
     Celery,
 }
 
-/// What a pod that is disrupted (drained, preempted, evicted) means for a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDisruption {
-    /// The command can simply be started again: the disruption does not count.
-    Retry,
-    /// The command must not run twice unasked: the run fails, unless retries were asked for.
-    Fail,
-}
-
 /// How the helper starts the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runner {
@@ -69,8 +60,10 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Variables to add to the Django container.
     pub env: Vec<(&'static str, EnvValue)>,
-    /// What a disruption means.
-    pub on_disruption: OnDisruption,
+    /// Whether it must not run a second time unasked, as what it does to what came since cannot be undone. Its Job begins
+    /// only with its UID recorded, and a disruption (a drain, a preemption, an eviction) fails the run unless retries
+    /// were asked for.
+    pub at_most_once: bool,
     /// Deadline of a run whose spec names none.
     pub default_timeout: Option<i64>,
 }

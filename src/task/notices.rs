@@ -1,7 +1,7 @@
 //! Which transitions of a status people want to hear of: pure.
 
 use crate::api::{Outcome, Run, TaskStatus};
-use crate::core::condition;
+use crate::core::{Reason, condition};
 
 /// A transition worth an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
             let reason = run.reason.clone().unwrap_or_default();
             let note = format!("run {}: {}", run.number, run.message.as_deref().unwrap_or_default());
             notices.push(match result {
+                Outcome::Succeeded if reason != Reason::Succeeded.as_str() => Notice { warning: false, reason, note },
                 Outcome::Succeeded => Notice { warning: false, reason: success.to_owned(), note },
                 Outcome::Superseded => Notice { warning: false, reason: "RunSuperseded".into(), note },
                 Outcome::Failed | Outcome::Lost => Notice { warning: true, reason, note },

@@ -2,24 +2,42 @@
 //! API server beyond that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::decide::RESYNC_INTERVAL;
 use super::observed::{Lookups, Observed, ObservedJob};
 use super::run_cause::needs_run;
 use super::status;
 use super::target::{self, Candidate, TargetKind};
 use super::{Task, run_key};
-use crate::api::{RunPolicy, Target, non_empty};
+use crate::api::{RunPolicy, Target, TaskStatus, non_empty};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
 
+/// Longest value of the request annotation, which the status repeats.
+const REQUEST_LIMIT: usize = 253;
+
+/// A Job that is known without asking.
+pub struct KnownJob {
+    pub job: Arc<JobView>,
+    /// How long this process has known it.
+    pub age: Duration,
+    /// How long ago the API server said that it is so.
+    pub confirmed_ago: Duration,
+}
+
 /// What the watches know; asked only for what matters.
 pub trait CacheReader {
-    /// A Job of the task's namespace.
-    fn job(&self, name: &str) -> Option<Arc<JobView>>;
+    /// A Job of the task's.
+    fn job(&self, name: &str) -> Option<KnownJob>;
+    /// A Job of the task's that this process knew, whether or not it still is there.
+    fn remembered_job(&self, name: &str) -> Option<Arc<JobView>>;
+    /// All Jobs of the task's.
+    fn jobs(&self) -> Vec<Arc<JobView>>;
     /// Pods of a Job of that name.
     fn pods(&self, job: &str) -> Vec<Arc<PodView>>;
     /// Objects of the task's namespace that can be a target.
@@ -37,18 +55,33 @@ pub fn observe<T: Task>(
     let policy = task.policy();
     let uid = task.uid().unwrap_or_default();
     let mut status = task.status().clone();
-    let job = lookups.job.clone().unwrap_or_else(|| {
-        let run = status.last_run.as_ref();
-        run.and_then(|run| cache.job(&run.job_name)).map_or(ObservedJob::Unknown, ObservedJob::Present)
-    });
-    let mut pods = Vec::new();
-    if let ObservedJob::Present(job) = &job {
-        if job.owned_by(&uid) {
-            status::record_job_uid(&mut status, job);
-        }
-        pods = cache.pods(job.name());
-        pods.retain(|pod| pod.belongs_to(job.uid()));
+    let job_name = status.last_run.as_ref().map(|run| run.job_name.clone()).unwrap_or_default();
+    let known = status.last_run.as_ref().and_then(|_| cache.job(&job_name));
+    let (job_age, confirmed_ago) = known.as_ref().map(|known| (known.age, known.confirmed_ago)).unwrap_or_default();
+    let job =
+        lookups.job.clone().unwrap_or(known.map_or(ObservedJob::Unknown, |known| ObservedJob::Present(known.job)));
+    let job_uid_stored = status.last_run.as_ref().is_some_and(|run| run.job_uid.is_some());
+    let remembered = match &job {
+        ObservedJob::Present(job) => Some(job.clone()),
+        _ => cache.remembered_job(&job_name),
+    };
+    if let Some(job) = remembered.filter(|job| job.owned_by(&uid)) {
+        status::record_job_uid(&mut status, &job);
     }
+    let recorded = status.last_run.as_ref().and_then(|run| run.job_uid.as_deref());
+    let is_another = matches!((&job, recorded), (ObservedJob::Present(job), Some(recorded)) if job.uid() != recorded);
+    let pods = lookups.pods.clone().unwrap_or_else(|| match &job {
+        ObservedJob::Present(job) => {
+            let mut pods = cache.pods(job.name());
+            pods.retain(|pod| pod.belongs_to(job.uid()));
+            pods
+        }
+        _ => Vec::new(),
+    });
+    status::record_command_start(&mut status, &pods, now);
+    let mut late_jobs = cache.jobs();
+    late_jobs.retain(|job| is_late(job, &uid, &status) && !lookups.deleted_jobs.contains(job.uid()));
+    let spec_changed = status.last_run.as_ref().is_some_and(|run| run_key::spec_changed(task, run));
     let mut observed = Observed {
         uid,
         generation: task.meta().generation.unwrap_or_default(),
@@ -56,35 +89,50 @@ pub fn observe<T: Task>(
         requested: task.annotations().get(names::REQUESTED_AT_ANNOTATION).filter(|v| !v.is_empty()).cloned(),
         broken_rule: None,
         status,
-        key: run_key::for_task(task, None),
-        followed_image: None,
+        completed_at: task.completed_at().cloned(),
+        spec_changed,
+        follows_image: policy.run_policy == RunPolicy::OnImageChange,
+        target_image: None,
         target: None,
         job,
+        job_age,
+        job_is_old_news: lookups.job.is_none() && (confirmed_ago >= RESYNC_INTERVAL || is_another),
+        job_uid_stored,
         pods,
+        late_jobs,
         event_obstacle: lookups.event_obstacle.clone(),
         events_read: lookups.events_read,
         now,
     };
-    let follows_image = policy.run_policy == RunPolicy::OnImageChange;
-    if follows_image || needs_run(&observed).is_some() {
+    if observed.follows_image || needs_run(&observed).is_some() {
         let found = choose_target(policy.target.as_ref(), cache, labels);
-        if follows_image {
-            observed.key = match (&found, &observed.status.last_run) {
-                (Ok((_, image)), _) => run_key::for_task(task, Some(image)),
-                // Without a target there is no image, and so no change of one.
-                (Err(_), Some(run)) => run.key.clone(),
-                (Err(_), None) => observed.key,
-            };
-        }
-        if follows_image {
-            observed.followed_image = found.as_ref().ok().map(|(_, image)| image.clone());
-        }
+        observed.target_image = found.as_ref().ok().map(|(_, image)| image.clone());
         observed.target = Some(found.map(|(candidate, _)| candidate));
     }
     if needs_run(&observed).is_some() {
-        observed.broken_rule = task.broken_rules();
+        observed.broken_rule = task.broken_rules().or_else(|| request_too_long(observed.requested.as_deref()));
     }
     observed
+}
+
+/// What is wrong with a request that the status could not hold.
+fn request_too_long(request: Option<&str>) -> Option<String> {
+    request.filter(|request| request.len() > REQUEST_LIMIT).map(|request| {
+        format!(
+            "metadata.annotations[{}]: has {} bytes; write at most {REQUEST_LIMIT}, such as the time",
+            names::REQUESTED_AT_ANNOTATION,
+            request.len()
+        )
+    })
+}
+
+/// Whether a Job of the task's is none that should be: its run is over, or has another Job. An operator that was held up
+/// between its record of a run and the Job's creation made it, after another had done both.
+fn is_late(job: &JobView, uid: &str, status: &TaskStatus) -> bool {
+    let (Some(number), Some(run)) = (job.run_number(), &status.last_run) else { return false };
+    let of_the_run =
+        number == run.number && run.result.is_none() && run.job_uid.as_deref().is_none_or(|u| u == job.uid());
+    job.owned_by(uid) && job.terminal_condition().is_none() && number <= run.number && !of_the_run
 }
 
 /// The target that the watches know, and the image that it runs.
@@ -109,19 +157,31 @@ fn choose_target(
 mod tests {
     use super::*;
     use crate::api::DjangoMigrate;
-    use crate::task::run_cause::RunCause;
+    use crate::api::RunCause;
     use serde_json::{Value, json};
 
     #[derive(Default)]
     struct Known {
         job: Option<Value>,
+        confirmed_ago: Duration,
+        remembered: Option<Value>,
+        jobs: Vec<Value>,
         pods: Vec<Value>,
         image: Option<&'static str>,
     }
 
     impl CacheReader for Known {
-        fn job(&self, _: &str) -> Option<Arc<JobView>> {
-            self.job.clone().map(|job| Arc::new(serde_json::from_value(job).unwrap()))
+        fn job(&self, _: &str) -> Option<KnownJob> {
+            let job = Arc::new(serde_json::from_value(self.job.clone()?).unwrap());
+            Some(KnownJob { job, age: Duration::ZERO, confirmed_ago: self.confirmed_ago })
+        }
+
+        fn remembered_job(&self, _: &str) -> Option<Arc<JobView>> {
+            self.remembered.clone().map(|job| Arc::new(serde_json::from_value(job).unwrap()))
+        }
+
+        fn jobs(&self) -> Vec<Arc<JobView>> {
+            self.jobs.iter().map(|job| Arc::new(serde_json::from_value(job.clone()).unwrap())).collect()
         }
 
         fn pods(&self, _: &str) -> Vec<Arc<PodView>> {
@@ -167,33 +227,36 @@ mod tests {
 
     #[test]
     fn a_target_is_chosen_only_where_it_matters() {
-        let plain = run_key::for_task(&task(json!({}), Value::Null), None);
+        let plain = run_key::for_task(&task(json!({}), Value::Null));
         let done = || run(&plain, Some("job"), Some("Succeeded"));
-        let follows = json!({"runPolicy": "OnImageChange"});
-        let followed = || {
-            let key = run_key::for_task(&task(follows.clone(), Value::Null), Some("i:1"));
-            run(&key, Some("job"), Some("Succeeded"))
-        };
         let with_image = Known { image: Some("i:2"), ..Known::default() };
         let reason = |o: &Observed| o.target.as_ref().map(|t| t.as_ref().err().map(|b| b.reason));
         for (situation, spec, last_run, known, cause, target) in [
-            ("new", json!({}), Value::Null, &with_image, Some(RunCause::FirstRun), Some(None)),
+            ("new", json!({}), Value::Null, &with_image, Some(RunCause::First), Some(None)),
             (
                 "new, no target",
                 json!({}),
                 Value::Null,
                 &Known::default(),
-                Some(RunCause::FirstRun),
+                Some(RunCause::First),
                 Some(Some(Reason::TargetNotFound)),
             ),
             ("done", json!({}), done(), &with_image, None, None),
-            ("edited", json!({"app": "a"}), done(), &with_image, Some(RunCause::KeyChanged), Some(None)),
+            ("edited", json!({"app": "a"}), done(), &with_image, Some(RunCause::Spec), Some(None)),
             (
                 "follows another image",
                 json!({"runPolicy": "OnImageChange"}),
-                followed(),
+                done(),
                 &with_image,
-                Some(RunCause::ImageChanged),
+                Some(RunCause::Image),
+                Some(None),
+            ),
+            (
+                "follows the image that it ran",
+                json!({"runPolicy": "OnImageChange"}),
+                done(),
+                &Known { image: Some("i:1"), ..Known::default() },
+                None,
                 Some(None),
             ),
             (
@@ -222,7 +285,7 @@ mod tests {
         ];
         for (uid, adopted) in [("task", Some("job")), ("somebody", None)] {
             let job = json!({"metadata": {"name": "j", "uid": "job", "ownerReferences": owner(uid)}});
-            let seen = observed(&recorded, &Known { job: Some(job), pods: pods.clone(), image: None });
+            let seen = observed(&recorded, &Known { job: Some(job), pods: pods.clone(), ..Known::default() });
             let run = seen.status.last_run.unwrap();
             assert_eq!(run.job_uid.as_deref(), adopted);
             assert_eq!(seen.pods.iter().map(|p| p.metadata.name.as_deref()).collect::<Vec<_>>(), [Some("a")]);
@@ -230,12 +293,70 @@ mod tests {
         assert!(matches!(observed(&recorded, &Known::default()).job, ObservedJob::Unknown));
     }
 
+    fn job(uid: &str, number: i64, end: Option<&str>, owner: &str) -> Value {
+        let conditions: Vec<Value> = end.iter().map(|end| json!({"type": end, "status": "True"})).collect();
+        json!({
+            "metadata": {
+                "name": "j", "uid": uid, "annotations": {"django.my.domain/run": number.to_string()},
+                "ownerReferences": [{"apiVersion": "g/v", "kind": "K", "name": "m", "uid": owner, "controller": true}],
+            },
+            "status": {"conditions": conditions},
+        })
+    }
+
+    #[test]
+    fn a_job_that_this_process_knew_counts_though_it_is_gone() {
+        let recorded = task(json!({}), run("v1:k", None, None));
+        let uid = |remembered| {
+            let known = Known { remembered: Some(remembered), ..Known::default() };
+            observed(&recorded, &known).status.last_run.unwrap().job_uid
+        };
+        assert_eq!(uid(job("gone", 1, None, "task")).as_deref(), Some("gone"));
+        assert_eq!(uid(job("gone", 1, None, "somebody")), None);
+    }
+
+    #[test]
+    fn what_the_api_server_said_long_ago_is_old_news() {
+        let running = task(json!({}), run("v1:k", Some("job"), None));
+        let known = |confirmed_ago| Known { job: Some(job("job", 1, None, "task")), confirmed_ago, ..Known::default() };
+        assert!(!observed(&running, &known(RESYNC_INTERVAL - Duration::from_secs(1))).job_is_old_news);
+        assert!(observed(&running, &known(RESYNC_INTERVAL)).job_is_old_news);
+    }
+
+    #[test]
+    fn a_job_of_a_run_that_is_over_is_late() {
+        for (situation, uid, result, job, late) in [
+            ("the run's own", Some("job"), None, job("job", 1, None, "task"), false),
+            ("not yet recorded", None, None, job("job", 1, None, "task"), false),
+            ("another of the same run", Some("job"), None, job("other", 1, None, "task"), true),
+            ("of a run that is over", Some("job"), Some("Succeeded"), job("other", 1, None, "task"), true),
+            (
+                "of a run that is over, ended",
+                Some("job"),
+                Some("Succeeded"),
+                job("job", 1, Some("Complete"), "task"),
+                false,
+            ),
+            ("of a run before", Some("job"), None, job("other", 0, None, "task"), true),
+            ("of a run that this copy does not know yet", Some("job"), None, job("other", 2, None, "task"), false),
+            ("somebody else's", Some("job"), None, job("other", 1, None, "somebody"), false),
+        ] {
+            let known = Known { jobs: vec![job], ..Known::default() };
+            let seen = observed(&task(json!({}), run("v1:k", uid, result)), &known);
+            assert_eq!(!seen.late_jobs.is_empty(), late, "{situation}");
+        }
+    }
+
     #[test]
     fn a_rule_is_judged_only_where_a_run_is_due() {
         let broken = json!({"migration": "0002"});
         let seen = observed(&task(broken.clone(), Value::Null), &Known::default());
         assert!(seen.broken_rule.is_some_and(|rule| rule.contains("needs app as well")));
-        let key = run_key::for_task(&task(broken.clone(), Value::Null), None);
+        let mut asked = task(json!({}), Value::Null);
+        asked.metadata.annotations = Some([(names::REQUESTED_AT_ANNOTATION.into(), "x".repeat(254))].into());
+        let seen = observed(&asked, &Known::default());
+        assert!(seen.broken_rule.is_some_and(|rule| rule.contains("requestedAt]: has 254 bytes; write at most 253")));
+        let key = run_key::for_task(&task(broken.clone(), Value::Null));
         let seen = observed(&task(broken, run(&key, Some("job"), Some("Succeeded"))), &Known::default());
         assert_eq!(seen.broken_rule, None);
     }

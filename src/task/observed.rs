@@ -1,7 +1,10 @@
 //! What is known of a task, as data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::progress::Obstacle;
@@ -16,9 +19,9 @@ pub enum ObservedJob {
     /// No watch has it; that says nothing.
     #[default]
     Unknown,
-    /// The API server says that it is gone; where the run was superseded, its pods as well.
+    /// The API server says that it is gone, and that nothing runs in its pods.
     Absent,
-    /// The API server says that it is gone, with pods still ending.
+    /// The API server says that it is gone, with pods that still run.
     PodsTerminating,
     /// It exists.
     Present(Arc<JobView>),
@@ -36,15 +39,27 @@ pub struct Observed {
     pub broken_rule: Option<String>,
     /// The status as last seen, with the UID of the newest run's Job.
     pub status: TaskStatus,
-    /// The key of the spec as it is.
-    pub key: String,
-    /// The target's image, where the task follows it.
-    pub followed_image: Option<String>,
+    /// When a run last succeeded.
+    pub completed_at: Option<Time>,
+    /// Whether the spec is another one than that of the newest run.
+    pub spec_changed: bool,
+    /// Whether another image of the target asks for a run.
+    pub follows_image: bool,
+    /// The image that the chosen target runs.
+    pub target_image: Option<String>,
     /// The chosen target, or why there is none; absent while it does not matter.
     pub target: Option<Result<Arc<Candidate>, Blocked>>,
     /// The newest run's Job.
     pub job: ObservedJob,
+    /// How long this process has known the Job.
+    pub job_age: Duration,
+    /// Whether the API server is to be asked how the Job is: it said so long ago, or the cached Job is another one.
+    pub job_is_old_news: bool,
+    /// Whether the status in the cluster has the Job's UID.
+    pub job_uid_stored: bool,
     pub pods: Vec<Arc<PodView>>,
+    /// Jobs of this task that have not ended though their runs are over: an operator created them late.
+    pub late_jobs: Vec<Arc<JobView>>,
     /// What events said about a pod that does not start.
     pub event_obstacle: Option<Obstacle>,
     /// Whether events were read in this reconcile.
@@ -53,11 +68,28 @@ pub struct Observed {
     pub now: Timestamp,
 }
 
+impl Observed {
+    /// Whether the request annotation asks for a run that there was none for.
+    pub fn has_open_request(&self) -> bool {
+        self.requested.is_some() && self.requested != self.status.last_handled_request
+    }
+
+    /// Whether the target runs another image than the newest run, which the task follows.
+    pub fn image_changed(&self) -> bool {
+        let run = self.status.last_run.as_ref();
+        self.follows_image && self.target_image.as_ref().is_some_and(|image| run.is_some_and(|run| run.image != *image))
+    }
+}
+
 /// What was asked of the API server beyond what the watches know.
 #[derive(Clone, Debug, Default)]
 pub struct Lookups {
     /// The newest run's Job.
     pub job: Option<ObservedJob>,
+    /// Its pods.
+    pub pods: Option<Vec<Arc<PodView>>>,
+    /// UIDs of Jobs that were deleted.
+    pub deleted_jobs: BTreeSet<String>,
     /// What events said about a pod that does not start.
     pub event_obstacle: Option<Obstacle>,
     /// Whether events were read.

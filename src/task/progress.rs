@@ -41,10 +41,15 @@ pub fn of_run(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
     if let Some(obstacle) = kept_alive(newest, container) {
         return Progress::KeptAlive(obstacle);
     }
-    if pods.iter().any(|p| p.borrow().started(container)) {
+    if has_started(pods, container) {
         return Progress::Running;
     }
     Progress::NotStarted(obstacle(newest))
+}
+
+/// Whether the command ever ran in one of the pods.
+pub fn has_started(pods: &[impl Borrow<PodView>], container: &str) -> bool {
+    pods.iter().any(|pod| pod.borrow().started(container))
 }
 
 /// A sidecar of the old kind that goes on after the command has ended.
@@ -94,24 +99,109 @@ fn obstacle(pod: &PodView) -> Option<Obstacle> {
         });
     waiting.or_else(|| {
         let scheduled = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled")?;
-        (scheduled.status == "False").then(|| Obstacle {
-            reason: Reason::Unschedulable,
-            message: one_line(scheduled.message.as_deref().unwrap_or("no node takes the pod")),
-        })
+        let message = scheduled.message.as_deref().unwrap_or("no node takes the pod");
+        let passing = PASSING_UNSCHEDULABLE.iter().any(|words| message.contains(words));
+        (scheduled.status == "False" && !passing)
+            .then(|| Obstacle { reason: Reason::Unschedulable, message: one_line(message) })
     })
 }
 
-/// Obstacles that stand only in events: of the Job, which could not make a pod, and of the pod, which
-/// could not mount.
-pub fn from_events<'a>(events: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Obstacle> {
-    events.into_iter().find_map(|(reason, note)| {
+/// What the scheduler says while a volume is on its way; if it does not come, that stands in an event.
+const PASSING_UNSCHEDULABLE: &[&str] = &["unbound immediate PersistentVolumeClaims", "waiting for ephemeral volume"];
+
+/// An event, as far as it tells of obstacles.
+#[derive(Clone, Copy, Debug)]
+pub struct EventView<'a> {
+    /// Warning, rather than Normal.
+    pub warning: bool,
+    pub reason: &'a str,
+    pub note: &'a str,
+}
+
+/// Warnings that keep no pod from starting, or that its own status words better.
+const HARMLESS_EVENTS: &[&str] = &[
+    "DNSConfigForming",
+    "CheckLimitsForResolvConf",
+    "MissingClusterDNS",
+    "FailedToRetrieveImagePullSecret",
+    "ProbeWarning",
+];
+/// Warnings that usually pass by themselves.
+const PASSING_EVENTS: &[&str] = &["FailedScheduling", "Unhealthy"];
+
+/// An obstacle that stands only in events: of the Job, which could not make a pod, and of the pod. Given newest first; a
+/// warning that something normal followed has passed. `waited` tells that a while has gone by, after which also counts
+/// what usually passes by itself.
+pub fn from_events<'a>(events: impl IntoIterator<Item = EventView<'a>>, waited: bool) -> Option<Obstacle> {
+    let newest_warnings = events.into_iter().take_while(|event| event.warning);
+    let silent = |event: &EventView| {
+        HARMLESS_EVENTS.contains(&event.reason) || (!waited && PASSING_EVENTS.contains(&event.reason))
+    };
+    let mut telling = newest_warnings.filter(|event| !silent(event));
+    telling.next().map(|EventView { reason, note, .. }| {
         let reason = match reason {
             "FailedCreate" => Reason::PodRejected,
             "FailedAttachVolume" => Reason::VolumeNotReady,
             "FailedMount" if note.contains("secret \"") || note.contains("configmap \"") => Reason::ConfigMissing,
             "FailedMount" => Reason::VolumeNotReady,
-            _ => return None,
+            "FailedScheduling" => Reason::Unschedulable,
+            _ => Reason::PodNotStarting,
         };
-        Some(Obstacle { reason, message: one_line(note) })
+        Obstacle { reason, message: one_line(note) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_newest_warning_that_nothing_followed_tells() {
+        let warn = |reason, note| EventView { warning: true, reason, note };
+        let normal = EventView { warning: false, reason: "Scheduled", note: "" };
+        let sandbox = warn("FailedCreatePodSandBox", "no network");
+        let unbound = warn("FailedScheduling", "pod has unbound immediate PersistentVolumeClaims");
+        for (situation, events, waited, expected) in [
+            ("none", vec![], false, None),
+            ("a broken network", vec![sandbox, normal], false, Some((Reason::PodNotStarting, "no network"))),
+            ("it works again", vec![normal, sandbox], false, None),
+            ("harmless", vec![warn("DNSConfigForming", "x"), normal], true, None),
+            (
+                "harmless, and the cause",
+                vec![warn("DNSConfigForming", "x"), sandbox],
+                false,
+                Some((Reason::PodNotStarting, "no network")),
+            ),
+            ("a claim is being bound", vec![unbound], false, None),
+            ("a claim stays unbound", vec![unbound], true, Some((Reason::Unschedulable, unbound.note))),
+            (
+                "a Secret",
+                vec![warn("FailedMount", "secret \"s\" not found")],
+                false,
+                Some((Reason::ConfigMissing, "secret \"s\" not found")),
+            ),
+            ("a volume", vec![warn("FailedMount", "timed out")], false, Some((Reason::VolumeNotReady, "timed out"))),
+            (
+                "a quota",
+                vec![warn("FailedCreate", "exceeded quota")],
+                false,
+                Some((Reason::PodRejected, "exceeded quota")),
+            ),
+        ] {
+            let expected = expected.map(|(reason, note)| Obstacle { reason, message: note.to_owned() });
+            assert_eq!(from_events(events, waited), expected, "{situation}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_being_bound_is_no_obstacle() {
+        let pod = |message: &str| -> PodView {
+            let condition = json!({"type": "PodScheduled", "status": "False", "message": message});
+            serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [condition]}})).unwrap()
+        };
+        let reason = |message| obstacle(&pod(message)).map(|obstacle| obstacle.reason);
+        assert_eq!(reason("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."), None);
+        assert_eq!(reason("0/3 nodes are available: 3 Insufficient memory."), Some(Reason::Unschedulable));
+    }
 }

@@ -2,46 +2,54 @@
 
 use kube::core::Status;
 
+use crate::core::text::one_line;
 use crate::core::{Blocked, Reason};
 
-/// Of a Job. `None`: it says nothing about the Job, and is to be tried again.
+/// Of a Job. `None`: it is no verdict of the API server about the Job, whatever its HTTP code; a proxy in between can
+/// answer anything. To be tried again.
 pub fn of_job(status: &Status) -> Option<Blocked> {
-    match status.code {
-        // It stays wrong until somebody changes the target or the spec.
-        400 | 422 => Some(Blocked::stalled(Reason::JobRejected, status.message.clone())),
-        // A quota, a right or a policy, which change by themselves as seen from here.
-        403 => Some(Blocked::reconciling(Reason::JobRejected, status.message.clone())),
-        _ => None,
-    }
+    verdict(status, "")
 }
 
 /// Of the helper's ConfigMap, likewise.
 pub fn of_helper(name: &str, status: &Status) -> Option<Blocked> {
-    let message = || format!("ConfigMap {name}: {}", status.message);
-    matches!(status.code, 400 | 403 | 422).then(|| Blocked::reconciling(Reason::JobRejected, message()))
+    verdict(status, &format!("ConfigMap {name}: "))
+}
+
+fn verdict(status: &Status, subject: &str) -> Option<Blocked> {
+    let message = one_line(&format!("{subject}{}", status.message));
+    match status.reason.as_str() {
+        // A quota, a right or a policy, which change by themselves as seen from here.
+        "Forbidden" => Some(Blocked::reconciling(Reason::JobRejected, message)),
+        // Most often it stays wrong until somebody changes the target or the spec.
+        "Invalid" | "BadRequest" | "RequestEntityTooLarge" => Some(Blocked::stalls_later(Reason::JobRejected, message)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Remedy;
 
     #[test]
     fn a_verdict_blocks_and_a_fault_does_not() {
-        for (code, job, helper) in [
-            (400, Some(true), Some(false)),
-            (403, Some(false), Some(false)),
-            (422, Some(true), Some(false)),
-            (404, None, None),
-            (409, None, None),
-            (429, None, None),
-            (500, None, None),
+        for (code, reason, expected) in [
+            (400, "BadRequest", Some(Remedy::TimeOrPerson)),
+            (403, "Forbidden", Some(Remedy::Time)),
+            (422, "Invalid", Some(Remedy::TimeOrPerson)),
+            (403, "Failed to parse error data", None), // what kube makes of a proxy's HTML
+            (400, "", None),
+            (404, "NotFound", None),
+            (409, "Conflict", None),
+            (429, "TooManyRequests", None),
+            (500, "InternalError", None),
         ] {
-            let status = Status::failure("no", "Reason").with_code(code);
-            let stalled = |blocked: Option<Blocked>| blocked.map(|b| b.stalled);
-            assert_eq!(stalled(of_job(&status)), job, "{code}");
-            assert_eq!(stalled(of_helper("h", &status)), helper, "{code}");
+            let status = Status::failure("no", reason).with_code(code);
+            assert_eq!(of_job(&status).map(|b| b.remedy), expected, "{code} {reason}");
+            assert_eq!(of_helper("h", &status).map(|b| b.remedy), expected, "{code} {reason}");
         }
-        let status = Status::failure("no", "Invalid").with_code(422);
-        assert_eq!(of_helper("h", &status).map(|b| b.message), Some("ConfigMap h: no".into()));
+        let status = Status::failure("no\n\u{1b}[31m way", "Invalid").with_code(422);
+        assert_eq!(of_helper("h", &status).map(|b| b.message), Some("ConfigMap h: no [31m way".into()));
     }
 }

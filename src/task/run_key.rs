@@ -1,38 +1,56 @@
-//! The run key: a hash of everything whose change asks for a new run.
+//! The run key: a hash of everything in a spec whose change asks for a new run.
 
 use serde_json::{Map, Value, json};
 
 use super::Task;
-use crate::api::TaskPolicy;
+use crate::api::{Run, TaskPolicy};
 use crate::names;
 
-/// Version of the way the key is made. A stored key of another version says nothing about a change.
-const VERSION: &str = "v1";
+/// Version of the way the key is made.
+const VERSION: &str = "v2";
 
 /// Maps whose keys are the user's: there an empty text says something.
 const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
 
-/// The key of a spec, without the fields that only repeat a default. `image` is the image that would run, where a
-/// change of it alone asks for a run.
-pub fn compute(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
+/// The key of a task's spec.
+pub fn for_task<T: Task>(task: &T) -> String {
+    compute(T::KIND, &task.spec(), T::defaults())
+}
+
+/// Whether the spec is another one than that of the run. A key is compared with what its own version makes of the
+/// spec, so that an upgrade of the operator reruns nothing; one of a version that this operator does not know says
+/// nothing, and counts as equal while the generation is the run's.
+pub fn spec_changed<T: Task>(task: &T, run: &Run) -> bool {
+    let (spec, defaults) = (task.spec(), T::defaults());
+    match run.key.split_once(':').map(|(version, _)| version) {
+        Some(VERSION) => run.key != compute(T::KIND, &spec, defaults),
+        Some("v1") => {
+            [None, Some(run.image.as_str())].iter().all(|image| run.key != compute_v1(T::KIND, &spec, defaults, *image))
+        }
+        _ => Some(run.generation) != task.meta().generation,
+    }
+}
+
+/// The key of a spec, without the fields that only repeat a default.
+fn compute(kind: &str, spec: &Value, defaults: &Value) -> String {
+    versioned(VERSION, &json!({ "kind": kind, "spec": triggering_fields(spec, defaults) }))
+}
+
+/// As the first version made it: with the image where a change of that asked for a run.
+fn compute_v1(kind: &str, spec: &Value, defaults: &Value, image: Option<&str>) -> String {
+    versioned("v1", &json!({ "kind": kind, "spec": triggering_fields(spec, defaults), "image": image }))
+}
+
+fn versioned(version: &str, canonical: &Value) -> String {
+    format!("{version}:{}", names::hash(&[&canonical.to_string()], 16))
+}
+
+fn triggering_fields(spec: &Value, defaults: &Value) -> Map<String, Value> {
     let mut fields = normalise(spec, defaults);
     for name in TaskPolicy::NON_TRIGGERING_FIELDS {
         fields.remove(*name);
     }
-    let canonical = json!({ "kind": kind, "spec": fields, "image": image });
-    format!("{VERSION}:{}", names::hash(&[&canonical.to_string()], 16))
-}
-
-/// The key of a task's spec.
-pub fn for_task<T: Task>(task: &T, image: Option<&str>) -> String {
-    compute(T::KIND, &task.spec(), T::defaults(), image)
-}
-
-/// Whether a stored key and the present one ask for a new run. A key of another version counts as equal
-/// while the generation is unchanged, so that an upgrade of the operator reruns nothing.
-pub fn requires_run(stored: &str, stored_generation: i64, present: &str, generation: i64) -> bool {
-    let version = |key: &str| key.split(':').next().map(str::to_owned);
-    if version(stored) == version(present) { stored != present } else { stored_generation != generation }
+    fields
 }
 
 /// The fields that say something: neither empty nor the default. So a field that a later version adds
@@ -67,10 +85,11 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{DjangoMigrate, TaskResource};
 
     fn key(spec: Value) -> String {
         let defaults = json!({ "fake": false, "database": "default", "lock": { "id": 1000, "mode": "Auto" } });
-        compute("DjangoMigrate", &spec, &defaults, None)
+        compute("DjangoMigrate", &spec, &defaults)
     }
 
     #[test]
@@ -106,8 +125,7 @@ mod tests {
         .into_iter()
         .map(key)
         .collect();
-        keys.push(compute("DjangoStatic", &json!({}), &json!({}), None));
-        keys.push(compute("DjangoMigrate", &json!({}), &json!({}), Some("a")));
+        keys.push(compute("DjangoStatic", &json!({}), &json!({})));
         let count = keys.len();
         keys.sort();
         keys.dedup();
@@ -115,10 +133,37 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_version_asks_for_a_run_only_with_a_new_generation() {
-        assert!(!requires_run("v1:a", 1, "v1:a", 2));
-        assert!(requires_run("v1:a", 1, "v1:b", 1));
-        assert!(!requires_run("v0:a", 1, "v1:b", 1));
-        assert!(requires_run("v0:a", 1, "v1:b", 2));
+    fn a_stored_key_is_compared_in_its_own_version() {
+        let task = |spec: Value, generation: i64| -> DjangoMigrate {
+            serde_json::from_value(json!({
+                "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoMigrate",
+                "metadata": {"name": "m", "generation": generation}, "spec": spec,
+            }))
+            .unwrap()
+        };
+        let (plain, edited) = (task(json!({}), 2), task(json!({"app": "a"}), 2));
+        let defaults = DjangoMigrate::defaults();
+        let v1 = |image| compute_v1("DjangoMigrate", &TaskResource::spec(&plain), defaults, image);
+        for (situation, key, generation, of_plain, of_edited) in [
+            ("the present version", for_task(&plain), 1, false, true),
+            ("v1, run once", v1(None), 1, false, true),
+            ("v1, that followed the image", v1(Some("i:1")), 1, false, true),
+            ("v1, of another image", v1(Some("i:2")), 1, true, true),
+            ("unknown, of this generation", "v9:x".into(), 2, false, false),
+            ("unknown, of another generation", "v9:x".into(), 1, true, true),
+        ] {
+            let run = Run { key, generation, image: "i:1".into(), ..Run::default() };
+            assert_eq!((spec_changed(&plain, &run), spec_changed(&edited, &run)), (of_plain, of_edited), "{situation}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_the_samples_stay_as_they_are() {
+        let stored = compute_v1("DjangoMigrate", &json!({"app": "myapp"}), DjangoMigrate::defaults(), None);
+        assert_eq!(stored, "v1:21343ef239ff8da08e2787efe2629e93");
+        assert_eq!(
+            compute("DjangoMigrate", &json!({"app": "myapp"}), DjangoMigrate::defaults()),
+            "v2:4963c2c62d535783d1989162fb85765a"
+        );
     }
 }

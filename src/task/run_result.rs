@@ -24,6 +24,7 @@ pub const HELPER_REASONS: &[&str] = &[
     "ManageNotFound",
     "UnsupportedPython",
     "CeleryNotInstalled",
+    "HelperTampered",
 ];
 /// Longest name in a report.
 const NAME_LIMIT: usize = 256;
@@ -65,6 +66,14 @@ impl RunResult {
             exit_code: None,
             report: None,
         }
+    }
+
+    /// A newer spec took over after the command had started, while its Job was being removed.
+    pub fn interrupted(generation: i64) -> Self {
+        let message = format!(
+            "the command started while its Job was being removed for generation {generation} of the spec, and was stopped"
+        );
+        Self::failed(Reason::Interrupted.as_str(), message, None)
     }
 
     /// A newer spec took over.
@@ -137,7 +146,8 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let line = ended.and_then(|t| HelperResult::find(t.message.as_deref()?));
     let report = line.as_ref().map(HelperResult::report);
 
-    if complete {
+    let denied = line.as_ref().is_some_and(|line| !line.ok);
+    if complete && !denied {
         let reason = Reason::Succeeded.as_str().to_owned();
         return RunResult {
             outcome: Outcome::Succeeded,
@@ -279,6 +289,15 @@ mod tests {
             assert_eq!((end.outcome, end.reason.as_str()), (Outcome::Failed, reason), "{end:?}");
             assert!(end.message.contains(text), "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_complete_job_whose_helper_says_otherwise_has_failed() {
+        let complete = json!({"type": "Complete", "status": "True"});
+        let line = r#"{"ok":false,"reason":"LockTimeout","message":"held"}"#;
+        let end = from_job(&job(complete), &[pod(ended(0, "Completed", line))]);
+        assert_eq!((end.outcome, end.reason.as_str(), end.message.as_str()), (Outcome::Failed, "LockTimeout", "held"));
+        assert_eq!(end.exit_code, Some(0));
     }
 
     #[test]

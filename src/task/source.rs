@@ -124,7 +124,7 @@ mod tests {
         ] {
             let found = confirm(live, &chosen, &labels);
             assert_eq!(found.as_ref().err().map(|b| b.message.as_str()), expected);
-            assert!(found.err().is_none_or(|b| b.reason == Reason::TargetGone && !b.stalled));
+            assert!(found.err().is_none_or(|b| b.reason == Reason::TargetGone && !b.is_stalled()));
         }
     }
 }

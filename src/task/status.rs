@@ -8,15 +8,17 @@ use k8s_openapi::jiff::Timestamp;
 use super::Task;
 use super::decide::{self, STARTING_MESSAGE, StatusIntent};
 use super::job::BuiltJob;
-use super::observed::{Observed, ObservedJob};
+use super::observed::Observed;
+use super::progress;
 use super::run_cause::needs_run;
+use super::run_key;
 use super::run_result::RunResult;
 use super::source::TemplateSource;
 use super::target::Candidate;
 use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, non_empty};
 use crate::core::condition::{self, DesiredCondition};
 use crate::core::text::{one_line, truncated};
-use crate::core::views::JobView;
+use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
 
@@ -27,7 +29,7 @@ const MAX_PAST_RUNS: usize = 5;
 pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     let old = &observed.status;
     let ReadySummary { ready, reason, message, abnormal_condition, finished } = summary(old, intent);
-    let message = truncated(message);
+    let message = one_line(&message);
     let of_run = |type_, status: &str| DesiredCondition {
         type_,
         status: status.to_owned(),
@@ -78,7 +80,7 @@ fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
             not_ready(Reason::Suspended, "a run is due; set spec.suspend to false to start it".into(), None)
         }
         StatusIntent::Blocked(blocked) => {
-            let progress = if blocked.stalled { condition::STALLED } else { condition::RECONCILING };
+            let progress = if blocked.is_stalled() { condition::STALLED } else { condition::RECONCILING };
             not_ready(blocked.reason, blocked.message.clone(), Some(progress))
         }
         StatusIntent::InProgress { reason, message } => {
@@ -121,7 +123,7 @@ fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String
 
 fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> DesiredCondition {
     let (status, reason, message) = match target {
-        Some(Err(blocked)) => ("False", blocked.reason.as_str(), truncated(blocked.message.clone())),
+        Some(Err(blocked)) => ("False", blocked.reason.as_str(), one_line(&blocked.message)),
         Some(Ok(found)) => ("True", "Found", format!("{} {}", found.kind.as_str(), found.name())),
         None => match condition::find(&old.conditions, condition::TARGET_RESOLVED) {
             Some(before) => (before.status.as_str(), before.reason.as_str(), before.message.clone()),
@@ -143,6 +145,7 @@ pub fn record_run_start<T: Task>(
     let started_at = before.filter(|run| run.number == number).and_then(|run| run.started_at.clone());
     let run = Run {
         number,
+        cause: needs_run(observed),
         key: job.key.clone(),
         generation: observed.generation,
         job_name: job.name.clone(),
@@ -221,11 +224,60 @@ pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
     }
 }
 
+/// Notes when the command of an unfinished run was first seen to run.
+pub fn record_command_start(status: &mut TaskStatus, pods: &[Arc<PodView>], now: Timestamp) {
+    if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_none())
+        && run.command_started_at.is_none()
+        && progress::has_started(pods, &run.target.container)
+    {
+        run.command_started_at = Some(Time(now));
+    }
+}
+
+/// The status of a run that gives way to a newer spec, before its Job is deleted.
+pub fn record_superseding(observed: &Observed, generation: i64) -> TaskStatus {
+    let mut status = observed.status.clone();
+    let mut message = String::new();
+    if let Some(run) = &mut status.last_run {
+        run.superseded_by = Some(generation);
+        message = format!("Job {}, which had not started, gives way to generation {generation}", run.job_name);
+    }
+    build(&Observed { status, ..observed.clone() }, &StatusIntent::InProgress { reason: Reason::Superseding, message })
+}
+
+/// The status of a task that another operator carried out, which recorded no more than when.
+pub fn record_taken_over<T: Task>(task: &T, observed: &Observed) -> TaskStatus {
+    let done = observed.completed_at.as_ref().map(|at| at.0.to_string()).unwrap_or_default();
+    let run = Run {
+        number: 0,
+        key: run_key::for_task(task),
+        generation: observed.generation,
+        image: observed.target_image.clone().unwrap_or_default(),
+        trigger: non_empty(&task.policy().trigger).map(str::to_owned),
+        finished_at: observed.completed_at.clone(),
+        result: Some(Outcome::Succeeded),
+        reason: Some(Reason::TakenOver.as_str().to_owned()),
+        message: Some(format!(
+            "another operator carried it out at {done}; a change of the spec, or the annotation {}, runs it again",
+            names::REQUESTED_AT_ANNOTATION
+        )),
+        ..Run::default()
+    };
+    let status = TaskStatus { last_run: Some(run), ..observed.status.clone() };
+    let taken_over = Observed { status, spec_changed: false, ..observed.clone() };
+    build(&taken_over, &StatusIntent::Settled)
+}
+
+/// Whether the status says already of this generation that it stalled for this reason.
+pub fn shows_stalled(observed: &Observed, reason: Reason) -> bool {
+    let stalled = condition::find(&observed.status.conditions, condition::STALLED);
+    stalled.is_some_and(|c| c.reason == reason.as_str() && c.observed_generation == Some(observed.generation))
+}
+
 /// Whether a status has to be written now. The UID alone of a Job that was just created can wait a few seconds, in
 /// which most runs have more to say.
 pub fn needs_write(observed: &Observed, old: &TaskStatus, new: &TaskStatus) -> bool {
-    let is_old = |job: &JobView| decide::age(job, observed.now) >= decide::START_GRACE;
-    if matches!(&observed.job, ObservedJob::Present(job) if is_old(job)) {
+    if observed.job_age >= decide::START_GRACE {
         return new != old;
     }
     let mut new = new.clone();
@@ -255,6 +307,9 @@ fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, n
         run.exit_code = result.exit_code;
         run.result = Some(result.outcome);
         run.reason = Some(result.reason.clone());
+        if matches!(result.outcome, Outcome::Succeeded | Outcome::Lost) {
+            run.superseded_by = None; // it came to its end before
+        }
         run.message = Some(truncated(match sentence {
             Some(sentence) => format!("{sentence} in {seconds}s with image {}", run.image),
             None => result.message.clone(),
@@ -275,11 +330,10 @@ mod tests {
         prop_oneof![
             Just(StatusIntent::Settled),
             Just(StatusIntent::Suspended),
-            any::<bool>().prop_map(|stalled| StatusIntent::Blocked(Blocked {
-                reason: Reason::TargetNotFound,
-                message: "m".into(),
-                stalled
-            })),
+            any::<bool>().prop_map(|stalled| {
+                let make = if stalled { Blocked::stalled } else { Blocked::reconciling };
+                StatusIntent::Blocked(make(Reason::TargetNotFound, "m".to_owned()))
+            }),
             Just(StatusIntent::InProgress { reason: Reason::Running, message: "m".into() }),
         ]
     }

@@ -196,7 +196,7 @@ pub fn resolve<'a>(
         several => {
             let names: Vec<&str> = several.iter().take(NAMES_SHOWN).map(|c| c.name()).collect();
             let more = several.len().saturating_sub(NAMES_SHOWN);
-            Err(Blocked::stalled(
+            Err(Blocked::stalls_later(
                 Reason::TargetAmbiguous,
                 format!(
                     "spec.target: {} Deployments carry the label {}: {}{}; set spec.target.deployment to one of them",

@@ -2,6 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use kube::ResourceExt;
+
 use super::{Task, run_key};
 use crate::api::{Outcome, RunPolicy};
 use crate::core::condition;
@@ -26,10 +28,10 @@ pub struct TaskView {
     pub uid: String,
     pub resource_version: Option<String>,
     pub created_at: Option<Time>,
-    /// Key of the spec as it is, with the image of the newest run where it follows that.
-    pub run_key: String,
-    /// Key of the newest run.
-    pub last_run_key: Option<String>,
+    /// Whether the newest run was of the spec as it is.
+    pub ran_as_specified: bool,
+    /// Whether the request annotation asks for another run.
+    pub requested: bool,
     /// What came of the newest run, once it is over.
     pub result: Option<Outcome>,
     /// Whether the newest spec was carried out.
@@ -48,7 +50,7 @@ impl TaskView {
         let (meta, status) = (task.meta(), task.status());
         let run = status.last_run.as_ref();
         let follows_image = task.policy().run_policy == RunPolicy::OnImageChange;
-        let image = run.filter(|_| follows_image).map(|run| run.image.as_str());
+        let requested = task.annotations().get(names::REQUESTED_AT_ANNOTATION).filter(|value| !value.is_empty());
         Self {
             kind: T::KIND,
             namespace: meta.namespace.clone().unwrap_or_default(),
@@ -56,8 +58,8 @@ impl TaskView {
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone(),
             created_at: meta.creation_timestamp.clone(),
-            run_key: run_key::for_task(task, image),
-            last_run_key: run.map(|run| run.key.clone()),
+            ran_as_specified: run.is_some_and(|run| !run_key::spec_changed(task, run)),
+            requested: requested.is_some() && requested != status.last_handled_request.as_ref(),
             result: run.and_then(|run| run.result),
             ready: condition::is_true(&status.conditions, condition::READY),
             finished: status.observed_generation == meta.generation
@@ -73,14 +75,10 @@ impl TaskView {
         !self.ready || self.follows_image
     }
 
-    /// Whether the newest run was of the spec as it is.
-    pub fn ran_as_specified(&self) -> bool {
-        self.last_run_key.as_ref() == Some(&self.run_key)
-    }
-
-    /// Whether it was carried out or given up, and counts as old.
+    /// Whether it was carried out or given up, no run is pending, and none can come without a change of it.
     pub fn is_prunable(&self) -> bool {
-        self.finished && self.result.is_some() && !self.deleting
+        let over = self.result.is_some_and(|result| result != Outcome::Superseded);
+        over && self.finished && self.ran_as_specified && !self.requested && !self.follows_image && !self.deleting
     }
 }
 
@@ -109,18 +107,23 @@ mod tests {
     use serde_json::{Value, json};
 
     fn view(name: &str, age: &str, meta: Value, finished: &str) -> TaskView {
+        view_of(name, age, meta, finished, json!({}), "Succeeded")
+    }
+
+    fn view_of(name: &str, age: &str, meta: Value, finished: &str, more: Value, result: &str) -> TaskView {
         let mut full = json!({"name": name, "uid": name, "generation": 1, "creationTimestamp": age});
         full.as_object_mut().unwrap().extend(meta.as_object().unwrap().clone());
+        let mut spec = json!({"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let task: DjangoUser = serde_json::from_value(json!({
-            "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoUser", "metadata": full,
-            "spec": {"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}},
+            "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoUser", "metadata": full, "spec": spec,
             "status": {
                 "observedGeneration": 1,
                 "conditions": [
                     {"type": "Finished", "status": finished, "reason": "R", "message": "", "lastTransitionTime": age},
                 ],
                 "lastRun": {
-                    "number": 1, "key": "", "generation": 1, "jobName": "", "image": "", "result": "Succeeded",
+                    "number": 1, "key": "", "generation": 1, "jobName": "", "image": "", "result": result,
                     "target": {"kind": "", "name": "", "uid": "", "container": ""},
                 },
             },
@@ -146,6 +149,9 @@ mod tests {
             ),
             view("old", &at(3), json!({}), "True"),
             view("edited", &at(2), json!({"generation": 2}), "True"),
+            view("asked", &at(2), json!({"annotations": {"django.my.domain/requestedAt": "now"}}), "True"),
+            view_of("follows", &at(2), json!({}), "True", json!({"runPolicy": "OnImageChange"}), "Succeeded"),
+            view_of("given up", &at(2), json!({}), "True", json!({}), "Superseded"),
             view("older", &at(2), json!({}), "True"),
         ];
         let names = |keep| -> Vec<String> { to_prune(all.to_vec(), keep).into_iter().map(|view| view.name).collect() };
@@ -166,23 +172,21 @@ mod tests {
 
     #[test]
     fn it_tells_whether_the_newest_run_was_of_the_spec() {
-        for policy in ["Once", "OnImageChange"] {
-            let spec = |staff: bool| json!({"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}, "staff": staff, "runPolicy": policy});
-            let task = |spec: Value, key: &str| -> DjangoUser {
-                let run = json!({
-                    "number": 1, "key": key, "generation": 1, "jobName": "", "image": "i:1",
-                    "target": {"kind": "", "name": "", "uid": "", "container": ""},
-                });
-                let object = json!({
-                    "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoUser", "metadata": {"name": "u"},
-                    "spec": spec, "status": {"lastRun": run},
-                });
-                serde_json::from_value(object).unwrap()
-            };
-            let image = (policy == "OnImageChange").then_some("i:1");
-            let key = run_key::for_task(&task(spec(true), ""), image);
-            assert!(TaskView::of(&task(spec(true), &key)).ran_as_specified(), "{policy}");
-            assert!(!TaskView::of(&task(spec(false), &key)).ran_as_specified(), "{policy}");
-        }
+        let spec =
+            |staff: bool| json!({"username": "u", "passwordSecretRef": {"name": "n", "key": "k"}, "staff": staff});
+        let task = |spec: Value, key: &str| -> DjangoUser {
+            let run = json!({
+                "number": 1, "key": key, "generation": 1, "jobName": "", "image": "i:1",
+                "target": {"kind": "", "name": "", "uid": "", "container": ""},
+            });
+            let object = json!({
+                "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoUser", "metadata": {"name": "u"},
+                "spec": spec, "status": {"lastRun": run},
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let key = run_key::for_task(&task(spec(true), ""));
+        assert!(TaskView::of(&task(spec(true), &key)).ran_as_specified);
+        assert!(!TaskView::of(&task(spec(false), &key)).ran_as_specified);
     }
 }

@@ -22,6 +22,10 @@ impl<T: Task> Reconcile for T {
         Ok(action)
     }
 
+    async fn show_error(self, error: &str, context: &Context<Self>) -> Result<(), Error> {
+        reconcile::Reconciliation::new(context, self).show_error(error).await
+    }
+
     fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition> {
         status::undecodable(error, generation, now)
     }

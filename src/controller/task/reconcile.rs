@@ -10,18 +10,19 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use tracing::{info, warn};
 
-use crate::api::{Outcome, TaskStatus};
-use crate::cluster::client::{self, JobCreation};
+use crate::api::TaskStatus;
+use crate::cluster::cache::{CacheKey, Cached};
+use crate::cluster::client::{self, Deletion, JobCreation};
 use crate::cluster::events;
-use crate::cluster::watch::job_pods_partition;
+use crate::cluster::job_keys::{job_key, job_pods_partition, task_jobs_partition};
 use crate::controller::context::NamespaceContext;
 use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
-use crate::task::decide::{self, Decision, StatusIntent};
+use crate::task::decide::{self, Decision, STARTING_MESSAGE, StatusIntent};
 use crate::task::job::{self, BuiltJob};
-use crate::task::observe::{CacheReader, observe};
+use crate::task::observe::{CacheReader, KnownJob, observe};
 use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_cause::needs_run;
@@ -32,6 +33,8 @@ use crate::task::{Task, notices, status};
 
 /// More steps than any task needs in one reconcile.
 const MAX_STEPS: usize = 16;
+/// How long a container may take to start before what usually passes by itself is shown.
+const LONG_START: Duration = Duration::from_secs(60);
 /// After which something that just changed is looked at again.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,12 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Self { context, shared: &context.shared, api, namespace, task }
     }
 
+    /// Where a Job of the task's is in the caches.
+    fn job_key(&self, name: &str) -> CacheKey {
+        let partition = task_jobs_partition(&self.namespace, T::KIND, &self.task.name_any());
+        CacheKey { partition, name: name.to_owned() }
+    }
+
     /// Takes one step after the other until there is nothing to do but to wait.
     pub async fn execute(mut self) -> Result<Action, Error> {
         let mut lookups = Lookups::default();
@@ -69,10 +78,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             let observed = observe(&self.task, &self, &lookups, labels, Timestamp::now());
             match decide::decide(&observed) {
                 Decision::SetStatus(intent, after) => {
-                    self.update_status(&observed, &intent).await?;
+                    let after = self.update_status(&observed, intent, after).await?;
                     return Ok(after.map_or_else(Action::await_change, Action::requeue));
                 }
-                Decision::GetJob => lookups.job = Some(self.get_job(&observed).await?),
+                Decision::TakeOver => self.write(status::record_taken_over(&self.task, &observed)).await?,
+                Decision::GetJob => self.get_job(&observed, &mut lookups).await?,
                 Decision::ReadEvents => {
                     lookups.event_obstacle = self.read_events(&observed).await?;
                     lookups.events_read = true;
@@ -83,8 +93,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     StartOutcome::Blocked(blocked, after) => {
                         // Upon what was written since: a recorded run must not be taken back.
                         let observed = Observed { status: self.task.status().clone(), ..observed };
-                        self.update_status(&observed, &StatusIntent::Blocked(blocked)).await?;
-                        return Ok(Action::requeue(after));
+                        let after = self.update_status(&observed, StatusIntent::Blocked(blocked), Some(after)).await?;
+                        return Ok(after.map_or_else(Action::await_change, Action::requeue));
                     }
                 },
                 Decision::ReadResult(job) => {
@@ -92,17 +102,41 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     self.record_result(&observed, &run_result::from_job(&job, &pods)).await?;
                 }
                 Decision::RecordResult(result) => {
-                    if result.outcome == Outcome::Superseded && self.has_started(&observed).await? {
-                        return Ok(Action::requeue(SOON));
-                    }
                     self.record_result(&observed, &result).await?;
-                    lookups.job = None;
+                    lookups = Lookups::default();
                 }
-                Decision::DeleteJob(uid) => {
-                    let name = observed.status.last_run.as_ref().map(|r| r.job_name.clone()).unwrap_or_default();
-                    client::delete_job(&self.shared.client, &self.namespace, &name, &uid).await?;
-                    self.shared.known_jobs.record_deleted(&self.namespace, &name);
-                    lookups.job = Some(self.get_job(&observed).await?);
+                Decision::RecordJobUid => {
+                    let starting =
+                        StatusIntent::InProgress { reason: Reason::Starting, message: STARTING_MESSAGE.to_owned() };
+                    self.write(status::build(&observed, &starting)).await?;
+                }
+                Decision::ReleaseJob(uid) => {
+                    let name = job_name(&observed);
+                    match client::release_job(&self.shared.client, &self.namespace, name, &uid).await? {
+                        Some(job) => lookups.job = Some(self.now_known(job)),
+                        None => self.get_job(&observed, &mut lookups).await?,
+                    }
+                }
+                Decision::Supersede(generation) => {
+                    if !self.has_started(&observed, &mut lookups).await? {
+                        self.write(status::record_superseding(&observed, generation)).await?;
+                    }
+                }
+                Decision::DeleteSuperseded(job) => {
+                    if !self.has_started(&observed, &mut lookups).await? {
+                        self.delete_job(&job).await?;
+                        self.get_job(&observed, &mut lookups).await?;
+                    }
+                }
+                Decision::DeleteLate(job) => {
+                    warn!(
+                        kind = T::KIND,
+                        ns = self.namespace,
+                        job = job.name(),
+                        "deleting a Job of a run that is over"
+                    );
+                    self.delete_job(&job).await?;
+                    lookups.deleted_jobs.insert(job.uid().to_owned());
                 }
             }
         }
@@ -110,16 +144,44 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Ok(Action::requeue(Duration::from_secs(5)))
     }
 
-    /// The newest run's Job as the API server has it; for a superseded run, with its pods.
-    async fn get_job(&self, observed: &Observed) -> Result<ObservedJob, Error> {
-        let Some(run) = &observed.status.last_run else { return Ok(ObservedJob::Absent) };
-        let client = &self.shared.client;
-        if let Some(job) = client::get_job(client, &self.namespace, &run.job_name).await? {
-            return Ok(ObservedJob::Present(Arc::new(job)));
+    /// The newest run's Job and pods as the API server has them.
+    async fn get_job(&self, observed: &Observed, lookups: &mut Lookups) -> Result<(), Error> {
+        let Some(run) = &observed.status.last_run else { return Ok(()) };
+        let (client, name) = (&self.shared.client, &run.job_name);
+        let job = client::get_job(client, &self.namespace, name).await?;
+        let mut pods = match (&job, &run.job_uid) {
+            (None, None) => Vec::new(), // never created
+            _ => client::list_pods(client, &self.namespace, name).await?,
+        };
+        let uid = run.job_uid.as_deref().or(job.as_ref().map(JobView::uid)).unwrap_or_default();
+        pods.retain(|pod| pod.belongs_to(uid));
+        let still_running = pods.iter().any(|pod| !pod.has_ended());
+        lookups.job = Some(match job {
+            Some(job) if job.uid() == uid || !still_running => self.now_known(job),
+            None if !still_running => ObservedJob::Absent,
+            _ => ObservedJob::PodsTerminating,
+        });
+        lookups.pods = Some(pods.into_iter().map(Arc::new).collect());
+        Ok(())
+    }
+
+    /// A Job that the API server just answered with.
+    fn now_known(&self, job: JobView) -> ObservedJob {
+        let job = Arc::new(job);
+        if job.owned_by(&self.task.uid().unwrap_or_default()) {
+            self.shared.known_jobs.record(&job);
+            self.shared.caches.jobs.confirm(&job_key(&job));
         }
-        let superseded = run.result == Some(Outcome::Superseded);
-        let ending = superseded && !client::list_pods(client, &self.namespace, &run.job_name).await?.is_empty();
-        Ok(if ending { ObservedJob::PodsTerminating } else { ObservedJob::Absent })
+        ObservedJob::Present(job)
+    }
+
+    async fn delete_job(&self, job: &JobView) -> Result<(), Error> {
+        let deletion = client::delete_job(&self.shared.client, &self.namespace, job.name(), job.uid()).await?;
+        self.shared.known_jobs.record_deleted(&job_key(job));
+        if deletion == Deletion::NotThere {
+            self.shared.caches.jobs.remove(&job_key(job)); // a watch that lags behind brings what is there
+        }
+        Ok(())
     }
 
     async fn read_events(&self, observed: &Observed) -> Result<Option<Obstacle>, Error> {
@@ -127,14 +189,34 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let pod = observed.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
         // A Job's events tell of pods that could not be made; once there is one, they are of the past.
         let uid = pod.unwrap_or_else(|| job.uid());
-        Ok(client::read_event_obstacle(&self.shared.client, &self.namespace, uid).await?)
+        let waited = observed.job_age >= LONG_START;
+        let obstacle = client::read_event_obstacle(&self.shared.client, &self.namespace, uid, waited).await?;
+        if obstacle.as_ref().is_some_and(|obstacle| obstacle.message.contains(helper::config_map_name())) {
+            self.shared.helper_namespaces.forget(&self.namespace);
+            let _ = self.ensure_helper().await?; // the pod waits for it, and says so meanwhile
+        }
+        Ok(obstacle)
+    }
+
+    /// The helper's ConfigMap is there, as far as this process knows.
+    async fn ensure_helper(&self) -> Result<Result<(), Blocked>, kube::Error> {
+        if self.shared.helper_namespaces.contains(&self.namespace) {
+            return Ok(Ok(()));
+        }
+        let created = client::create_helper(&self.shared.client, &self.namespace).await?;
+        if created.is_ok() {
+            self.shared.helper_namespaces.record(&self.namespace);
+        }
+        Ok(created)
     }
 
     /// The last look before a run is given up for a newer one: at the pods themselves.
-    async fn has_started(&self, observed: &Observed) -> Result<bool, Error> {
+    async fn has_started(&self, observed: &Observed, lookups: &mut Lookups) -> Result<bool, Error> {
         let ObservedJob::Present(job) = &observed.job else { return Ok(false) };
         let pods = self.list_pods(job).await?;
-        Ok(!matches!(progress::of_run(job, &pods), Progress::NotStarted(_)))
+        let started = !matches!(progress::of_run(job, &pods), Progress::NotStarted(_));
+        lookups.pods = Some(pods.into_iter().map(Arc::new).collect());
+        Ok(started)
     }
 
     /// The Job's pods as the API server has them, without those of a namesake.
@@ -155,7 +237,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let client = &self.shared.client;
         let (live, helper) = tokio::try_join!(
             client::get_target(client, &self.namespace, candidate.kind, candidate.name()),
-            client::ensure_helper(client, &self.namespace),
+            self.ensure_helper(),
         )?;
         let source = match source::confirm(live, candidate, self.shared.settings.target_labels(T::TARGET_LABEL)) {
             Ok(source) => source,
@@ -164,11 +246,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         if let Err(blocked) = helper {
             return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
         }
-        let built = match job::build(&self.task, &source, number, helper::config_map_name()) {
+        let built = match job::build(&self.task, &source, number, helper::source()) {
             Ok(built) => built,
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
-        let observed = Observed { key: built.key.clone(), ..observed.clone() };
+        let observed = Observed { target_image: Some(built.image.clone()), ..observed.clone() };
         let Some(cause) = needs_run(&observed) else {
             return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
         };
@@ -180,7 +262,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             }
         };
         if job.owned_by(&observed.uid) {
-            self.shared.known_jobs.record_created(&self.namespace, &job);
+            self.shared.known_jobs.record(&job);
+            self.shared.caches.remembered_jobs.record(&job);
         }
         let name = self.task.name_any();
         info!(kind = T::KIND, ns = self.namespace, name, run = number, ?cause, job = built.name, "job created");
@@ -218,12 +301,41 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Ok(())
     }
 
-    async fn update_status(&mut self, observed: &Observed, intent: &StatusIntent) -> Result<(), Error> {
-        let status = status::build(observed, intent);
-        match status::needs_write(observed, self.task.status(), &status) {
-            true => self.write(status).await,
-            false => Ok(()),
+    /// Shows what is known; when to look again.
+    async fn update_status(
+        &mut self,
+        observed: &Observed,
+        intent: StatusIntent,
+        after: Option<Duration>,
+    ) -> Result<Option<Duration>, Error> {
+        let (intent, after) = match intent {
+            StatusIntent::Blocked(blocked) => {
+                let waited = self.shared.blocked_since.waited(&observed.uid, blocked.reason);
+                let shown_stalled = status::shows_stalled(observed, blocked.reason);
+                let (blocked, after) = decide::after_waiting(blocked, after, waited, shown_stalled);
+                (StatusIntent::Blocked(blocked), after)
+            }
+            other => {
+                self.shared.blocked_since.clear(&observed.uid);
+                (other, after)
+            }
+        };
+        let status = status::build(observed, &intent);
+        if status::needs_write(observed, self.task.status(), &status) {
+            self.write(status).await?;
         }
+        Ok(after)
+    }
+
+    /// Shows an error that persists, where it keeps a run from going on.
+    pub async fn show_error(mut self, error: &str) -> Result<(), Error> {
+        let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
+        let observed = observe(&self.task, &self, &Lookups::default(), labels, Timestamp::now());
+        if needs_run(&observed).is_none() && observed.status.last_run.as_ref().is_some_and(|run| run.result.is_some()) {
+            return Ok(());
+        }
+        let blocked = Blocked::reconciling(Reason::ApiError, format!("{error}; trying again"));
+        self.write(status::build(&observed, &StatusIntent::Blocked(blocked))).await
     }
 
     /// Writes the status if it differs, and tells people what changed.
@@ -238,6 +350,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         self.task.set_status(status, completed_at);
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
         self.context.own_writes.record(&self.task);
+        if let Some(run) = self.task.status().last_run.as_ref().filter(|run| run.job_uid.is_some()) {
+            self.shared.caches.remembered_jobs.forget(&self.job_key(&run.job_name));
+        }
         if !notices.is_empty() {
             let (recorder, about) = (self.shared.recorder.clone(), self.task.object_ref(&()));
             tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
@@ -247,8 +362,18 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 }
 
 impl<T: Task> CacheReader for Reconciliation<'_, T> {
-    fn job(&self, name: &str) -> Option<Arc<JobView>> {
-        self.shared.known_jobs.get(&self.shared.caches, &self.namespace, name)
+    fn job(&self, name: &str) -> Option<KnownJob> {
+        let Cached { object, first_seen, confirmed } =
+            self.shared.known_jobs.get(&self.shared.caches, &self.job_key(name))?;
+        Some(KnownJob { job: object, age: first_seen.elapsed(), confirmed_ago: confirmed.elapsed() })
+    }
+
+    fn remembered_job(&self, name: &str) -> Option<Arc<JobView>> {
+        self.shared.caches.remembered_jobs.get(&self.job_key(name))
+    }
+
+    fn jobs(&self) -> Vec<Arc<JobView>> {
+        self.shared.caches.jobs.partition(&self.job_key("").partition)
     }
 
     fn pods(&self, job: &str) -> Vec<Arc<PodView>> {
@@ -261,6 +386,10 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
             TargetKind::PodTemplate => self.shared.caches.pod_templates.partition(&self.namespace),
         }
     }
+}
+
+fn job_name(observed: &Observed) -> &str {
+    observed.status.last_run.as_ref().map_or("", |run| run.job_name.as_str())
 }
 
 /// The newest run's Job, for events about it.

@@ -5,21 +5,19 @@ use kube::{Api, ResourceExt};
 
 use crate::api::TaskStatus;
 use crate::cluster::client;
+use crate::cluster::job_keys::task_jobs_partition;
 use crate::controller::context::NamespaceContext;
-use crate::names;
 use crate::task::Task;
 use crate::task::view::{self, TaskView};
-
-/// How many runs back the watches are asked for Jobs that a lower limit leaves over.
-const LOOK_BACK: i64 = 200;
 
 /// Deletes what is left over, asking the API server for nothing when nothing is.
 pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Result<()> {
     let namespace = task.namespace().unwrap_or_default();
-    let (uid, name) = (task.uid().unwrap_or_default(), task.name_any());
-    for run in surplus_runs(task.status(), task.policy().history_limit) {
-        let Some(job) = context.caches.jobs.get(&namespace, &names::job_name(&name, &uid, run)) else { continue };
-        if job.owned_by(&uid) && job.terminal_condition().is_some() && job.metadata.deletion_timestamp.is_none() {
+    let uid = task.uid().unwrap_or_default();
+    let last_surplus = last_surplus_run(task.status(), task.policy().history_limit);
+    for job in context.caches.jobs.partition(&task_jobs_partition(&namespace, T::KIND, &task.name_any())) {
+        let surplus = job.run_number().is_some_and(|number| number <= last_surplus);
+        if surplus && job.owned_by(&uid) && job.terminal_condition().is_some() && !job.is_deleting() {
             client::delete_job(&context.client, &namespace, job.name(), job.uid()).await?;
         }
     }
@@ -34,11 +32,10 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     Ok(())
 }
 
-/// Numbers of the finished runs whose Jobs are beyond the history.
-fn surplus_runs(status: &TaskStatus, history_limit: i32) -> impl Iterator<Item = i64> + use<> {
+/// Number of the newest finished run whose Job is beyond the history.
+fn last_surplus_run(status: &TaskStatus, history_limit: i32) -> i64 {
     let finished = status.last_run.as_ref().map_or(0, |run| run.number - i64::from(run.result.is_none()));
-    let surplus = finished - i64::from(history_limit);
-    (1.max(surplus - LOOK_BACK)..=surplus).rev()
+    finished - i64::from(history_limit)
 }
 
 #[cfg(test)]
@@ -48,15 +45,14 @@ mod tests {
 
     #[test]
     fn the_history_keeps_its_number_of_finished_runs() {
-        let runs = |number, result, limit| -> Vec<i64> {
+        let last = |number, result, limit| {
             let last_run = Some(Run { number, result, ..Run::default() });
-            surplus_runs(&TaskStatus { last_run, ..TaskStatus::default() }, limit).collect()
+            last_surplus_run(&TaskStatus { last_run, ..TaskStatus::default() }, limit)
         };
-        assert_eq!(runs(5, Some(Outcome::Failed), 3), [2, 1]);
-        assert_eq!(runs(5, None, 3), [1], "the newest is not over");
-        assert!(runs(2, Some(Outcome::Failed), 3).is_empty());
-        assert_eq!(runs(2, Some(Outcome::Failed), 0), [2, 1]);
-        assert_eq!(runs(1000, Some(Outcome::Failed), 0).len(), 201, "bounded");
-        assert_eq!(surplus_runs(&TaskStatus::default(), 0).count(), 0);
+        assert_eq!(last(5, Some(Outcome::Failed), 3), 2);
+        assert_eq!(last(5, None, 3), 1, "the newest is not over");
+        assert!(last(2, Some(Outcome::Failed), 3) < 0);
+        assert_eq!(last(2, Some(Outcome::Failed), 0), 2);
+        assert_eq!(last_surplus_run(&TaskStatus::default(), 0), 0);
     }
 }

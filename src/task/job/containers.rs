@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::changes::TemplateChanges;
+use super::image::is_same;
 use crate::core::Blocked;
 use crate::core::json::{items, name_of, text};
 use crate::names;
@@ -51,7 +52,8 @@ impl ContainerSelection {
     /// A container of Django's own image would work twice, or wait for itself.
     pub fn keeps(&self, container: &Value) -> bool {
         let name = name_of(container);
-        self.keep.contains(name) || (text(&container["image"]) != self.main_image && !self.drop.contains(name))
+        self.keep.contains(name)
+            || (!is_same(&text(&container["image"]), &self.main_image) && !self.drop.contains(name))
     }
 }
 

@@ -3,8 +3,8 @@
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::{BuiltJob, assemble, image};
-use crate::api::{RunPolicy, TaskPolicy, non_empty};
+use super::{BuiltJob, HelperSource, assemble, image};
+use crate::api::{TaskPolicy, non_empty};
 use crate::core::json::text;
 use crate::core::{Blocked, Reason};
 use crate::names;
@@ -31,8 +31,7 @@ pub struct JobInput<'a> {
     pub source: &'a TemplateSource,
     /// The container that runs the command.
     pub container: DjangoContainer,
-    /// Name of the helper's ConfigMap.
-    pub helper: &'a str,
+    pub helper: HelperSource<'a>,
 }
 
 /// The container that runs the command.
@@ -52,30 +51,31 @@ impl DjangoContainer {
         let spec = source.django_container(wanted)?;
         let target_image = text(&spec["image"]);
         let image = non_empty(&policy.image).unwrap_or(&target_image).to_owned();
-        if image != target_image
-            && !image::allowed(&image, &target_image, source.annotation(names::ALLOW_IMAGES_ANNOTATION))
-        {
-            return Err(Blocked::stalled(
-                Reason::ImageNotAllowed,
-                format!(
-                    "spec.image: {image:?} is not of the repository {:?}; use that, or let the owner of {source} allow its prefix in the annotation {}",
-                    image::repository(&target_image),
-                    names::ALLOW_IMAGES_ANNOTATION
-                ),
-            ));
+        if image != target_image {
+            Self::check_image(&image, &target_image, source)?;
         }
         Ok(Self { name: text(&spec["name"]), image, spec })
+    }
+
+    fn check_image(image: &str, target_image: &str, source: &TemplateSource) -> Result<(), Blocked> {
+        let problem = match image::is_allowed(image, target_image, source.annotation(names::ALLOW_IMAGES_ANNOTATION)) {
+            Ok(true) => return Ok(()),
+            Ok(false) => format!(
+                "{image:?} is not of the repository {}; use that, or let the owner of {source} allow it in the annotation {}",
+                image::repository(target_image),
+                names::ALLOW_IMAGES_ANNOTATION
+            ),
+            Err(error) => format!("{image:?} is no image: {error}; write it as registry/repository:tag"),
+        };
+        Err(Blocked::stalled(Reason::ImageNotAllowed, format!("spec.image: {problem}")))
     }
 }
 
 /// The Job of the run of this number, with the template of `source`.
-pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: &str) -> Result<BuiltJob, Blocked> {
+pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: HelperSource) -> Result<BuiltJob, Blocked> {
     let policy = task.policy();
     let container = DjangoContainer::of(source, policy)?;
-    let key = match policy.run_policy {
-        RunPolicy::Once => run_key::for_task(task, None),
-        RunPolicy::OnImageChange => run_key::for_task(task, Some(&container.image)),
-    };
+    let key = run_key::for_task(task);
     let input = JobInput {
         kind: T::KIND,
         api_version: T::api_version(&()).into_owned(),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub use input::{JobInput, build};
 use launcher::{Entry, Launcher};
 
-use super::{Command, OnDisruption, Runner};
+use super::{Command, Runner};
 use crate::core::Blocked;
 use crate::core::json::items;
 use crate::names;
@@ -27,6 +27,17 @@ use crate::names;
 const HELPER_DIR: &str = "/run/django-operator";
 /// The file that the kubelet reads a container's last words from.
 const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Where a Job finds the helper, and how it checks what it finds.
+#[derive(Clone, Copy, Debug)]
+pub struct HelperSource<'a> {
+    /// Name of the ConfigMap.
+    pub config_map: &'a str,
+    /// SHA-256 of the file in it, in hex.
+    pub digest: &'a str,
+    /// Python code that reads the file, compares its digest, and runs what it read.
+    pub bootstrap: &'a str,
+}
 
 /// A Job that is ready to be created.
 #[derive(Clone, Debug)]
@@ -60,7 +71,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         template::copy(source, &container.spec, &operator_labels(input.kind))?;
     let mut django = template["spec"]["containers"][0].take();
     django["image"] = json!(container.image);
-    let (command, args) = helper_call(&launcher, &input.command);
+    let (command, args) = helper_call(&launcher, &input.command, &input.helper);
     if keep_entrypoint {
         django["args"] = json!(env::without_references(command.into_iter().chain(args)));
     } else {
@@ -68,7 +79,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         django["args"] = json!(env::without_references(args));
     }
     django["env"] = env::variables(&django, &input.command, &mounts);
-    if let Some(resources) = &policy.resources {
+    if let Some(resources) = policy.resources.as_ref().filter(|resources| !resources.is_empty()) {
         let claims = django["resources"].get("claims").cloned();
         django["resources"] = json!(resources);
         if let Some(claims) = claims {
@@ -78,7 +89,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     django["terminationMessagePath"] = json!(TERMINATION_LOG);
     django["terminationMessagePolicy"] = json!("File");
     let spec = &mut template["spec"];
-    mount_helper(spec, &mut django, input.helper);
+    mount_helper(spec, &mut django, input.helper.config_map);
     spec["containers"] = json!([django]);
 
     let name = names::job_name(input.name, input.uid, input.run);
@@ -92,7 +103,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     if let Some(seconds) = policy.timeout_seconds.or(input.command.default_timeout) {
         job_spec["activeDeadlineSeconds"] = json!(seconds);
     }
-    let job = json!({
+    let mut job = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
@@ -117,6 +128,10 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         },
         "spec": job_spec,
     });
+    if input.command.at_most_once {
+        job["spec"]["suspend"] = json!(true);
+        job["metadata"]["annotations"][names::HELD_ANNOTATION] = json!("true");
+    }
     Ok(BuiltJob {
         job,
         name,
@@ -139,18 +154,19 @@ fn operator_labels(kind: &str) -> BTreeMap<String, String> {
 
 /// A disruption either does not count, or ends the run.
 fn disruption_rule(command: &Command, retries: i32) -> Value {
-    let action = match command.on_disruption {
-        OnDisruption::Retry => "Ignore",
-        OnDisruption::Fail if retries > 0 => "Count",
-        OnDisruption::Fail => "FailJob",
+    let action = match command.at_most_once {
+        false => "Ignore",
+        true if retries > 0 => "Count",
+        true => "FailJob",
     };
     json!({ "action": action, "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] })
 }
 
 /// The interpreter with the helper, and the helper's arguments.
-fn helper_call(launcher: &Launcher, command: &Command) -> (Vec<String>, Vec<String>) {
+fn helper_call(launcher: &Launcher, command: &Command, helper: &HelperSource) -> (Vec<String>, Vec<String>) {
     let mut call = launcher.interpreter.clone();
-    call.push(format!("{HELPER_DIR}/{}", names::HELPER_FILE));
+    let file = format!("{HELPER_DIR}/{}", names::HELPER_FILE);
+    call.extend(["-c".to_owned(), helper.bootstrap.to_owned(), file, helper.digest.to_owned()]);
     let options = match (command.runner, &launcher.entry) {
         (Runner::Celery, _) => vec!["--celery".to_owned()],
         (Runner::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],

@@ -4,7 +4,7 @@ use super::pluralize;
 use crate::api::DjangoCelery;
 use crate::api::celery::DEFAULT_SIGNAL;
 use crate::api::{Report, non_empty};
-use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
+use crate::task::{Command, Runner, TargetLabel, Task};
 
 impl Task for DjangoCelery {
     const TARGET_LABEL: TargetLabel = TargetLabel::Celery;
@@ -12,7 +12,7 @@ impl Task for DjangoCelery {
     fn command(&self) -> Command {
         let spec = &self.spec;
         let mut argv: Vec<String> = vec!["-A".into(), spec.app.clone()];
-        let mut on_disruption = OnDisruption::Retry;
+        let mut at_most_once = false;
         match (non_empty(&spec.task), non_empty(&spec.worker)) {
             (Some(task), _) if spec.terminate => {
                 let signal = non_empty(&spec.signal).unwrap_or(DEFAULT_SIGNAL);
@@ -22,10 +22,10 @@ impl Task for DjangoCelery {
             (None, queue) => {
                 argv.extend(["purge", "-f"].map(str::to_owned));
                 argv.extend(queue.into_iter().flat_map(|queue| ["-Q".to_owned(), queue.to_owned()]));
-                on_disruption = OnDisruption::Fail;
+                at_most_once = true;
             }
         }
-        Command { runner: Runner::Celery, argv, env: Vec::new(), on_disruption, default_timeout: Some(3600) }
+        Command { runner: Runner::Celery, argv, env: Vec::new(), at_most_once, default_timeout: Some(3600) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -4,7 +4,7 @@ use super::pluralize;
 use crate::api::DjangoMigrate;
 use crate::api::migrate::LockMode;
 use crate::api::{Report, non_empty};
-use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
+use crate::task::{Command, Runner, TargetLabel, Task};
 
 impl Task for DjangoMigrate {
     const TARGET_LABEL: TargetLabel = TargetLabel::Django;
@@ -33,13 +33,7 @@ impl Task for DjangoMigrate {
             LockMode::None => argv.push("--lock-mode=none".into()),
         }
         argv.extend([&spec.app, &spec.migration].into_iter().filter_map(non_empty).map(str::to_owned));
-        Command {
-            runner: Runner::Manage,
-            argv,
-            env: Vec::new(),
-            on_disruption: OnDisruption::Retry,
-            default_timeout: None,
-        }
+        Command { runner: Runner::Manage, argv, env: Vec::new(), at_most_once: false, default_timeout: None }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -3,7 +3,7 @@
 use super::pluralize;
 use crate::api::DjangoStatic;
 use crate::api::Report;
-use crate::task::{Command, OnDisruption, Runner, TargetLabel, Task};
+use crate::task::{Command, Runner, TargetLabel, Task};
 
 impl Task for DjangoStatic {
     const TARGET_LABEL: TargetLabel = TargetLabel::Django;
@@ -18,13 +18,7 @@ impl Task for DjangoStatic {
             argv.push("--link".into());
         }
         argv.extend(spec.ignore.iter().map(|pattern| format!("--ignore={pattern}")));
-        Command {
-            runner: Runner::Manage,
-            argv,
-            env: Vec::new(),
-            on_disruption: OnDisruption::Retry,
-            default_timeout: Some(3600),
-        }
+        Command { runner: Runner::Manage, argv, env: Vec::new(), at_most_once: false, default_timeout: Some(3600) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

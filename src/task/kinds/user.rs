@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::api::DjangoUser;
 use crate::api::user::PasswordPolicy;
 use crate::api::{Report, non_empty};
-use crate::task::{Command, EnvValue, OnDisruption, Runner, TargetLabel, Task};
+use crate::task::{Command, EnvValue, Runner, TargetLabel, Task};
 
 impl Task for DjangoUser {
     const TARGET_LABEL: TargetLabel = TargetLabel::Django;
@@ -38,7 +38,7 @@ impl Task for DjangoUser {
         if !spec.attributes.is_empty() {
             env.push(("DJANGO_ADMIN_ATTRIBUTES", EnvValue::Text(json!(spec.attributes).to_string())));
         }
-        Command { runner: Runner::Manage, argv, env, on_disruption: OnDisruption::Retry, default_timeout: Some(3600) }
+        Command { runner: Runner::Manage, argv, env, at_most_once: false, default_timeout: Some(3600) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

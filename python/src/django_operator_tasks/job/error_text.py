@@ -46,7 +46,8 @@ def describe(error: BaseException) -> str:
     where = ""
     if frames:
         last = frames[-1]
-        own = [frame for frame in frames if "site-packages" not in frame.filename and ".pyz" not in frame.filename]
+        others = ("site-packages", "django_operator_tasks", "/proc/self/fd/")
+        own = [frame for frame in frames if not any(other in frame.filename for other in others)]
         last = own[-1] if own else last
         where = " (%s:%s in %s)" % (os.path.basename(last.filename), last.lineno, last.name)
     return "%s: %s%s" % (name, said, where)

@@ -1,0 +1,84 @@
+"""How a Job starts the helper: the bytes that were checked run, and nothing else."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+CODE = (Path(__file__).parents[1] / "bootstrap.py").read_text()
+
+
+@pytest.fixture
+def boot(tmp_path):
+    """Runs a file as a Job's container does; the process, and what it left in the termination log."""
+
+    def run(path, digest, *arguments, **environment):
+        log = tmp_path / "termination-log"
+        log.touch()  # as the kubelet does
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, str(path), digest, *arguments],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "DJK8S_TERMINATION_LOG": str(log), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done, json.loads(log.read_text() or "null")
+
+    return run
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_helper_runs_with_its_arguments(boot, pyz, tmp_path):
+    (tmp_path / "manage.py").write_text("import sys; print(sys.argv)")
+    done, _ = boot(pyz, digest(pyz), "--script", "manage.py", "--", "check", "$(SECRET)")
+    assert done.returncode == 0 and done.stdout.strip() == "['manage.py', 'check', '$(SECRET)']", done.stderr
+
+
+def test_other_bytes_do_not_run(boot, pyz, tmp_path):
+    other = tmp_path / "tasks.pyz"
+    other.write_bytes(pyz.read_bytes() + b"x")
+    done, line = boot(other, digest(pyz), "--script", "manage.py", "--", "check")
+    assert done.returncode == 1 and line["ok"] is False and line["reason"] == "HelperTampered"
+    assert str(other) in line["message"] and "Traceback" not in done.stderr
+
+
+def test_the_file_is_read_once(boot, pyz, tmp_path):
+    """A pipe gives its content once: whoever opened it again would wait for ever."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "manage.py").write_text("print('ran')")
+    threading.Thread(target=pipe.write_bytes, args=(pyz.read_bytes(),), daemon=True).start()
+    done, _ = boot(pipe, digest(pyz), "--script", "manage.py", "--", "check")
+    assert done.stdout.strip() == "ran", done.stderr
+
+
+def test_a_file_of_the_working_directory_does_not_stand_in_for_pythons_own(boot, pyz, tmp_path):
+    (tmp_path / "zipimport.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "argparse.py").write_text("raise SystemExit('shadowed')")
+    done, _ = boot(pyz, digest(pyz), "--help")
+    assert done.returncode == 0 and "--script" in done.stdout, done.stderr
+
+
+def test_another_interpreter_of_a_console_script_gets_the_checked_bytes(boot, pyz, tmp_path):
+    twin = tmp_path / "python-twin"
+    twin.symlink_to(sys.executable)
+    script = tmp_path / "shop"
+    script.write_text("#!%s\nimport sys\nprint(sys.executable, sys.argv[1:])\n" % twin)
+    script.chmod(0o755)
+    done, _ = boot(pyz, digest(pyz), "--console", "shop", "--", "check", PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
+    assert "'check'" in done.stdout or "No module named 'django'" in done.stderr, done.stderr
+
+
+def test_an_errors_place_is_the_projects_own(boot, pyz, tmp_path):
+    (tmp_path / "manage.py").write_text("def broken():\n    raise ValueError('no')\nbroken()\n")
+    done, line = boot(pyz, digest(pyz), "--script", "manage.py", "--", "check")
+    assert done.returncode == 1 and line["message"] == "ValueError: no (manage.py:2 in broken)"

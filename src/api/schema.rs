@@ -1,0 +1,150 @@
+//! Whether a stored spec keeps the bounds and patterns of the schema as it is now: an object may be older than they are.
+
+use regex::Regex;
+use serde_json::Value;
+
+/// The bounds of a schema, made once for a kind.
+pub struct SpecSchema {
+    schema: Value,
+    patterns: Vec<(String, Regex)>,
+}
+
+impl SpecSchema {
+    /// Of a CRD's spec.
+    pub fn of(crd: &Value) -> Self {
+        let schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
+        let mut patterns = Vec::new();
+        collect_patterns(&schema, &mut patterns);
+        let compile = |pattern: String| Regex::new(&pattern).ok().map(|regex| (pattern, regex));
+        Self { schema, patterns: patterns.into_iter().filter_map(compile).collect() }
+    }
+
+    /// What is wrong with a spec, each with its field; empty: nothing.
+    pub fn violations(&self, spec: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        self.check("spec", spec, &self.schema, &mut found);
+        found
+    }
+
+    fn check(&self, place: &str, value: &Value, schema: &Value, found: &mut Vec<String>) {
+        let mut refuse = |problem: String| found.push(format!("{place}: {problem}"));
+        let bound = |name: &str| schema[name].as_f64();
+        match value {
+            Value::String(text) => {
+                let length = text.chars().count() as f64;
+                if bound("minLength").is_some_and(|min| length < min) {
+                    refuse(format!("is too short; write at least {} characters", schema["minLength"]));
+                }
+                if bound("maxLength").is_some_and(|max| length > max) {
+                    refuse(format!("is too long; write at most {} characters", schema["maxLength"]));
+                }
+                if let Some(pattern) = schema["pattern"].as_str()
+                    && self.patterns.iter().any(|(known, regex)| known == pattern && !regex.is_match(text))
+                {
+                    refuse(format!("write something that matches {pattern}"));
+                }
+            }
+            Value::Number(number) => {
+                let number = number.as_f64().unwrap_or_default();
+                if bound("minimum").is_some_and(|min| number < min) {
+                    refuse(format!("is too low; write at least {}", schema["minimum"]));
+                }
+                if bound("maximum").is_some_and(|max| number > max) {
+                    refuse(format!("is too high; write at most {}", schema["maximum"]));
+                }
+            }
+            Value::Array(items) => {
+                if bound("maxItems").is_some_and(|max| items.len() as f64 > max) {
+                    refuse(format!("has too many items; write at most {}", schema["maxItems"]));
+                }
+                for (index, item) in items.iter().enumerate() {
+                    self.check(&format!("{place}[{index}]"), item, &schema["items"], found);
+                }
+            }
+            Value::Object(fields) => {
+                if bound("maxProperties").is_some_and(|max| fields.len() as f64 > max) {
+                    refuse(format!("has too many entries; write at most {}", schema["maxProperties"]));
+                }
+                for (name, field) in fields {
+                    let known = &schema["properties"][name.as_str()];
+                    let schema = if known.is_null() { &schema["additionalProperties"] } else { known };
+                    self.check(&format!("{place}.{name}"), field, schema, found);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+}
+
+fn collect_patterns(schema: &Value, found: &mut Vec<String>) {
+    if let Some(pattern) = schema["pattern"].as_str() {
+        found.push(pattern.to_owned());
+    }
+    let fields = schema["properties"].as_object().into_iter().flat_map(|fields| fields.values());
+    for inner in fields.chain([&schema["items"], &schema["additionalProperties"]]).filter(|inner| inner.is_object()) {
+        collect_patterns(inner, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
+    use kube::CustomResourceExt;
+    use serde_json::json;
+
+    fn schema<K: CustomResourceExt>() -> SpecSchema {
+        SpecSchema::of(&serde_json::to_value(K::crd()).unwrap())
+    }
+
+    #[test]
+    fn each_bound_is_judged_with_its_field() {
+        let migrate = |spec: Value| schema::<DjangoMigrate>().violations(&spec);
+        let user = |spec: Value| schema::<DjangoUser>().violations(&spec);
+        for (found, expected) in [
+            (migrate(json!({"app": "myapp", "timeoutSeconds": 60, "lock": {"id": 7}})), vec![]),
+            (migrate(json!({"app": "--settings=evil"})), vec!["spec.app: write something that matches"]),
+            (migrate(json!({"timeoutSeconds": 0})), vec!["spec.timeoutSeconds: is too low; write at least 1"]),
+            (migrate(json!({"retries": 11})), vec!["spec.retries: is too high; write at most 10"]),
+            (migrate(json!({"lock": {"timeoutSeconds": 0}})), vec!["spec.lock.timeoutSeconds: is too low"]),
+            (
+                migrate(json!({"resources": {"limits": {"memory": "1 Gb"}}})),
+                vec!["spec.resources.limits.memory: write"],
+            ),
+            (migrate(json!({"resources": {"limits": {"cpu": 1}}})), vec![]),
+            (user(json!({"username": ""})), vec!["spec.username: is too short", "spec.username: write something"]),
+            (user(json!({"username": "ü".repeat(254)})), vec![]),
+            (user(json!({"username": "x".repeat(255)})), vec!["spec.username: is too long; write at most 254"]),
+            (user(json!({"attributes": {"a": "x".repeat(1025)}})), vec!["spec.attributes.a: is too long"]),
+            (
+                schema::<DjangoStatic>().violations(&json!({"ignore": ["a", ""]})),
+                vec!["spec.ignore[1]: is too short", "spec.ignore[1]: write"],
+            ),
+            (schema::<DjangoStatic>().violations(&json!({"ignore": vec!["a"; 33]})), vec!["spec.ignore: has too many"]),
+            (
+                schema::<DjangoCelery>().violations(&json!({"app": "a", "worker": "--queues=x"})),
+                vec!["spec.worker: write"],
+            ),
+        ] {
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn every_pattern_of_every_kind_can_be_judged() {
+        fn patterns<K: CustomResourceExt>() -> (usize, usize) {
+            let schema = schema::<K>();
+            let mut all = Vec::new();
+            collect_patterns(&schema.schema, &mut all);
+            (all.len(), schema.patterns.len())
+        }
+        let counts = [
+            patterns::<DjangoUser>(),
+            patterns::<DjangoMigrate>(),
+            patterns::<DjangoStatic>(),
+            patterns::<DjangoCelery>(),
+        ];
+        assert!(counts.iter().all(|(all, compiled)| all == compiled && *all > 0), "{counts:?}");
+    }
+}

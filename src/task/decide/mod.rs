@@ -1,0 +1,137 @@
+//! What to do next about one task: pure, with the time handed in. A chain of questions, each answered
+//! from what was gathered; the first that has an answer decides.
+
+#[cfg(test)]
+mod tests;
+mod unfinished;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::observed::Observed;
+use super::progress::Obstacle;
+use super::run_cause::needs_run;
+use super::run_result::RunResult;
+use crate::core::views::JobView;
+use crate::core::{Blocked, Reason, Remedy};
+
+/// How long a container may take to start before events are read for the reason.
+pub const START_GRACE: Duration = Duration::from_secs(5);
+/// How often something is looked at again, and asked for, though no watch reports it: a watch may be stuck.
+pub const RESYNC_INTERVAL: Duration = Duration::from_secs(120);
+/// How often the end of what is being removed is looked for.
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(2);
+/// For how long something that a release or a retry may mend does not count as a mistake.
+pub const MENDING_PERIOD: Duration = Duration::from_secs(600);
+
+/// Message of a run whose command has not started.
+pub const STARTING_MESSAGE: &str = "the command has not started yet";
+
+/// What the status is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusIntent {
+    /// The newest run's end, or nothing yet.
+    Settled,
+    /// Something holds a run back.
+    Blocked(Blocked),
+    /// `spec.suspend` holds a run back.
+    Suspended,
+    /// A run is under way.
+    InProgress { reason: Reason, message: String },
+}
+
+impl From<Obstacle> for StatusIntent {
+    fn from(Obstacle { reason, message }: Obstacle) -> Self {
+        Self::InProgress { reason, message }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Show this, and look again after that long at the latest.
+    SetStatus(StatusIntent, Option<Duration>),
+    /// Record that another operator carried out the spec as it stands.
+    TakeOver,
+    /// Ask the API server for the newest run's Job, and its pods.
+    GetJob,
+    /// Ask the API server for events about a pod that does not start.
+    ReadEvents,
+    /// Start the run of this number.
+    StartRun(i64),
+    /// Store the UID of the newest run's Job.
+    RecordJobUid,
+    /// Let the Job of this UID begin, which was created suspended.
+    ReleaseJob(String),
+    /// The newest run's Job has ended: read its pods and record the end.
+    ReadResult(Arc<JobView>),
+    /// Record this end of the newest run.
+    RecordResult(RunResult),
+    /// Record that the newest run gives way to this generation of the spec, unless its command has started.
+    Supersede(i64),
+    /// Delete the Job of the run that gives way, unless its command has started.
+    DeleteSuperseded(Arc<JobView>),
+    /// Delete a Job that should not be.
+    DeleteLate(Arc<JobView>),
+}
+
+/// The next step of the task that was observed.
+pub fn decide(observed: &Observed) -> Decision {
+    if let Some(job) = observed.late_jobs.iter().find(|job| !job.is_deleting()) {
+        return Decision::DeleteLate(job.clone());
+    }
+    let run = observed.status.last_run.as_ref();
+    if run.is_none() && observed.completed_at.is_some() {
+        return Decision::TakeOver;
+    }
+    if let Some(run) = run.filter(|run| run.result.is_none())
+        && let Some(decision) = unfinished::decide(observed, run)
+    {
+        return decision;
+    }
+    if let Some(rule) = &observed.broken_rule {
+        return blocked(Blocked::stalled(Reason::InvalidSpec, rule.clone()), None);
+    }
+    if needs_run(observed).is_none() {
+        return Decision::SetStatus(StatusIntent::Settled, None);
+    }
+    if observed.suspend {
+        return Decision::SetStatus(StatusIntent::Suspended, None);
+    }
+    if let Some(late) = observed.late_jobs.first() {
+        let message = format!("waiting for Job {}, of a run that is over, to go", late.name());
+        return blocked(Blocked::reconciling(Reason::Superseding, message), Some(REMOVAL_INTERVAL));
+    }
+    if let Some(Err(why)) = &observed.target {
+        return blocked(why.clone(), Some(RESYNC_INTERVAL));
+    }
+    Decision::StartRun(match run {
+        None => 1,
+        Some(run) if run.result.is_none() => run.number, // recorded, and its Job never created
+        Some(run) => run.number + 1,
+    })
+}
+
+/// What is shown of a block that has lasted for `waited`, and when to look again. `shown_stalled` tells that the status
+/// already says that it stalled.
+pub fn after_waiting(
+    blocked: Blocked,
+    again: Option<Duration>,
+    waited: Duration,
+    shown_stalled: bool,
+) -> (Blocked, Option<Duration>) {
+    match blocked.remedy {
+        Remedy::Time => (blocked, again),
+        Remedy::Person => (blocked, None),
+        Remedy::TimeOrPerson if shown_stalled || waited >= MENDING_PERIOD => {
+            (Blocked { remedy: Remedy::Person, ..blocked }, None)
+        }
+        Remedy::TimeOrPerson => {
+            let rest = MENDING_PERIOD - waited;
+            (blocked, Some(again.map_or(rest, |again| again.min(rest))))
+        }
+    }
+}
+
+fn blocked(blocked: Blocked, again: Option<Duration>) -> Decision {
+    Decision::SetStatus(StatusIntent::Blocked(blocked), again)
+}

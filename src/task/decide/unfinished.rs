@@ -1,0 +1,105 @@
+//! What to do about a run that is not over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Decision, REMOVAL_INTERVAL, RESYNC_INTERVAL, START_GRACE, STARTING_MESSAGE, StatusIntent, blocked};
+use crate::api::Run;
+use crate::core::views::JobView;
+use crate::core::{Blocked, Reason};
+use crate::task::observed::{Observed, ObservedJob};
+use crate::task::progress::{self, Obstacle, Progress};
+use crate::task::run_result::RunResult;
+
+/// The next step. None: its Job does not exist, so nothing has started.
+pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
+    let job = match &observed.job {
+        ObservedJob::Unknown => return Some(Decision::GetJob),
+        ObservedJob::Absent => return run.job_uid.is_some().then(|| Decision::RecordResult(end_of_deleted(run))),
+        ObservedJob::PodsTerminating => return Some(being_removed(run)),
+        ObservedJob::Present(_) if observed.job_is_old_news => return Some(Decision::GetJob),
+        ObservedJob::Present(job) => job,
+    };
+    match run.job_uid.as_deref() {
+        Some(uid) if uid != job.uid() => return Some(Decision::RecordResult(end_of_deleted(run))),
+        Some(_) => {} // its own, whatever has become of its owner reference
+        None if !job.owned_by(&observed.uid) => {
+            let message = format!("Job {} belongs to somebody else; delete it, and this run starts", run.job_name);
+            return Some(blocked(Blocked::stalls_later(Reason::JobNameTaken, message), Some(RESYNC_INTERVAL)));
+        }
+        None => {}
+    }
+    let in_progress = |reason, message: &str| StatusIntent::InProgress { reason, message: message.to_owned() };
+    Some(match progress::of_run(job, &observed.pods) {
+        Progress::Ended => Decision::ReadResult(job.clone()),
+        _ if job.is_deleting() => being_removed(run),
+        Progress::Running => {
+            Decision::SetStatus(in_progress(Reason::Running, "the command runs"), Some(RESYNC_INTERVAL))
+        }
+        Progress::KeptAlive(obstacle) => Decision::SetStatus(obstacle.into(), Some(RESYNC_INTERVAL)),
+        Progress::NotStarted(seen) => not_started(observed, run, job, seen),
+    })
+}
+
+/// A run whose Job exists, and whose command has not started.
+fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<Obstacle>) -> Decision {
+    let waited = observed.job_age >= START_GRACE;
+    let rest = START_GRACE.saturating_sub(observed.job_age).max(Duration::from_millis(100));
+    let starting = |again| {
+        let intent = StatusIntent::InProgress { reason: Reason::Starting, message: STARTING_MESSAGE.to_owned() };
+        Decision::SetStatus(intent, Some(again))
+    };
+    if run.superseded_by.is_some() {
+        return Decision::DeleteSuperseded(job.clone());
+    }
+    let newer = observed.spec_changed || observed.image_changed() || observed.has_open_request();
+    if newer && observed.broken_rule.is_none() && !observed.suspend {
+        return match waited || seen.is_some() || job.is_held() {
+            true => Decision::Supersede(observed.generation),
+            false => starting(rest),
+        };
+    }
+    if job.is_held() {
+        return match observed.job_uid_stored {
+            _ if observed.suspend => Decision::SetStatus(StatusIntent::Suspended, None),
+            true => Decision::ReleaseJob(job.uid().to_owned()),
+            false => Decision::RecordJobUid,
+        };
+    }
+    if job.is_suspended() {
+        let message = format!("Job {} is suspended; it goes on when whoever suspended it resumes it", run.job_name);
+        let intent = StatusIntent::InProgress { reason: Reason::JobSuspended, message };
+        return Decision::SetStatus(intent, Some(RESYNC_INTERVAL));
+    }
+    match seen.or_else(|| observed.event_obstacle.clone()) {
+        Some(obstacle) => Decision::SetStatus(obstacle.into(), Some(RESYNC_INTERVAL)),
+        None if !waited => starting(rest),
+        None if !observed.events_read => Decision::ReadEvents,
+        None => starting(observed.job_age.clamp(START_GRACE, Duration::from_secs(60))),
+    }
+}
+
+/// A run's Job, or what is left of it, is on its way out.
+fn being_removed(run: &Run) -> Decision {
+    let job = &run.job_name;
+    let (reason, message) = match (run.superseded_by, &run.command_started_at) {
+        (Some(generation), None) => {
+            (Reason::Superseding, format!("Job {job}, which had not started, gives way to generation {generation}"))
+        }
+        (Some(generation), Some(_)) => (
+            Reason::Superseding,
+            format!("Job {job} gives way to generation {generation}; its command has started, and is being stopped"),
+        ),
+        (None, _) => (Reason::JobDeleted, format!("somebody deleted Job {job}; waiting for its pods to end")),
+    };
+    Decision::SetStatus(StatusIntent::InProgress { reason, message }, Some(REMOVAL_INTERVAL))
+}
+
+/// The end of a run whose Job is gone, with its pods.
+fn end_of_deleted(run: &Run) -> RunResult {
+    match (run.superseded_by, &run.command_started_at) {
+        (Some(generation), None) => RunResult::superseded(generation),
+        (Some(generation), Some(_)) => RunResult::interrupted(generation),
+        (None, _) => RunResult::lost(&run.job_name),
+    }
+}
