@@ -1,8 +1,9 @@
 //! Each situation with its step.
 
 use super::*;
-use crate::api::{Outcome, TaskStatus};
+use crate::api::{Outcome, Run, TaskStatus};
 use crate::core::views::PodView;
+use crate::task::observed::ObservedJob;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
