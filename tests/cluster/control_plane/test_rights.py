@@ -7,10 +7,13 @@ from support.kube import ROOT
 
 
 def test_the_operators_did_nothing_that_their_role_does_not_name_and_met_no_refusal(audit):
-    allowed = set()
+    allowed, named_objects = set(), {}
     for file in ("role.yaml", "lease_role.yaml"):
         for rule in yaml.safe_load((ROOT / "config/rbac" / file).read_text())["rules"]:
-            allowed |= {(g, r, v) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
+            rights = {(g, r, v) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
+            allowed |= rights
+            if rule.get("resourceNames"):
+                named_objects.update(dict.fromkeys(rights, set(rule["resourceNames"])))
     used, refused = set(), []
     for entry in audit.entries():
         user = entry["user"].get("username", "")
@@ -18,12 +21,15 @@ def test_the_operators_did_nothing_that_their_role_does_not_name_and_met_no_refu
             continue
         ref = entry["objectRef"]
         resource = ref["resource"] + ("/" + ref["subresource"] if ref.get("subresource") else "")
-        used.add((ref.get("apiGroup", ""), resource, entry["verb"]))
+        right = (ref.get("apiGroup", ""), resource, entry["verb"])
+        used.add(right)
+        assert right not in named_objects or ref["name"] in named_objects[right], (right, ref)
         named = "that-the-api-server-refuses" in (ref.get("namespace") or "")  # a quota refuses by 403
         if entry.get("responseStatus", {}).get("code") == 403 and not named:
             refused.append((entry["verb"], entry["requestURI"]))
     assert len(used) > 10, "these tests have to run with the others"
     assert used <= allowed, used - allowed
+    assert allowed <= used, "granted, and used by nothing in these tests: %s" % sorted(allowed - used)
     assert refused == []
 
 

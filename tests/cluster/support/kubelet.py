@@ -1,7 +1,9 @@
 """Pods without a node: the test, or a thread of its own, says how they are."""
 
 import json
+import os
 import threading
+from datetime import datetime, timezone
 
 from .kube import GROUP  # noqa: F401  (one module knows the paths)
 
@@ -17,9 +19,7 @@ def container_status(name, state, restarts=0):
 
 
 def now():
-    import datetime
-
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Kubelet:
@@ -57,6 +57,17 @@ class Kubelet:
 
     def wait(self, pod, reason, message):
         self.set(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
+
+    def tell(self, pod, reason, note, kind="Warning"):
+        """An event about the pod, as the kubelet reports it."""
+        about = {k: pod["metadata"][k] for k in ("name", "namespace", "uid")}
+        self.kube.create(self.ns, {
+            "apiVersion": "events.k8s.io/v1", "kind": "Event", "type": kind, "reason": reason, "note": note, "action": "Run",
+            "metadata": {"name": "%s.%s" % (pod["metadata"]["name"], os.urandom(4).hex())},
+            "eventTime": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "regarding": {"apiVersion": "v1", "kind": "Pod", **about},
+            "reportingController": "kubelet", "reportingInstance": "node",
+        })
 
     def work(self):
         """Lets every pod succeed, until told to stop."""

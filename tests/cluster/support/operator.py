@@ -104,6 +104,12 @@ class Operator:
         except OSError:
             return False
 
+    def answers(self):
+        try:
+            return self.http("/livez")
+        except OSError:
+            return None
+
     def http(self, path):
         try:
             with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.port, path), timeout=5) as reply:

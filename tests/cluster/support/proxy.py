@@ -1,34 +1,78 @@
-"""A proxy between the operator and the API server that does, at one chosen write, what networks and crashes
-do: the request is lost, the reply is lost, the reply is another."""
+"""A proxy between the operator and the API server that answers as networks, proxies and API servers do on their worst
+day: at the calls that a plan chooses, in one of the ways below."""
 
 import http.client
+import json
+import re
 import ssl
 import threading
+import time
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-WRITES = ("POST", "PUT", "PATCH", "DELETE")
+# Faults of a call that is not a watch. Those before the bar reach no API server, those after it do.
+UNDONE = ("before", "lose-request", "hang", "429", "500", "502-html", "403-html", "404-html")
+DONE = ("after", "lose-reply", "504-after", "late")
+# Faults of a watch: at its start, and in its stream.
+START = ("lose-request", "hang", "410", "429", "500", "403-html")
+STREAM = ("410-stream", "silent", "cut", "missed", "twice", "old", "short")
+# The operator dies with these.
+CRASHES = ("before", "after")
+# Longer than the operator waits for an answer.
+LATE = 22
+
+HTML = b"<html><head><title>Sorry</title></head><body><h1>Something went wrong</h1></body></html>"
 
 
-def write_name(method, path):
-    """A write in words, such as `PUT djangomigrates/status`; None for reads and for events."""
-    parts = urlsplit(path).path.strip("/").split("/")
-    if method not in WRITES or "events" in parts or "leases" in parts:
+@dataclass(frozen=True)
+class Call:
+    """One request of the operator's: what it is, and how many of its kind came before."""
+
+    name: str
+    nth: int
+
+    @property
+    def verb(self):
+        return self.name.split()[0]
+
+    @property
+    def is_write(self):
+        return self.verb in ("POST", "PUT", "PATCH", "DELETE")
+
+
+def call_name(method, url):
+    """A request in words, such as `PUT djangomigrates/status` or `WATCH jobs`; None for events and leases."""
+    parts = urlsplit(url)
+    path = parts.path.strip("/").split("/")
+    if "events" in path or "leases" in path:
         return None
-    after = parts[parts.index("namespaces") + 2 :] if "namespaces" in parts else parts
-    return "%s %s%s" % (method, after[0], "/status" if after[-1] == "status" else "")
+    after = path[path.index("namespaces") + 2 :] if "namespaces" in path else path[-1:]
+    resource = after[0] + ("/status" if after[-1] == "status" else "")
+    if method != "GET":
+        return "%s %s" % (method, resource)
+    if len(after) > 1:
+        return "GET " + resource
+    query = parse_qs(parts.query)
+    if "watch" in query:
+        return "WATCH " + resource
+    return ("NEXT " if "continue" in query else "LIST ") + resource
 
 
 class Proxy:
-    """`plan(write, nth)` is asked at each write and answers `before`, `after` (with `crash` called there),
-    `lose-reply`, `504-after`, or None to let it pass."""
+    """`plan(call)` is asked at each call and answers with a fault, or None to let it pass. `crash` is called where the
+    operator is to die. `rewrite(text)` may change each answer; `page`, if set, is the size of a list's pages."""
 
-    def __init__(self, server, plan=None, crash=None):
+    def __init__(self, server, plan=None, crash=None, rewrite=None, page=None):
         self.upstream = urlsplit(server)
-        self.plan = plan or (lambda write, nth: None)
+        self.plan = plan or (lambda call: None)
         self.crash = crash or (lambda: None)
+        self.rewrite, self.page = rewrite, page
         self.seen = []
+        self.lists = {}  # what each list first said
+        self.events = {}  # and each watch
         self.lock = threading.Lock()
+        self.closing = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,6 +88,7 @@ class Proxy:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128
 
             def handle_error(self, request, client_address):
                 pass  # connections that break are what this is for
@@ -53,40 +98,68 @@ class Proxy:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def close(self):
+        self.closing.set()
         self.http.shutdown()
         self.http.server_close()
 
+    def names(self):
+        """The calls that there were, each with its number."""
+        with self.lock:
+            return list(self.seen)
+
     def handle(self, request):
-        write = write_name(request.command, request.path)
-        action = None
-        if write:
-            with self.lock:
-                self.seen.append(write)
-                nth = self.seen.count(write)
-            action = self.plan(write, nth)
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        if action == "before":
-            self.crash()
-            return self.cut(request)
+        name = call_name(request.command, request.path)
+        fault = None
+        if name:
+            with self.lock:
+                call = Call(name, 1 + sum(1 for c in self.seen if c.name == name))
+                self.seen.append(call)
+            fault = self.plan(call)
+        if fault in UNDONE or fault == "410":
+            return self.refuse(request, fault)
+        if fault == "late":
+            self.closing.wait(LATE)
+        if self.page and name and name.startswith(("LIST", "NEXT")):
+            request.path = re.sub("limit=[0-9]+", "limit=%d" % self.page, request.path)
         upstream = self.connect()
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection")}
         upstream.request(request.command, request.path, body or None, headers)
         reply = upstream.getresponse()
-        if action in ("after", "lose-reply"):
+        if fault in DONE:
             reply.read()
-            if action == "after":
+            if fault == "after":
                 self.crash()
+            if fault == "504-after":
+                return self.answer(request, 504, status(504, "Timeout"))
             return self.cut(request)
-        if action == "504-after":
-            reply.read()
-            text = b'{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Timeout","message":"injected","code":504}'
-            request.send_response(504)
-            request.send_header("Content-Type", "application/json")
-            request.send_header("Content-Length", str(len(text)))
-            request.end_headers()
-            request.wfile.write(text)
-            return None
-        return self.relay(request, reply)
+        if name and name.startswith("WATCH"):
+            return self.relay_watch(request, reply, fault, name)
+        return self.relay(request, reply, fault, name)
+
+    def refuse(self, request, fault):
+        if fault == "before":
+            self.crash()
+        if fault == "hang":
+            self.closing.wait()
+        if fault in ("before", "lose-request", "hang"):
+            return self.cut(request)
+        code = int(fault.split("-")[0])
+        if fault.endswith("html"):
+            return self.answer(request, code, HTML, "text/html")
+        if code == 429:
+            return self.answer(request, code, b"Too many requests, please try again later.", "text/plain", 1)
+        return self.answer(request, code, status(code, {410: "Expired", 500: "InternalError"}[code]))
+
+    @staticmethod
+    def answer(request, code, body, kind="application/json", retry_after=None):
+        request.send_response(code)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(body)))
+        if retry_after is not None:
+            request.send_header("Retry-After", str(retry_after))
+        request.end_headers()
+        request.wfile.write(body)
 
     def connect(self):
         context = ssl.create_default_context()
@@ -98,20 +171,67 @@ class Proxy:
         request.close_connection = True
         request.connection.close()
 
-    @staticmethod
-    def relay(request, reply):
+    def relay(self, request, reply, fault, name):
+        body = reply.read()
+        if name and name.startswith("LIST") and reply.status == 200:
+            with self.lock:
+                first = self.lists.setdefault(name, body)
+            body = first if fault == "stale" else body
+        if self.rewrite:
+            body = self.rewrite(body.decode()).encode()
         request.send_response(reply.status)
-        for name, value in reply.getheaders():
-            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                request.send_header(name, value)
-        if reply.getheader("Content-Length"):
-            request.send_header("Content-Length", reply.getheader("Content-Length"))
-            request.end_headers()
-            request.wfile.write(reply.read())
-            return
+        for header, value in reply.getheaders():
+            if header.lower() not in ("transfer-encoding", "connection", "content-length"):
+                request.send_header(header, value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def relay_watch(self, request, reply, fault, name):
+        request.send_response(reply.status)
+        for header, value in reply.getheaders():
+            if header.lower() not in ("transfer-encoding", "connection", "content-length"):
+                request.send_header(header, value)
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
-        while chunk := reply.read1(65536):
-            request.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        request.wfile.flush()
+
+        def send(data):
+            request.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             request.wfile.flush()
-        request.wfile.write(b"0\r\n\r\n")
+
+        if fault == "short":
+            return request.wfile.write(b"0\r\n\r\n")
+        if fault == "silent":
+            self.closing.wait()
+            return self.cut(request)
+        missed = 0
+        while line := reply.readline():
+            if self.rewrite:
+                line = self.rewrite(line.decode()).encode()
+            with self.lock:
+                first = self.events.setdefault(name, line)
+            if fault == "cut":
+                send(line[: len(line) // 2])
+                return self.cut(request)
+            if fault == "missed":
+                missed += 1
+                if missed == 1:
+                    deadline = time.monotonic() + 2
+                if time.monotonic() < deadline:
+                    continue
+            if fault in ("missed", "410-stream"):
+                send(json.dumps({"type": "ERROR", "object": json.loads(status(410, "Expired"))}).encode() + b"\n")
+                return request.wfile.write(b"0\r\n\r\n")
+            send(line)
+            if fault == "twice":
+                send(line)
+            if fault == "old" and first != line:
+                send(first)
+                fault = None
+        return request.wfile.write(b"0\r\n\r\n")
+
+
+def status(code, reason):
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": "injected", "code": code}
+    return json.dumps(body).encode()

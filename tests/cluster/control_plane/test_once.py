@@ -1,0 +1,226 @@
+"""A run starts its command once, whatever becomes of its Job, its owner and its spec meanwhile."""
+
+import time
+from hashlib import sha256
+
+import pytest
+from support.kube import condition, eventually, jobs_made, reason, settle, task, writes
+from support.kubelet import OK
+from support.proxy import Proxy
+
+PURGE = {"app": "myapp"}
+
+
+def account(ns):
+    return "system:serviceaccount:%s:django-operator" % ns
+
+
+def job_name(task, run):
+    digest = sha256()
+    for part in (task["metadata"]["uid"], str(run)):
+        digest.update(len(part).to_bytes(8, "big") + part.encode())
+    return "%s-%s" % (task["metadata"]["name"], digest.hexdigest()[:10])
+
+
+def becomes(kube, ns, kind, name, wanted):
+    return eventually(lambda: (t := kube.get(kind, ns, name)) and reason(t) == wanted and t, "reason " + wanted)
+
+
+def pods_of(kubelet, job):
+    return eventually(lambda: kubelet.pods(job), "a pod of " + job)
+
+
+def test_a_purge_begins_only_when_its_uid_is_stored(kube, ns, operator, kubelet, audit):
+    begin = audit.position()
+    kube.create(ns, task("DjangoCelery", "c", **PURGE))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.run(pod)
+    becomes(kube, ns, "DjangoCelery", "c", "Running")
+    kubelet.end(pod, line={**OK, "action": "purged"})
+    becomes(kube, ns, "DjangoCelery", "c", "Succeeded")
+    settle(audit, account(ns))
+    own = writes(audit.entries(account(ns), begin))
+    order = [(e["verb"], e["objectRef"]["resource"]) for e in own if e["objectRef"]["resource"] != "configmaps"]
+    assert order[:4] == [("update", "djangoceleries"), ("create", "jobs"), ("update", "djangoceleries"), ("patch", "jobs")], order
+    assert len(order) <= 6, order
+    (release,) = [e for e in own if e["verb"] == "patch" and e["objectRef"]["resource"] == "jobs"]
+    uid = kube.list("Job", ns)[0]["metadata"]["uid"]
+    assert release["requestObject"] == {"metadata": {"uid": uid}, "spec": {"suspend": False}}
+
+
+def test_a_purge_whose_job_vanished_before_its_uid_was_stored_has_not_begun(kube, ns, operators, kubelet, audit):
+    """Its creator dies after the creation; somebody deletes the Job; the next operator starts the run anew."""
+    first = None
+    proxy = Proxy(kube.server, lambda call: "after" if call.name == "POST jobs" else None, lambda: first.kill())
+    first = operators(ns, server=proxy.url).start()
+    made = kube.create(ns, task("DjangoCelery", "c", **PURGE))
+    job = eventually(lambda: kube.get("Job", ns, job_name(made, 1)))
+    eventually(lambda: not first.alive())
+    proxy.close()
+    assert job["spec"]["suspend"] is True and kubelet.pods() == []
+    kube.delete("Job", ns, job["metadata"]["name"])
+    eventually(lambda: kube.get("Job", ns, job["metadata"]["name"]) is None)
+    operators(ns).start()
+    second = eventually(lambda: kube.get("Job", ns, job["metadata"]["name"]))
+    assert second["metadata"]["uid"] != job["metadata"]["uid"]
+    kubelet.work()
+    done = becomes(kube, ns, "DjangoCelery", "c", "Succeeded")
+    assert done["status"]["lastRun"]["number"] == 1
+    assert done["status"]["lastRun"]["jobUid"] == second["metadata"]["uid"]
+
+
+def test_a_job_that_this_process_made_and_that_vanished_is_lost(kube, ns, operators, kubelet, audit):
+    """Before its UID was stored: the reply of the creation is all that vouches for it."""
+    begin = audit.position()
+    held = {}
+
+    def plan(call):
+        # Between the creation and whatever is written after it, the Job goes.
+        if call.name == "PUT djangomigrates/status" and call.nth == 2 and "gone" not in held:
+            held["gone"] = True
+            for job in kube.list("Job", ns):
+                kube.delete("Job", ns, job["metadata"]["name"])
+            eventually(lambda: kube.list("Job", ns) == [])
+            return "lose-request"
+        return None
+
+    proxy = Proxy(kube.server, plan)
+    operators(ns, server=proxy.url).start()
+    kube.create(ns, task("DjangoMigrate", "m"))
+    lost = becomes(kube, ns, "DjangoMigrate", "m", "Lost")
+    assert held and lost["status"]["lastRun"]["result"] == "Lost"
+    settle(audit, account(ns))
+    made = jobs_made(audit.entries(account(ns), begin))
+    assert set(made.values()) == {1}, made
+    proxy.close()
+
+
+@pytest.mark.parametrize("kind, spec", [("DjangoMigrate", {}), ("DjangoCelery", PURGE)])
+def test_an_operator_that_slept_between_intent_and_creation_starts_nothing_late(kube, ns, operators, kubelet, audit, kind, spec):
+    """Meanwhile a rival carried the run out, and pruned its Job."""
+    kubelet.work()
+    gate = {"open": False, "held": False}
+
+    def plan(call):
+        if call.name == "POST jobs" and not gate["open"]:
+            gate["held"] = True
+            eventually(lambda: gate["open"], "the gate opens")
+        return None
+
+    proxy = Proxy(kube.server, plan)
+    sleeper = operators(ns, server=proxy.url, name="sleeper").start()
+    made = kube.create(ns, task(kind, "t", historyLimit=0, **spec))
+    eventually(lambda: gate["held"], "the first is about to create the Job")
+    operators(ns, name="rival").start()
+    becomes(kube, ns, kind, "t", "Succeeded")
+    name = job_name(made, 1)
+    eventually(lambda: kube.get("Job", ns, name) is None, "pruned")
+    kubelet.stop()
+    begin = audit.position()
+    gate["open"] = True
+    eventually(lambda: jobs_made(e for e in audit.entries(None, begin)), "the late Job")
+    eventually(lambda: kube.get("Job", ns, name) is None, "the late Job is found and deleted")
+    settle(audit, account(ns))
+    assert sleeper.alive()
+    found = kube.get(kind, ns, "t")
+    assert reason(found) == "Succeeded" and found["status"]["lastRun"]["number"] == 1
+    if kind == "DjangoCelery":
+        released = [e for e in audit.entries(None, begin) if e["verb"] == "patch" and e["objectRef"].get("resource") == "jobs"]
+        assert [e["responseStatus"]["code"] for e in released if e["responseStatus"]["code"] < 300] == [], "nothing began"
+    proxy.close()
+
+
+def test_a_running_job_without_its_owner_reference_stays_the_runs(kube, ns, operator, kubelet):
+    kube.create(ns, task("DjangoMigrate", "m"))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.run(pod)
+    name = becomes(kube, ns, "DjangoMigrate", "m", "Running")["status"]["lastRun"]["jobName"]
+    kube.patch("Job", ns, name, {"metadata": {"ownerReferences": None}})
+    time.sleep(1)  # a window in which it may not become JobNameTaken
+    assert reason(kube.get("DjangoMigrate", ns, "m")) == "Running"
+    kubelet.end(pod)
+    becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+
+
+def edited(kube, ns, kubelet):
+    """A run that does not start, and gives way."""
+    kube.create(ns, task("DjangoMigrate", "m"))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.wait(pod, "ErrImagePull", "no such image")
+    return becomes(kube, ns, "DjangoMigrate", "m", "ImagePullFailed")["status"]["lastRun"], pod
+
+
+def test_a_run_gives_way_only_when_its_pods_are_gone(kube, ns, operator, kubelet, audit):
+    run, pod = edited(kube, ns, kubelet)
+    # Something keeps the pod, as a kubelet that ends it slowly does.
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/slow"]}})
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"app": "myapp"}})
+    waiting = becomes(kube, ns, "DjangoMigrate", "m", "Superseding")
+    assert condition(waiting, "Finished")["status"] == "False" and "result" not in waiting["status"]["lastRun"]
+    eventually(lambda: kube.get("Job", ns, run["jobName"]) is None, "its Job deleted")
+    # Suspended in the middle of it: the old one goes all the same, and nothing new starts.
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": True}})
+    time.sleep(2.5)  # longer than it takes to look again
+    assert reason(kube.get("DjangoMigrate", ns, "m")) == "Superseding" and len(kube.list("Job", ns)) == 0
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
+    held = becomes(kube, ns, "DjangoMigrate", "m", "Suspended")
+    assert held["status"]["lastRun"]["result"] == "Superseded"
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": False}})
+    kubelet.work()
+    done = becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+    assert done["status"]["lastRun"]["number"] == 2 and done["status"]["lastRun"]["cause"] == "Spec"
+
+
+def test_a_command_that_started_while_its_job_was_removed_has_failed(kube, ns, operator, kubelet):
+    run, pod = edited(kube, ns, kubelet)
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/slow"]}})
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"app": "myapp"}})
+    eventually(lambda: kube.get("Job", ns, run["jobName"]) is None, "its Job deleted")
+    kubelet.run(pod)
+    eventually(lambda: kube.get("DjangoMigrate", ns, "m")["status"]["lastRun"].get("commandStartedAt"))
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
+    kubelet.work()
+    done = becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+    assert done["status"]["history"][0]["result"] == "Failed" and done["status"]["history"][0]["reason"] == "Interrupted"
+
+
+def test_a_command_that_started_before_the_removal_goes_on_to_its_end(kube, ns, operators, kubelet):
+    """The operator dies between its record and the deletion; the image comes meanwhile."""
+    operator = None
+    proxy = Proxy(kube.server, lambda call: "before" if call.name == "DELETE jobs" else None, lambda: operator.kill())
+    operator = operators(ns, server=proxy.url).start()
+    run, pod = edited(kube, ns, kubelet)
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"app": "myapp"}})
+    eventually(lambda: not operator.alive(), "it dies at the deletion")
+    proxy.close()
+    kubelet.run(pod)
+    operators(ns).start()
+    becomes(kube, ns, "DjangoMigrate", "m", "Running")
+    kubelet.end(pod)
+    kubelet.work()
+    done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "Succeeded" and t["status"]["lastRun"]["number"] == 2 and t)
+    assert done["status"]["history"][0]["result"] == "Succeeded"
+
+
+def test_a_job_that_somebody_deletes_is_lost_only_when_its_pods_have_ended(kube, ns, operator, kubelet):
+    kube.create(ns, task("DjangoMigrate", "m"))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.run(pod)
+    name = becomes(kube, ns, "DjangoMigrate", "m", "Running")["status"]["lastRun"]["jobName"]
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/slow"]}})
+    kube.delete("Job", ns, name)
+    ending = becomes(kube, ns, "DjangoMigrate", "m", "JobDeleted")
+    assert condition(ending, "Finished")["status"] == "False"
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
+    becomes(kube, ns, "DjangoMigrate", "m", "Lost")
+
+
+def test_a_job_that_somebody_suspended_says_so(kube, ns, operator, kubelet):
+    kube.create(ns, task("DjangoMigrate", "m"))
+    eventually(lambda: kubelet.pods())
+    kube.patch("Job", ns, kube.list("Job", ns)[0]["metadata"]["name"], {"spec": {"suspend": True}})
+    found = becomes(kube, ns, "DjangoMigrate", "m", "JobSuspended")
+    assert condition(found, "Reconciling")["status"] == "True"
+    kube.patch("Job", ns, kube.list("Job", ns)[0]["metadata"]["name"], {"spec": {"suspend": False}})
+    kubelet.work()
+    becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
