@@ -1,80 +1,8 @@
-"""What every test against a cluster has: the cluster, a namespace of its own, an operator."""
+"""What every test against a cluster has."""
 
-import os
-import re
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support.kube import ROOT, Audit, Kube, deployment  # noqa: E402
-from support.kubelet import Kubelet  # noqa: E402
-from support.operator import Operator, grant  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def kube():
-    """The cluster that `make test` started. There is no skipping: without one, the tests have failed."""
-    kubeconfig = os.environ.get("KUBECONFIG")
-    assert kubeconfig and Path(kubeconfig).exists(), "no cluster: start the tests by `make test`"
-    kube = Kube(kubeconfig)
-    kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config/crd"))
-    kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
-    return kube
-
-
-@pytest.fixture(scope="session")
-def audit():
-    return Audit(Path(os.environ["KUBECONFIG"]).parent / "audit.log")
-
-
-def make_namespace(kube, name, labels=None):
-    kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}})
-    return name
-
-
-@pytest.fixture
-def empty_ns(kube, request):
-    """A namespace named after the test, without anything in it."""
-    stem = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
-    name = make_namespace(kube, "%s-%s" % (stem, os.urandom(3).hex()))
-    yield name
-    if not os.environ.get("NO_CLEANUP"):
-        kube.call("DELETE", "/api/v1/namespaces/" + name, ok=(200, 202, 404))
-
-
-@pytest.fixture
-def ns(kube, empty_ns):
-    """The same with the operator's rights and one labelled Deployment for each label."""
-    grant(kube, empty_ns)
-    kube.create(empty_ns, deployment())
-    kube.create(empty_ns, deployment("worker", "django-celery-work-celery"))
-    return empty_ns
-
-
-@pytest.fixture
-def operators(kube, tmp_path):
-    """Makes operators, and kills them at the end."""
-    made = []
-
-    def make(ns, **options):
-        made.append(Operator(kube, ns, tmp_path, name=options.pop("name", "operator-%d" % len(made)), **options))
-        return made[-1]
-
-    yield make
-    for operator in made:
-        operator.kill()
-
-
-@pytest.fixture
-def operator(operators, ns):
-    return operators(ns).start()
-
-
-@pytest.fixture
-def kubelet(kube, ns):
-    kubelet = Kubelet(kube, ns)
-    yield kubelet
-    kubelet.stop()
+from support.fixtures import *  # noqa: E402, F403

@@ -1,0 +1,114 @@
+"""What the plans disturb: each a short story with one end."""
+
+from support.kube import eventually, reason, task
+from support.kubelet import OK
+
+
+class Scenario:
+    kind, name, spec = "DjangoMigrate", "m", {}
+
+    def __init__(self, kube, ns, kubelet):
+        self.kube, self.ns, self.kubelet = kube, ns, kubelet
+
+    def create(self, **spec):
+        self.kube.create(self.ns, task(self.kind, self.name, **{**self.spec, **spec}))
+
+    def edit(self, **spec):
+        self.kube.patch(self.kind, self.ns, self.name, {"spec": spec})
+
+    def get(self):
+        return self.kube.get(self.kind, self.ns, self.name)
+
+    def becomes(self, wanted):
+        return eventually(lambda: reason(self.get()) == wanted and self.get(), "reason " + wanted)
+
+    def pod(self, run):
+        """The pod of a run, when it is there."""
+
+        def pending():
+            last = (self.get().get("status") or {}).get("lastRun") or {}
+            if last.get("number") != run:
+                return None
+            pods = [p for p in self.kubelet.pods(last["jobName"]) if "deletionTimestamp" not in p["metadata"]]
+            return pods and pods[0]
+
+        return eventually(pending, "a pod of run %d" % run)
+
+    def play(self, run):
+        """Plays the kubelet for one run, each state only when the operator has recorded the one before."""
+        pod = self.pod(run)
+        self.kubelet.run(pod)
+        self.becomes("Running")
+        self.kubelet.end(pod, line={**OK, "action": "purged"} if self.kind == "DjangoCelery" else OK)
+        self.done(run)
+
+    def done(self, run):
+        def ended():
+            found = self.get()
+            fresh = found["status"].get("observedGeneration") == found["metadata"]["generation"]
+            return fresh and reason(found) == "Succeeded" and found["status"]["lastRun"]["number"] == run
+
+        eventually(ended, "the end of run %d recorded" % run)
+
+
+class Plain(Scenario):
+    """A task that runs, is asked to run again, and prunes the first run's Job."""
+
+    jobs = 2
+
+    def act(self):
+        self.create(historyLimit=1)
+        self.play(1)
+        self.edit(trigger="2")
+        self.play(2)
+        eventually(lambda: len(self.kube.list("Job", self.ns)) == 1, "the first run's Job pruned")
+
+
+class Purge(Scenario):
+    """A command that must not run twice."""
+
+    kind, spec, jobs = "DjangoCelery", {"app": "myapp"}, 1
+
+    def act(self):
+        self.create()
+        self.play(1)
+
+
+class Superseded(Scenario):
+    """A run that never starts and gives way to an edit."""
+
+    jobs = 2
+
+    def act(self):
+        self.create()
+        self.kubelet.wait(self.pod(1), "ErrImagePull", "no such image")
+        self.becomes("ImagePullFailed")
+        self.edit(app="myapp")
+        self.play(2)
+
+
+class Interrupted(Scenario):
+    """The same, but its command starts while its Job is being removed."""
+
+    jobs = 2
+
+    def act(self):
+        self.create()
+        pod = self.pod(1)
+        self.kubelet.wait(pod, "ErrImagePull", "no such image")
+        self.becomes("ImagePullFailed")
+        # As a kubelet does that ends a pod slowly.
+        self.keep(pod, ["example.com/slow"])
+        job = self.get()["status"]["lastRun"]["jobName"]
+        self.edit(app="myapp")
+        eventually(lambda: self.kube.get("Job", self.ns, job) is None, "its Job deleted")
+        self.kubelet.run(pod)
+        eventually(lambda: self.get()["status"]["lastRun"].get("commandStartedAt"), "its start recorded")
+        self.keep(pod, None)
+        self.play(2)
+
+    def keep(self, pod, finalizers):
+        self.kube.patch("Pod", self.ns, pod["metadata"]["name"], {"metadata": {"finalizers": finalizers}})
+
+
+SCENARIOS = {scenario.__name__: scenario for scenario in (Plain, Purge, Superseded, Interrupted)}

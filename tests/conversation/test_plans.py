@@ -1,0 +1,142 @@
+"""Each plan: one fault at one call. However it goes, each run has one Job that could start, everything ends as it would
+have without the fault, and then nothing more is asked."""
+
+import copy
+import json
+import os
+import re
+import threading
+
+import pytest
+from plans import RECORDED, chosen_plans, recorded
+from scenarios import SCENARIOS
+from support.fixtures import furnish, make_namespace, unique_name
+from support.kube import jobs_made, settle
+from support.kubelet import Kubelet
+from support.operator import Operator
+from support.proxy import CRASHES, Proxy
+
+# So that lists have a second page, and what takes a watch's life takes little time.
+PAGE = 1
+WATCH = {"WATCH_SECONDS": "10"}
+
+
+def account(ns):
+    return "system:serviceaccount:%s:django-operator" % ns
+
+
+def masked(status):
+    """The status without what differs from one namespace and one second to the next; UIDs and names of Jobs by the order
+    in which they come."""
+    text = json.dumps(without_times(copy.deepcopy(status)), sort_keys=True)
+    for pattern, word in ((r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "uid"), (r"\bm-[0-9a-f]{10}\b", "job")):
+        known = {}
+        text = re.sub(pattern, lambda m: "<%s %d>" % (word, known.setdefault(m.group(), len(known))), text)
+    return json.loads(re.sub(r" in \d+s", " in <n>s", text))
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        dropped = ("lastTransitionTime", "durationSeconds")
+        return {k: "<time>" if is_time(v) else without_times(v) for k, v in value.items() if k not in dropped}
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    return value
+
+
+def is_time(value):
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value)
+
+
+class Stage:
+    """A namespace of its own, with an operator behind a proxy, which is started again whenever it dies."""
+
+    def __init__(self, kube, audit, directory, name, plan=None, **options):
+        self.kube, self.audit = kube, audit
+        self.ns = furnish(kube, make_namespace(kube, unique_name(name)))
+        self.proxy = Proxy(kube.server, plan, lambda: self.operator.kill() if self.crashing else None, page=PAGE, **options)
+        self.operator = Operator(kube, self.ns, directory, server=self.proxy.url, **WATCH)
+        self.crashing = False
+
+    def run(self, scenario, crashing=False):
+        """Plays a scenario; the end state, and how often each Job was created."""
+        self.crashing = crashing
+        begin = self.audit.position()
+        stopping = threading.Event()
+
+        def revive():
+            while not stopping.wait(0.05):
+                if not self.operator.alive():
+                    self.operator.start(wait=False)
+
+        keeper = threading.Thread(target=revive, daemon=True)
+        keeper.start()
+        story = scenario(self.kube, self.ns, Kubelet(self.kube, self.ns))
+        try:
+            story.act()
+            settle(self.audit, account(self.ns))
+        finally:
+            stopping.set()
+            keeper.join()
+        assert "panicked" not in self.operator.log.read_text()
+        made = jobs_made(self.audit.entries(account(self.ns), begin))
+        assert len(made) == scenario.jobs and set(made.values()) == {1}, made
+        return masked(story.get()["status"])
+
+
+FAULTLESS = {}
+
+
+@pytest.fixture
+def faultless(kube, audit, tmp_path, quiet_minutes):
+    """The end state of a scenario without a fault, learned once."""
+
+    def learn(name):
+        if name not in FAULTLESS:
+            stage = Stage(kube, audit, tmp_path, "faultless-" + name)
+            FAULTLESS[name] = stage.run(SCENARIOS[name])
+            quiet_minutes.add(stage.ns, stage.operator, stage.proxy)
+        return FAULTLESS[name]
+
+    return learn
+
+
+@pytest.mark.parametrize("plan", chosen_plans(), ids=str)
+def test_a_fault_at_one_call_changes_nothing(kube, audit, tmp_path, faultless, quiet_minutes, plan):
+    expected = faultless(plan.scenario)
+    struck = []
+
+    def at(call):
+        if call == plan.call and not struck:
+            struck.append(plan.fault)
+            return plan.fault
+        return None
+
+    stage = Stage(kube, audit, tmp_path, "plan-%d" % plan.number, at)
+    try:
+        state = stage.run(SCENARIOS[plan.scenario], crashing=plan.fault in CRASHES)
+        assert struck, "the fault did not happen"
+        assert state == expected
+    except BaseException:
+        stage.operator.kill()
+        stage.proxy.close()
+        raise
+    quiet_minutes.add(stage.ns, stage.operator, stage.proxy)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_recording_is_of_what_happens(kube, audit, tmp_path, quiet_minutes, name):
+    """The plans are made from it. RECORD=1 writes it anew."""
+    stage = Stage(kube, audit, tmp_path, "record-" + name)
+    stage.run(SCENARIOS[name])
+    quiet_minutes.add(stage.ns, stage.operator, stage.proxy)
+    seen = {(call.name, call.nth) for call in stage.proxy.names()}
+    if os.environ.get("RECORD"):
+        known = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+        # A watch that began anew is one like the others; the first of each is enough.
+        known[name] = sorted(c for c in seen if not c[0].startswith("WATCH") or c[1] == 1)
+        ordered = {scenario: known[scenario] for scenario in SCENARIOS if scenario in known}
+        RECORDED.write_text(json.dumps(ordered, indent=1) + "\n")
+        return
+    planned = {call.name for call in recorded()[name]}
+    assert {call for call, _ in seen} <= planned, "calls without a plan; record them by RECORD=1"
