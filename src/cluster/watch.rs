@@ -84,24 +84,25 @@ impl WatchContext {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let resource = K::plural(&());
-        self.health.expect_watch(api.resource_url());
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        let begin = move || watcher(api.clone(), config.clone()).boxed();
-        let (events, delays) = (begin(), BACKOFF.build());
-        futures::stream::unfold((events, delays), move |(mut events, mut delays)| {
-            let (begin, health, metrics, resource) = (begin.clone(), health.clone(), metrics.clone(), resource.clone());
+        futures::stream::unfold((None, BACKOFF.build()), move |(mut events, mut delays)| {
+            let (api, config) = (api.clone(), config.clone());
+            let (health, metrics, resource) = (health.clone(), metrics.clone(), resource.clone());
             async move {
                 loop {
-                    match events.next().await? {
+                    // Wanted only from now on: some watches wait for others.
+                    health.expect_watch(api.resource_url());
+                    let watch = events.get_or_insert_with(|| watcher(api.clone(), config.clone()).boxed());
+                    match watch.next().await? {
                         Ok(event) => return Some((event, (events, BACKOFF.build()))),
                         Err(error) => {
                             metrics.record_watch_error(&resource);
                             warn!(%resource, error = one_line(&error.to_string()), "watch failed; trying again");
+                            if must_list_again(&error) {
+                                events = None;
+                            }
                             let delay = delays.next().unwrap_or(MAX_DELAY);
                             tokio::time::sleep(delay.max(health.pause().unwrap_or_default())).await;
-                            if must_list_again(&error) {
-                                events = begin();
-                            }
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 //! The status that a decision leads to: pure; the caller writes it only if it differs.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -225,7 +226,7 @@ pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
 }
 
 /// Notes when the command of an unfinished run was first seen to run.
-pub fn record_command_start(status: &mut TaskStatus, pods: &[Arc<PodView>], now: Timestamp) {
+pub fn record_command_start(status: &mut TaskStatus, pods: &[impl Borrow<PodView>], now: Timestamp) {
     if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_none())
         && run.command_started_at.is_none()
         && progress::has_started(pods, &run.target.container)

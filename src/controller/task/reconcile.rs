@@ -99,7 +99,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                 },
                 Decision::ReadResult(job) => {
                     let pods = self.list_pods(&job).await?;
-                    self.record_result(&observed, &run_result::from_job(&job, &pods)).await?;
+                    let mut ended = observed;
+                    status::record_command_start(&mut ended.status, &pods, ended.now);
+                    self.record_result(&ended, &run_result::from_job(&job, &pods)).await?;
                 }
                 Decision::RecordResult(result) => {
                     self.record_result(&observed, &result).await?;

@@ -118,14 +118,14 @@ def test_an_operator_that_slept_between_intent_and_creation_starts_nothing_late(
     kubelet.stop()
     begin = audit.position()
     gate["open"] = True
-    eventually(lambda: jobs_made(e for e in audit.entries(None, begin)), "the late Job")
+    eventually(lambda: jobs_made(audit.entries(account(ns), begin)), "the late Job")
     eventually(lambda: kube.get("Job", ns, name) is None, "the late Job is found and deleted")
     settle(audit, account(ns))
     assert sleeper.alive()
     found = kube.get(kind, ns, "t")
     assert reason(found) == "Succeeded" and found["status"]["lastRun"]["number"] == 1
     if kind == "DjangoCelery":
-        released = [e for e in audit.entries(None, begin) if e["verb"] == "patch" and e["objectRef"].get("resource") == "jobs"]
+        released = [e for e in audit.entries(account(ns), begin) if e["verb"] == "patch" and e["objectRef"].get("resource") == "jobs"]
         assert [e["responseStatus"]["code"] for e in released if e["responseStatus"]["code"] < 300] == [], "nothing began"
     proxy.close()
 

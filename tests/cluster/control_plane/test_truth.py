@@ -156,7 +156,7 @@ def test_what_the_api_server_says_is_cleaned(kube, ns, operator):
         "spec": {
             "failurePolicy": "Fail",
             "matchConstraints": {"resourceRules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}]},
-            "validations": [{"expression": "false", "messageExpression": "'no\\n\\u001b[31mway ' + 'x'", "reason": "Forbidden"}],
+            "validations": [{"expression": "false", "messageExpression": "'no\u001b[31m way ' + 'x'", "reason": "Forbidden"}],
         },
     }
     binding = {
