@@ -1,6 +1,7 @@
 """The main paths with nothing played: real pods, real Django, PostgreSQL, Redis and Celery. The tests run in
 the order in which they stand; the first does what the seed's page says."""
 
+import base64
 import json
 import subprocess
 
@@ -217,6 +218,23 @@ def test_an_image_that_cannot_be_pulled_is_mended_by_an_edit(kube, site):
     site.becomes("DjangoMigrate", "typo", "ImagePullFailed")
     kube.patch("DjangoMigrate", site.ns, "typo", {"spec": {"image": "localhost/myapp:1"}})
     assert site.becomes("DjangoMigrate", "typo", "Succeeded")["status"]["history"][0]["result"] == "Superseded"
+
+
+def test_another_helper_under_the_same_name_never_runs(kube, site):
+    """The ConfigMap is replaced after the operator last saw it; the Job runs what it checked, or nothing."""
+    (name,) = [c["metadata"]["name"] for c in kube.list("ConfigMap", site.ns) if c["metadata"]["name"].startswith("django-operator-tasks-")]
+    kube.delete("ConfigMap", site.ns, name)
+    forged = base64.b64encode(b"print('forged'); open('/dev/termination-log', 'w').write('{\"ok\": true}')").decode()
+    kube.create(site.ns, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "immutable": True, "binaryData": {"tasks.pyz": forged}})
+    kube.create(site.ns, task("DjangoMigrate", "forged", target={"deployment": "web"}))
+    failed = site.becomes("DjangoMigrate", "forged", "HelperTampered")
+    assert failed["status"]["lastRun"]["result"] == "Failed" and "ConfigMap" in message(failed)
+    pod = site.pod_of("DjangoMigrate", "forged")["metadata"]["name"]
+    assert "forged" not in kube.kubectl("logs", "-n", site.ns, pod).stdout
+    # Deleted, as the message says: the next run's pod waits for it, and the operator makes it anew.
+    kube.delete("ConfigMap", site.ns, name)
+    kube.patch("DjangoMigrate", site.ns, "forged", {"spec": {"trigger": "again"}})
+    assert site.becomes("DjangoMigrate", "forged", "Succeeded")["status"]["lastRun"]["number"] == 2
 
 
 def test_a_database_behind_a_proxy_sidecar(kube, site):
