@@ -13,7 +13,7 @@ PYTHON := .venv/bin
 RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
+.PHONY: help demo test test-faults bench build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,9 @@ demo: build ## A local cluster with a real Django project and the operator; leav
 
 test: ## All tests
 	tests/all
+
+test-faults: ## All plans of faults, one by PLAN=NUMBER; takes up to two hours
+	FAULTS=$(or $(PLAN),all) tests/all faults
 
 bench: build ## The figures of docs/figures.md, measured on the real control plane
 	tests/bench/run $(BINARY)

@@ -16,9 +16,10 @@ from support.kubelet import Kubelet
 from support.operator import Operator
 from support.proxy import CRASHES, Proxy
 
-# So that lists have a second page, and what takes a watch's life takes little time.
+# So that lists have a second page.
 PAGE = 1
-WATCH = {"WATCH_SECONDS": "10"}
+# So that what takes a watch's life takes little time.
+SHORT_WATCH = {"WATCH_SECONDS": "10"}
 
 
 def account(ns):
@@ -51,11 +52,11 @@ def is_time(value):
 class Stage:
     """A namespace of its own, with an operator behind a proxy, which is started again whenever it dies."""
 
-    def __init__(self, kube, audit, directory, name, plan=None, **options):
+    def __init__(self, kube, audit, directory, name, plan=None, **env):
         self.kube, self.audit = kube, audit
         self.ns = furnish(kube, make_namespace(kube, unique_name(name)))
-        self.proxy = Proxy(kube.server, plan, lambda: self.operator.kill() if self.crashing else None, page=PAGE, **options)
-        self.operator = Operator(kube, self.ns, directory, server=self.proxy.url, **WATCH)
+        self.proxy = Proxy(kube.server, plan, lambda: self.operator.kill() if self.crashing else None, page=PAGE)
+        self.operator = Operator(kube, self.ns, directory, server=self.proxy.url, **env)
         self.crashing = False
 
     def run(self, scenario, crashing=False):
@@ -112,7 +113,8 @@ def test_a_fault_at_one_call_changes_nothing(kube, audit, tmp_path, faultless, q
             return plan.fault
         return None
 
-    stage = Stage(kube, audit, tmp_path, "plan-%d" % plan.number, at)
+    short = SHORT_WATCH if plan.call.verb == "WATCH" else {}
+    stage = Stage(kube, audit, tmp_path, "plan-%d" % plan.number, at, **short)
     try:
         state = stage.run(SCENARIOS[plan.scenario], crashing=plan.fault in CRASHES)
         assert struck, "the fault did not happen"

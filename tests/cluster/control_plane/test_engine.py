@@ -289,7 +289,7 @@ def test_the_number_of_jobs_at_once_can_be_limited(kube, ns, operators, kubelet,
 
 
 def test_two_operators_in_two_namespaces_do_not_disturb_each_other(kube, ns, operators, kubelet, audit):
-    from conftest import make_namespace
+    from support.fixtures import make_namespace
     from support.operator import grant
 
     other = make_namespace(kube, ns[:50] + "-other")
@@ -308,7 +308,7 @@ def test_two_operators_in_two_namespaces_do_not_disturb_each_other(kube, ns, ope
 
 
 def test_one_operator_can_work_in_several_namespaces(kube, ns, operators):
-    from conftest import make_namespace
+    from support.fixtures import make_namespace
     from support.operator import grant
 
     second = make_namespace(kube, ns[:50] + "-second")
