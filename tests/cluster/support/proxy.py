@@ -16,7 +16,7 @@ UNDONE = ("before", "lose-request", "hang", "429", "500", "502-html", "403-html"
 DONE = ("after", "lose-reply", "504-after", "late")
 # Faults of a watch: at its start, and in its stream.
 START = ("lose-request", "hang", "410", "429", "500", "403-html")
-STREAM = ("410-stream", "silent", "cut", "missed", "twice", "old", "short")
+STREAM = ("410-stream", "stale-list", "silent", "cut", "missed", "twice", "old", "short")
 # The operator dies with these.
 CRASHES = ("before", "after")
 # Longer than the operator waits for an answer.
@@ -71,6 +71,7 @@ class Proxy:
         self.seen = []
         self.lists = {}  # what each list first said
         self.events = {}  # and each watch
+        self.stale = set()  # lists that are to say that once more
         self.lock = threading.Lock()
         self.closing = threading.Event()
         outer = self
@@ -176,7 +177,9 @@ class Proxy:
         if name and name.startswith("LIST") and reply.status == 200:
             with self.lock:
                 first = self.lists.setdefault(name, body)
-            body = first if fault == "stale" else body
+                stale = fault == "stale" or name in self.stale
+                self.stale.discard(name)
+            body = first if stale else body
         if self.rewrite:
             body = self.rewrite(body.decode()).encode()
         request.send_response(reply.status)
@@ -220,7 +223,9 @@ class Proxy:
                     deadline = time.monotonic() + 2
                 if time.monotonic() < deadline:
                     continue
-            if fault in ("missed", "410-stream"):
+            if fault in ("missed", "410-stream", "stale-list"):
+                if fault == "stale-list":
+                    self.stale.add(name.replace("WATCH", "LIST"))
                 send(json.dumps({"type": "ERROR", "object": json.loads(status(410, "Expired"))}).encode() + b"\n")
                 return request.wfile.write(b"0\r\n\r\n")
             send(line)
