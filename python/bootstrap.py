@@ -7,21 +7,43 @@ import runpy
 import sys
 
 path, digest, *arguments = sys.argv[1:]
-with open(path, "rb") as file:
-    code = file.read()
-refused = None
-if hashlib.sha256(code).hexdigest() != digest:
-    refused = ("HelperTampered", "%s is not what the operator put there; delete its ConfigMap, and run again" % path)
-elif not hasattr(os, "memfd_create"):
-    refused = ("UnsupportedPython", "the image's Python is %d.%d; the tasks need 3.9 or newer" % sys.version_info[:2])
-if refused:
+
+
+def refuse(reason, message):
     log = "" if "DJANGO_OPERATOR_RUN" in os.environ else os.environ.get("DJK8S_TERMINATION_LOG")
     with open(log or "/dev/termination-log", "w") as file:
-        json.dump({"ok": False, "reason": refused[0], "message": refused[1]}, file)
-    sys.exit(refused[1])
-memory = os.memfd_create("tasks", 0)
-with open(memory, "wb", closefd=False) as file:
-    file.write(code)
-sys.argv = ["/proc/self/fd/%d" % memory, *arguments]
+        json.dump({"ok": False, "reason": reason, "message": message}, file)
+    sys.exit(message)
+
+
+def memory():
+    try:
+        return os.memfd_create("tasks", 0)
+    except (AttributeError, OSError):
+        import ctypes
+        import tempfile
+    create = getattr(ctypes.CDLL(None), "memfd_create", lambda *_: -1)
+    fd = create(b"tasks", 0)
+    if fd < 0:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+        os.set_inheritable(fd, True)
+    return fd
+
+
+try:
+    with open(path, "rb") as file:
+        code = file.read()
+except OSError as error:
+    refuse("HelperTampered", "%s; delete the helper's ConfigMap, and run again" % error)
+if hashlib.sha256(code).hexdigest() != digest:
+    refuse("HelperTampered", "%s is not what the operator put there; delete its ConfigMap, and run again" % path)
+try:
+    fd = memory()
+    with open(fd, "wb", closefd=False) as file:
+        file.write(code)
+except OSError as error:
+    refuse("CommandFailed", "no place for the helper to run from, neither in memory nor in a directory: %s" % error)
+sys.argv = ["/proc/self/fd/%d" % fd, *arguments]
 sys.path[:] = [entry for entry in sys.path if entry]
 runpy.run_path(sys.argv[0], run_name="__main__")

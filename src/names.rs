@@ -4,6 +4,8 @@ use sha2::{Digest, Sha256};
 
 /// Reporter of events, lease, label value.
 pub const OPERATOR: &str = "django-operator";
+/// How our own labels and annotations begin.
+pub const PREFIX: &str = "django.my.domain/";
 /// Label on everything the operator makes; the watches select by it.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Label: the kind of the task that a Job or pod belongs to.

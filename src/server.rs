@@ -39,22 +39,23 @@ impl Health {
     /// Ready: every watch has its first listing, and none is stuck.
     fn readyz(&self) -> Result<(), String> {
         match self.ready.load(Ordering::Acquire) {
-            true => self.watches_begin_within(self.watch_timeout + WATCH_GRACE),
+            true => none(self.api.silent_watch(self.watch_timeout + WATCH_GRACE)),
             false => Err("the watches have no first listing yet".into()),
         }
     }
 
-    /// Alive: no watch is stuck for so long that a new process is worth a try.
+    /// Alive: no watch is stuck for so long that a new process is worth a try. One that is refused is not: a missing right
+    /// in one namespace must not restart the work in the others.
     fn livez(&self) -> Result<(), String> {
-        self.watches_begin_within(2 * self.watch_timeout + WATCH_GRACE)
+        none(self.api.stuck_watch(2 * self.watch_timeout + WATCH_GRACE))
     }
+}
 
-    fn watches_begin_within(&self, limit: Duration) -> Result<(), String> {
-        match self.api.silent_watch(limit) {
-            None => Ok(()),
-            Some(SilentWatch { path, silent_for }) => {
-                Err(format!("the watch of {path} has not begun for {} s", silent_for.as_secs()))
-            }
+fn none(watch: Option<SilentWatch>) -> Result<(), String> {
+    match watch {
+        None => Ok(()),
+        Some(SilentWatch { path, silent_for }) => {
+            Err(format!("the watch of {path} has not begun for {} s", silent_for.as_secs()))
         }
     }
 }

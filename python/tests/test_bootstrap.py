@@ -51,6 +51,23 @@ def test_other_bytes_do_not_run(boot, pyz, tmp_path):
     assert str(other) in line["message"] and "Traceback" not in done.stderr
 
 
+def test_a_file_that_is_not_there_is_told_as_such(boot, pyz, tmp_path):
+    done, line = boot(tmp_path / "tasks.pyz", digest(pyz), "--script", "manage.py", "--", "check")
+    assert done.returncode == 1 and line["reason"] == "HelperTampered" and "No such file" in line["message"]
+
+
+@pytest.mark.parametrize("lacking", ["os.memfd_create", "os.memfd_create and the C library's"])
+def test_a_python_without_memory_files_of_its_own_runs_it_too(pyz, tmp_path, lacking):
+    """As those that are built for an old C library."""
+    (tmp_path / "manage.py").write_text("print('ran')")
+    without = "import os; del os.memfd_create\n"
+    if "C library" in lacking:
+        without += "import ctypes; ctypes.CDLL = lambda name: object()\n"
+    command = [sys.executable, "-c", without + CODE, str(pyz), digest(pyz), "--script", "manage.py", "--", "check"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "ran", done.stderr
+
+
 def test_the_file_is_read_once(boot, pyz, tmp_path):
     """A pipe gives its content once: whoever opened it again would wait for ever."""
     pipe = tmp_path / "pipe"

@@ -70,7 +70,7 @@ pub async fn get_target(
         TargetKind::PodTemplate => ApiResource::erase::<PodTemplate>(&()),
     };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let object = api.get_opt(name).await?;
+    let object = optional(api.get(name).await)?;
     let raw = object.map(|object| serde_json::to_value(object).map_err(kube::Error::SerdeError)).transpose()?;
     Ok(raw.map(|raw| TemplateSource::from_object(kind, &raw)))
 }
@@ -112,7 +112,7 @@ pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Valu
 
 /// A Job as it is now.
 pub async fn get_job(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<JobView>> {
-    Api::<JobView>::namespaced(client.clone(), namespace).get_opt(name).await
+    optional(Api::<JobView>::namespaced(client.clone(), namespace).get(name).await)
 }
 
 /// The pods of a Job as they are now.
@@ -202,12 +202,21 @@ fn is_already_exists(error: &kube::Error) -> bool {
 
 /// Whether a write met a newer version of the object, which the watch is about to bring.
 pub fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
+    matches!(error, kube::Error::Api(status) if status.reason == "Conflict")
 }
 
-/// Whether the object is gone.
+/// Whether the API server says that the object is not there: its own word, not an HTTP code that a proxy may answer with.
 pub fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
+    matches!(error, kube::Error::Api(status) if status.reason == "NotFound")
+}
+
+/// The object, if it is there.
+pub fn optional<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What kind of failure a call met, for the metrics.

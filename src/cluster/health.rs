@@ -32,6 +32,8 @@ struct WatchTimes {
     wanted: Instant,
     /// When it last began.
     began: Option<Instant>,
+    /// When it, or its listing, was last refused, which a new process would mend as little as this one.
+    refused: Option<Instant>,
 }
 
 /// A watch that gets nowhere.
@@ -69,7 +71,7 @@ impl ApiHealth {
 
     /// A watch is wanted from now on.
     pub fn expect_watch(&self, path: &str) {
-        let wanted = WatchTimes { wanted: Instant::now(), began: None };
+        let wanted = WatchTimes { wanted: Instant::now(), began: None, refused: None };
         self.state().watches.entry(path.to_owned()).or_insert(wanted);
     }
 
@@ -87,10 +89,25 @@ impl ApiHealth {
         began.map_or(Duration::ZERO, |began| WATCH_INTERVAL.saturating_sub(began.elapsed()))
     }
 
+    /// The API server refused a watch or its listing.
+    pub fn record_refusal(&self, path: &str) {
+        if let Some(times) = self.state().watches.get_mut(path) {
+            times.refused = Some(Instant::now());
+        }
+    }
+
     /// The watch that has not begun for longest, if that is longer than `limit`.
     pub fn silent_watch(&self, limit: Duration) -> Option<SilentWatch> {
+        self.longest_since(limit, |times| times.began.unwrap_or(times.wanted))
+    }
+
+    /// The same of those that were not refused either.
+    pub fn stuck_watch(&self, limit: Duration) -> Option<SilentWatch> {
+        self.longest_since(limit, |times| times.began.max(times.refused).unwrap_or(times.wanted))
+    }
+
+    fn longest_since(&self, limit: Duration, since: impl Fn(&WatchTimes) -> Instant) -> Option<SilentWatch> {
         let state = self.state();
-        let since = |times: &WatchTimes| times.began.unwrap_or(times.wanted);
         let (path, times) = state.watches.iter().min_by_key(|(_, times)| since(times))?;
         let silent_for = since(times).elapsed();
         (silent_for > limit).then(|| SilentWatch { path: path.clone(), silent_for })
@@ -151,5 +168,9 @@ mod tests {
         health.record_watch_began("/apis/nobody-waits-for");
         assert_eq!(health.silent_watch(Duration::ZERO).unwrap().path, "/apis/a/pods");
         assert!(health.watch_pause("/apis/a/jobs") > Duration::ZERO, "not at once again");
+        std::thread::sleep(Duration::from_millis(2));
+        health.record_refusal("/apis/a/pods");
+        assert_eq!(health.stuck_watch(Duration::ZERO).unwrap().path, "/apis/a/jobs");
+        assert_eq!(health.silent_watch(Duration::ZERO).unwrap().path, "/apis/a/pods");
     }
 }

@@ -17,8 +17,12 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Tells when the lease is lost; dropping the receiver gives the lease back, and the task ends when that is done.
 pub type LeaseHandle = (Receiver<bool>, JoinHandle<Result<LeaseManager, LeaseManagerError>>);
 
-/// Waits until this process holds the lease.
-pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<LeaseHandle, LeaseManagerError> {
+/// Waits until this process holds the lease. None: nothing asks for it any more.
+pub async fn acquire(
+    client: Client,
+    namespace: &str,
+    identity: &str,
+) -> Result<Option<LeaseHandle>, LeaseManagerError> {
     let manager = LeaseManagerBuilder::new(client, names::OPERATOR)
         .with_namespace(namespace)
         .with_identity(identity)
@@ -30,11 +34,11 @@ pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<
     let (mut leading, task) = manager.watch().await;
     while !*leading.borrow_and_update() {
         if leading.changed().await.is_err() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Ok(None);
         }
     }
     info!(namespace, identity, "leading");
-    Ok((leading, task))
+    Ok(Some((leading, task)))
 }
 
 /// Ends when another process has the lease; never, where there is none.

@@ -1,7 +1,7 @@
 //! Jobs that this process knew, for the time in which nothing else vouches that they were there.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cache::CacheKey;
@@ -13,27 +13,49 @@ const TTL: Duration = Duration::from_secs(3600);
 
 /// Jobs whose UID may not be in any status yet: without them, one that vanished would be created a second time.
 #[derive(Default)]
-pub struct RememberedJobs(Mutex<HashMap<CacheKey, (Instant, Arc<JobView>)>>);
+pub struct RememberedJobs(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    jobs: HashMap<CacheKey, (Instant, Arc<JobView>)>,
+    /// Those that this process deletes itself, their UIDs long stored.
+    pruned: HashSet<CacheKey>,
+}
 
 impl RememberedJobs {
-    /// A Job is, or was, there. One that is suspended has started nothing.
+    /// A Job is there. One that is suspended has started nothing.
     pub fn record(&self, job: &Arc<JobView>) {
-        if job.is_suspended() {
-            return;
+        if !job.is_suspended() {
+            let mut inner = self.inner();
+            inner.jobs.retain(|_, (since, _)| since.elapsed() < TTL);
+            inner.jobs.insert(job_key(job), (Instant::now(), Arc::new(job.without_status())));
         }
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|_, (since, _)| since.elapsed() < TTL);
-        jobs.insert(job_key(job), (Instant::now(), job.clone()));
+    }
+
+    /// A Job is no longer there.
+    pub fn record_gone(&self, job: &Arc<JobView>) {
+        if !self.inner().pruned.remove(&job_key(job)) {
+            self.record(job);
+        }
+    }
+
+    /// A Job is about to be deleted that nobody will ask for.
+    pub fn record_pruning(&self, job: &JobView) {
+        self.inner().pruned.insert(job_key(job));
     }
 
     /// The Job of that place, if it was there.
     pub fn get(&self, key: &CacheKey) -> Option<Arc<JobView>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(|(_, job)| job.clone())
+        self.inner().jobs.get(key).map(|(_, job)| job.clone())
     }
 
     /// Its UID is in its task's status.
     pub fn forget(&self, key: &CacheKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.inner().jobs.remove(key);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,5 +78,10 @@ mod tests {
         assert_eq!(jobs.get(&key).map(|job| job.uid().to_owned()), Some("u".into()));
         jobs.forget(&key);
         assert!(jobs.get(&key).is_none());
+        jobs.record_pruning(&job(false));
+        jobs.record_gone(&job(false));
+        assert!(jobs.get(&key).is_none(), "pruned");
+        jobs.record_gone(&job(false));
+        assert!(jobs.get(&key).is_some(), "somebody else's deletion");
     }
 }

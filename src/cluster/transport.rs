@@ -53,9 +53,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let watched = is_watch(&request).then(|| request.uri().path().to_owned());
+        let path = request.uri().path().to_owned();
+        let watched = is_watch(&request);
         let health = self.health.clone();
-        let pause = watched.as_ref().map_or(Duration::ZERO, |path| health.watch_pause(path));
+        let pause = if watched { health.watch_pause(&path) } else { Duration::ZERO };
         let answer = self.inner.call(request);
         async move {
             if !pause.is_zero() {
@@ -69,8 +70,12 @@ where
                 Err(_) => health.record_no_answer(),
                 Ok(answer) => {
                     health.record_answer(retry_after(answer.status(), answer.headers()));
-                    if let (Some(path), true) = (&watched, answer.status().is_success()) {
-                        health.record_watch_began(path);
+                    match answer.status() {
+                        status if watched && status.is_success() => health.record_watch_began(&path),
+                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                            health.record_refusal(&path);
+                        }
+                        _ => {}
                     }
                 }
             }

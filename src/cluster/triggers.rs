@@ -74,7 +74,8 @@ fn changed_namespaces(changes: &[Change<Candidate>]) -> Vec<String> {
 fn fingerprint(candidate: Option<&Arc<Candidate>>) -> Option<u64> {
     let Candidate { template, metadata, .. } = &**candidate?;
     let mut hasher = DefaultHasher::new();
-    (template, &metadata.uid, &metadata.labels, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    (template, &metadata.uid, &metadata.labels, &metadata.annotations, metadata.deletion_timestamp.is_some())
+        .hash(&mut hasher);
     Some(hasher.finish())
 }
 
@@ -104,6 +105,12 @@ mod tests {
             ("a new version", plain(), candidate("a", "i:1", json!({"resourceVersion": "2"})), vec![]),
             ("another image", plain(), candidate("a", "i:2", json!({})), vec!["a"]),
             ("another label", plain(), candidate("a", "i:1", json!({"labels": {"tier": "x"}})), vec!["a"]),
+            (
+                "another wish of its owner",
+                plain(),
+                candidate("a", "i:1", json!({"annotations": {"django.my.domain/manage": "x"}})),
+                vec!["a"],
+            ),
             ("a namesake", plain(), candidate("a", "i:1", json!({"uid": "v"})), vec!["a"]),
         ] {
             assert_eq!(changed_namespaces(&[Change { now, before }]), expected, "{situation}");

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::BoxFuture;
@@ -85,7 +85,7 @@ impl WatchContext {
     {
         let resource = K::plural(&());
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        futures::stream::unfold((None, BACKOFF.build()), move |(mut events, mut delays)| {
+        futures::stream::unfold((None, Delays::new()), move |(mut events, mut delays)| {
             let (api, config) = (api.clone(), config.clone());
             let (health, metrics, resource) = (health.clone(), metrics.clone(), resource.clone());
             async move {
@@ -94,15 +94,14 @@ impl WatchContext {
                     health.expect_watch(api.resource_url());
                     let watch = events.get_or_insert_with(|| watcher(api.clone(), config.clone()).boxed());
                     match watch.next().await? {
-                        Ok(event) => return Some((event, (events, BACKOFF.build()))),
+                        Ok(event) => return Some((event, (events, delays))),
                         Err(error) => {
                             metrics.record_watch_error(&resource);
                             warn!(%resource, error = one_line(&error.to_string()), "watch failed; trying again");
                             if must_list_again(&error) {
                                 events = None;
                             }
-                            let delay = delays.next().unwrap_or(MAX_DELAY);
-                            tokio::time::sleep(delay.max(health.pause().unwrap_or_default())).await;
+                            tokio::time::sleep(delays.next().max(health.pause().unwrap_or_default())).await;
                         }
                     }
                 }
@@ -119,6 +118,28 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times()
     .with_jitter();
 const MAX_DELAY: Duration = Duration::from_secs(3);
+/// After how long without an error the next is the first again. An event says little: a new listing begins with one.
+const QUIET_TIME: Duration = Duration::from_secs(60);
+
+/// How long a watch waits after each error.
+struct Delays {
+    delays: backon::ExponentialBackoff,
+    last_error: Instant,
+}
+
+impl Delays {
+    fn new() -> Self {
+        Self { delays: BACKOFF.build(), last_error: Instant::now() }
+    }
+
+    fn next(&mut self) -> Duration {
+        if self.last_error.elapsed() > QUIET_TIME {
+            self.delays = BACKOFF.build();
+        }
+        self.last_error = Instant::now();
+        self.delays.next().unwrap_or(MAX_DELAY)
+    }
+}
 
 /// Whether a watch cannot begin at the version that it asks for. The watcher itself would ask for the same for ever.
 fn must_list_again(error: &watcher::Error) -> bool {
@@ -173,10 +194,8 @@ impl Watches {
             move |event| {
                 let keyed = map_event(event, |job: JobView| (job_key(&job), job));
                 for change in caches.jobs.apply_event(keyed) {
-                    if let Change { now: None, before: Some(gone) } = &change
-                        && gone.terminal_condition().is_none()
-                    {
-                        caches.remembered_jobs.record(gone);
+                    if let Change { now: None, before: Some(gone) } = &change {
+                        caches.remembered_jobs.record_gone(gone);
                     }
                     current_or_previous(&change).into_iter().for_each(|job| triggers.trigger_owner(&job.metadata));
                 }
@@ -260,13 +279,15 @@ pub async fn synced(receivers: Vec<Receiver<bool>>) {
 
 fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {
     if let Some(annotations) = &mut template.metadata.annotations {
-        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION);
+        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION || name.starts_with(names::PREFIX));
     }
+    let own = metadata.annotations.into_iter().flatten().filter(|(name, _)| name.starts_with(names::PREFIX));
     let metadata = ObjectMeta {
         name: metadata.name,
         namespace: metadata.namespace,
         uid: metadata.uid,
         labels: metadata.labels,
+        annotations: Some(own.collect()),
         deletion_timestamp: metadata.deletion_timestamp,
         ..ObjectMeta::default()
     };

@@ -1,8 +1,8 @@
 //! How long to wait after failures in a row.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 
@@ -11,29 +11,52 @@ const MIN_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 /// How far apart those begin again that waited for the same moment.
 const SPREAD: Duration = Duration::from_millis(500);
+/// How long failures are remembered of an object that is not tried again, as it is gone.
+const TTL: Duration = Duration::from_secs(600);
 
 /// Failures in a row, by object.
 #[derive(Default)]
-pub struct Backoff(Mutex<HashMap<String, usize>>);
+pub struct Backoff(Mutex<HashMap<String, Failures>>);
+
+struct Failures {
+    count: usize,
+    /// What the object was like: another one is tried at once.
+    version: String,
+    next: Instant,
+}
 
 impl Backoff {
     /// Counts a failure and says how long to wait before the next attempt.
-    pub fn failed(&self, object: &str) -> Duration {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(object.to_owned()).or_default();
-        *count += 1;
-        let steps = count.saturating_sub(1).min(16) as u32;
-        jittered(MIN_DELAY.saturating_mul(1 << steps).min(MAX_DELAY))
+    pub fn failed(&self, object: &str, version: &str) -> Duration {
+        let mut objects = self.objects();
+        objects.retain(|_, failures| failures.next.elapsed() < TTL);
+        let new = || Failures { count: 0, version: String::new(), next: Instant::now() };
+        let failures = objects.entry(object.to_owned()).or_insert_with(new);
+        let steps = failures.count.min(16) as u32;
+        let wait = jittered(MIN_DELAY.saturating_mul(1 << steps).min(MAX_DELAY));
+        *failures = Failures { count: failures.count + 1, version: version.to_owned(), next: Instant::now() + wait };
+        wait
+    }
+
+    /// How much longer to wait: what the failed attempt itself wrote triggers the next one too soon.
+    pub fn rest(&self, object: &str, version: &str) -> Option<Duration> {
+        let objects = self.objects();
+        let failures = objects.get(object).filter(|failures| failures.version == version)?;
+        failures.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
     }
 
     /// How many failures in a row there were.
     pub fn failures(&self, object: &str) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(object).copied().unwrap_or_default()
+        self.objects().get(object).map_or(0, |failures| failures.count)
     }
 
     /// The next failure is the first again.
     pub fn succeeded(&self, object: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        self.objects().remove(object);
+    }
+
+    fn objects(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,7 +66,7 @@ pub fn spread(wait: Duration) -> Duration {
 }
 
 /// Between once and twice as long.
-fn jittered(delay: Duration) -> Duration {
+pub fn jittered(delay: Duration) -> Duration {
     let delays = backon::ConstantBuilder::new().with_delay(delay).with_jitter();
     delays.build().next().unwrap_or(delay)
 }
@@ -56,15 +79,26 @@ mod tests {
     fn the_wait_doubles_up_to_a_minute_and_begins_anew_after_a_success() {
         let backoff = Backoff::default();
         for expected in [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000] {
-            let wait = backoff.failed("a").as_millis();
+            let wait = backoff.failed("a", "1").as_millis();
             assert!((expected..=2 * expected).contains(&wait), "{wait} for {expected}");
         }
         assert_eq!((backoff.failures("a"), backoff.failures("b")), (10, 0));
-        assert!(backoff.failed("b") <= 2 * MIN_DELAY);
+        assert!(backoff.failed("b", "1") <= 2 * MIN_DELAY);
         backoff.succeeded("a");
         assert_eq!(backoff.failures("a"), 0);
-        assert!(backoff.failed("a") <= 2 * MIN_DELAY);
+        assert!(backoff.failed("a", "1") <= 2 * MIN_DELAY);
         let waits: std::collections::HashSet<Duration> = (0..20).map(|_| spread(Duration::from_secs(1))).collect();
         assert!(waits.len() > 10, "all at once: {waits:?}");
+    }
+
+    #[test]
+    fn what_comes_before_its_time_waits_unless_the_object_is_another_one() {
+        let backoff = Backoff::default();
+        assert_eq!(backoff.rest("a", "1"), None);
+        backoff.failed("a", "1");
+        assert!(backoff.rest("a", "1").is_some_and(|rest| rest <= 2 * MIN_DELAY));
+        assert_eq!(backoff.rest("a", "2"), None);
+        backoff.succeeded("a");
+        assert_eq!(backoff.rest("a", "1"), None);
     }
 }

@@ -6,19 +6,31 @@ use std::time::{Duration, Instant};
 
 use crate::core::Reason;
 
-/// By UID: what blocks, and since when.
+/// After how long an object that is not looked at any more is forgotten: it is gone.
+const TTL: Duration = Duration::from_secs(3600);
+
+/// By UID: what blocks.
 #[derive(Default)]
-pub struct BlockedSince(Mutex<HashMap<String, (Reason, Instant)>>);
+pub struct BlockedSince(Mutex<HashMap<String, Block>>);
+
+struct Block {
+    reason: Reason,
+    since: Instant,
+    seen: Instant,
+}
 
 impl BlockedSince {
     /// For how long this has blocked the object.
     pub fn waited(&self, uid: &str, reason: Reason) -> Duration {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = since.entry(uid.to_owned()).or_insert_with(|| (reason, Instant::now()));
-        if entry.0 != reason {
-            *entry = (reason, Instant::now());
+        since.retain(|_, block| block.seen.elapsed() < TTL);
+        let now = Instant::now();
+        let block = since.entry(uid.to_owned()).or_insert(Block { reason, since: now, seen: now });
+        if block.reason != reason {
+            (block.reason, block.since) = (reason, now);
         }
-        entry.1.elapsed()
+        block.seen = now;
+        now.duration_since(block.since)
     }
 
     /// Nothing blocks the object.

@@ -77,7 +77,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
         metrics.set_leading(false);
         let acquired = lease::acquire(client.clone(), &settings.lease_namespace, &settings.identity);
         tokio::select! {
-            acquired = acquired => lease = Some(acquired?),
+            acquired = acquired => lease = Some(acquired?.ok_or(Error::LeaseLost)?),
             () = stop.cancelled() => return Ok(()),
         }
     }

@@ -38,10 +38,12 @@ use crate::core::condition;
 const CONCURRENCY: u16 = 64;
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often in a row somebody else may be faster, or what is written to be gone, before it counts as a failure.
+const QUICK_RETRIES: usize = 3;
 /// How many failures in a row an error that is shown was preceded by; one or two pass by themselves.
 const FAILURES_BEFORE_SHOWN: usize = 3;
-/// After a conflict, which the newest version was asked for after.
-const CONFLICT_DELAY: Duration = Duration::from_millis(10);
+/// Before such a quick retry, for which the newest version was asked for.
+const QUICK_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// A kind of resource that the operator reconciles.
 pub trait Reconcile:
@@ -87,6 +89,9 @@ pub enum Error {
     /// A call failed.
     #[error("{}", client::describe(.0))]
     Call(#[from] kube::Error),
+    /// What is left over could not be deleted, which holds up nothing else.
+    #[error("deleting what is left over: {}", client::describe(.0))]
+    Retention(kube::Error),
     /// Somebody else wrote a newer version of the object.
     #[error("overtaken by a newer version")]
     Overtaken,
@@ -104,14 +109,25 @@ impl Error {
         match self {
             Self::Overtaken => true,
             Self::Call(error) => client::is_conflict(error),
-            Self::Timeout | Self::Panic => false,
+            Self::Retention(_) | Self::Timeout | Self::Panic => false,
         }
+    }
+
+    /// Whether the next attempt, upon the newest version, may well succeed at once.
+    fn may_pass_at_once(&self) -> bool {
+        // If what is gone is the object itself, its deletion is on its way.
+        self.is_conflict() || matches!(self, Self::Call(error) if client::is_not_found(error))
+    }
+
+    /// Whether it keeps the object from going on.
+    fn holds_up(&self) -> bool {
+        !matches!(self, Self::Overtaken | Self::Retention(_))
     }
 
     /// What kind of failure it is, for the metrics.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Call(error) => client::category(error),
+            Self::Call(error) | Self::Retention(error) => client::category(error),
             Self::Overtaken => "conflict",
             Self::Timeout => "timeout",
             Self::Panic => "panic",
@@ -174,24 +190,29 @@ fn objects_for_trigger<K: Reconcile>(
 
 /// Reconciles one object; nothing that happens in it reaches another.
 async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<K>>) -> Result<Action, Error> {
-    if let Some(pause) = context.shared.health.pause() {
-        return Ok(Action::requeue(backoff::spread(pause)));
+    let (id, version) = (object_id(object.as_ref()), version(object.as_ref()));
+    let pause = context.shared.health.pause().map(backoff::spread);
+    if let Some(wait) = pause.or_else(|| context.backoff.rest(&id, &version)) {
+        return Ok(Action::requeue(wait));
     }
     let started = Instant::now();
     let reconciling = AssertUnwindSafe(reconcile_object(&object, &context)).catch_unwind();
     let result = match tokio::time::timeout(RECONCILE_TIMEOUT, reconciling).await {
         Err(_) => Err(Error::Timeout),
         Ok(Err(_)) => Err(Error::Panic),
-        // If it is the object itself, its deletion is on its way.
-        Ok(Ok(Err(Error::Call(error)))) if client::is_not_found(&error) => Ok(Action::requeue(Duration::from_secs(1))),
         Ok(Ok(result)) => result,
     };
     let label = result.as_ref().map_or_else(Error::category, |_| "ok");
     context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
-    let id = object_id(object.as_ref());
+    let failures = context.backoff.failures(&id);
     match (&result, &object.0) {
         (Ok(_), _) => context.backoff.succeeded(&id),
-        (Err(error), Ok(object)) if context.backoff.failures(&id) >= FAILURES_BEFORE_SHOWN => {
+        (Err(error), _) if error.may_pass_at_once() && failures < QUICK_RETRIES => {
+            debug!(kind = K::KIND, name = object.name_any(), %error, "trying again at once");
+            context.backoff.failed(&id, ""); // counted, and not waited for
+            return Ok(Action::requeue(backoff::jittered(QUICK_RETRY_DELAY * (1 << (2 * failures)))));
+        }
+        (Err(error), Ok(object)) if error.holds_up() && failures >= FAILURES_BEFORE_SHOWN => {
             let (latest, error) = (context.own_writes.latest(object), error.to_string());
             let showing = AssertUnwindSafe(latest.show_error(&error, &context)).catch_unwind();
             // If that fails as well, there is the log, and the next attempt.
@@ -204,7 +225,7 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
 
 /// Waits longer after each failure in a row.
 fn error_policy<K: Reconcile>(object: Arc<DeserializeGuard<K>>, error: &Error, context: Arc<Context<K>>) -> Action {
-    let wait = context.backoff.failed(&object_id(object.as_ref()));
+    let wait = context.backoff.failed(&object_id(object.as_ref()), &version(object.as_ref()));
     warn!(kind = K::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
     Action::requeue(wait)
 }
@@ -213,19 +234,24 @@ fn object_id(object: &impl Resource) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
+/// What makes an object worth an attempt before its time: not its status.
+fn version(object: &impl Resource) -> String {
+    let meta = object.meta();
+    format!("{:?} {:?} {:?} {:?}", meta.uid, meta.generation, meta.annotations, meta.deletion_timestamp)
+}
+
 async fn reconcile_object<K: Reconcile>(object: &DeserializeGuard<K>, context: &Context<K>) -> Result<Action, Error> {
     match &object.0 {
         Err(invalid) => show_undecodable::<K>(context, &invalid.metadata, &invalid.error).await,
         Ok(object) if object.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
         Ok(object) => match context.own_writes.latest(object).reconcile(context).await {
             Err(error) if error.is_conflict() => {
-                debug!(kind = K::KIND, name = object.name_any(), "overtaken by a newer version");
                 let api: Api<K> =
                     Api::namespaced(context.shared.client.clone(), &object.namespace().unwrap_or_default());
-                if let Some(newest) = api.get_opt(&object.name_any()).await? {
+                if let Some(newest) = client::optional(api.get(&object.name_any()).await)? {
                     context.own_writes.record(&newest);
                 }
-                Ok(Action::requeue(CONFLICT_DELAY))
+                Err(error)
             }
             result => result,
         },
@@ -239,7 +265,7 @@ async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta,
     let name = meta.name.as_deref().unwrap_or_default();
     let generation = meta.generation.unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(context.shared.client.clone(), namespace, &resource);
-    let Some(mut object) = api.get_opt(name).await? else { return Ok(Action::await_change()) };
+    let Some(mut object) = client::optional(api.get(name).await)? else { return Ok(Action::await_change()) };
     let conditions = K::undecodable(error, generation, Timestamp::now());
     if !is_current(&object.data["status"]["conditions"], &conditions) {
         object.data["status"]["conditions"] = json!(conditions);

@@ -65,9 +65,15 @@ impl JobView {
     }
 
     /// Whether it is as the operator created it for a command that must not run twice: suspended, until its UID is
-    /// stored. Who changes a Job's spec, as a queue of Jobs does, has taken it over.
+    /// stored. A Job that ever was released has a time of its start.
     pub fn is_held(&self) -> bool {
-        self.is_suspended() && self.annotation(names::HELD_ANNOTATION).is_some() && self.metadata.generation == Some(1)
+        let released = self.status.as_ref().is_some_and(|status| status.start_time.is_some());
+        self.is_suspended() && self.annotation(names::HELD_ANNOTATION).is_some() && !released
+    }
+
+    /// Its identity alone.
+    pub fn without_status(&self) -> Self {
+        Self { status: None, ..self.clone() }
     }
 
     /// Whether the resource with this UID made the Job.
@@ -101,9 +107,11 @@ pub struct JobEnd {
 }
 
 impl PodView {
-    /// Whether the pod is one of the Job's.
+    /// Whether the pod is one of the Job's, also where the Job was deleted without its pods.
     pub fn belongs_to(&self, job_uid: &str) -> bool {
-        self.metadata.owner_references.iter().flatten().any(|o| o.uid == job_uid)
+        let label = self.metadata.labels.as_ref().and_then(|labels| labels.get("batch.kubernetes.io/controller-uid"));
+        let owned = self.metadata.owner_references.iter().flatten().any(|o| o.uid == job_uid);
+        owned || label.is_some_and(|uid| uid == job_uid)
     }
 
     pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {

@@ -80,7 +80,7 @@ pub fn observe<T: Task>(
     });
     status::record_command_start(&mut status, &pods, now);
     let mut late_jobs = cache.jobs();
-    late_jobs.retain(|job| is_late(job, &uid, &status) && !lookups.deleted_jobs.contains(job.uid()));
+    late_jobs.retain(|job| is_late(job, &uid, &status));
     let spec_changed = status.last_run.as_ref().is_some_and(|run| run_key::spec_changed(task, run));
     let mut observed = Observed {
         uid,
@@ -100,6 +100,7 @@ pub fn observe<T: Task>(
         job_uid_stored,
         pods,
         late_jobs,
+        deleted_jobs: lookups.deleted_jobs.clone(),
         event_obstacle: lookups.event_obstacle.clone(),
         events_read: lookups.events_read,
         now,
@@ -107,6 +108,12 @@ pub fn observe<T: Task>(
     if observed.follows_image || needs_run(&observed).is_some() {
         let found = choose_target(policy.target.as_ref(), cache, labels);
         observed.target_image = found.as_ref().ok().map(|(_, image)| image.clone());
+        // What another operator ran is not known; what the target runs now is where following it begins.
+        if let (Some(run), Some(image)) = (&mut observed.status.last_run, &observed.target_image)
+            && run.image.is_empty()
+        {
+            run.image.clone_from(image);
+        }
         observed.target = Some(found.map(|(candidate, _)| candidate));
     }
     if needs_run(&observed).is_some() {

@@ -60,6 +60,8 @@ pub struct Observed {
     pub pods: Vec<Arc<PodView>>,
     /// Jobs of this task that have not ended though their runs are over: an operator created them late.
     pub late_jobs: Vec<Arc<JobView>>,
+    /// UIDs of those that were just deleted.
+    pub deleted_jobs: BTreeSet<String>,
     /// What events said about a pod that does not start.
     pub event_obstacle: Option<Obstacle>,
     /// Whether events were read in this reconcile.

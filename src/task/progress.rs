@@ -133,7 +133,8 @@ const PASSING_EVENTS: &[&str] = &["FailedScheduling", "Unhealthy"];
 /// warning that something normal followed has passed. `waited` tells that a while has gone by, after which also counts
 /// what usually passes by itself.
 pub fn from_events<'a>(events: impl IntoIterator<Item = EventView<'a>>, waited: bool) -> Option<Obstacle> {
-    let newest_warnings = events.into_iter().take_while(|event| event.warning);
+    let counting = events.into_iter().filter(|event| event.reason != "SandboxChanged"); // before each new attempt
+    let newest_warnings = counting.take_while(|event| event.warning);
     let silent = |event: &EventView| {
         HARMLESS_EVENTS.contains(&event.reason) || (!waited && PASSING_EVENTS.contains(&event.reason))
     };
@@ -166,6 +167,12 @@ mod tests {
             ("none", vec![], false, None),
             ("a broken network", vec![sandbox, normal], false, Some((Reason::PodNotStarting, "no network"))),
             ("it works again", vec![normal, sandbox], false, None),
+            (
+                "it is tried again",
+                vec![EventView { reason: "SandboxChanged", ..normal }, sandbox],
+                false,
+                Some((Reason::PodNotStarting, "no network")),
+            ),
             ("harmless", vec![warn("DNSConfigForming", "x"), normal], true, None),
             (
                 "harmless, and the cause",

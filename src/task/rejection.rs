@@ -23,6 +23,10 @@ fn verdict(status: &Status, subject: &str) -> Option<Blocked> {
         "Forbidden" => Some(Blocked::reconciling(Reason::JobRejected, message)),
         // Most often it stays wrong until somebody changes the target or the spec.
         "Invalid" | "BadRequest" | "RequestEntityTooLarge" => Some(Blocked::stalls_later(Reason::JobRejected, message)),
+        // A webhook that denies without a reason; kube gives one to what is no Status.
+        "" if status.message.starts_with("admission webhook") && status.message.contains("denied the request") => {
+            Some(Blocked::stalls_later(Reason::JobRejected, message))
+        }
         _ => None,
     }
 }
@@ -49,6 +53,8 @@ mod tests {
             assert_eq!(of_job(&status).map(|b| b.remedy), expected, "{code} {reason}");
             assert_eq!(of_helper("h", &status).map(|b| b.remedy), expected, "{code} {reason}");
         }
+        let denied = Status::failure("admission webhook \"p\" denied the request: no", "").with_code(400);
+        assert_eq!(of_job(&denied).map(|b| b.remedy), Some(Remedy::TimeOrPerson));
         let status = Status::failure("no\n\u{1b}[31m way", "Invalid").with_code(422);
         assert_eq!(of_helper("h", &status).map(|b| b.message), Some("ConfigMap h: no [31m way".into()));
     }

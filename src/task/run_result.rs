@@ -146,7 +146,8 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let line = ended.and_then(|t| HelperResult::find(t.message.as_deref()?));
     let report = line.as_ref().map(HelperResult::report);
 
-    let denied = line.as_ref().is_some_and(|line| !line.ok);
+    // Of a container that failed, and that a later one made up for, the line says nothing about the Job.
+    let denied = exit_code == Some(0) && line.as_ref().is_some_and(|line| !line.ok);
     if complete && !denied {
         let reason = Reason::Succeeded.as_str().to_owned();
         return RunResult {
@@ -298,6 +299,9 @@ mod tests {
         let end = from_job(&job(complete), &[pod(ended(0, "Completed", line))]);
         assert_eq!((end.outcome, end.reason.as_str(), end.message.as_str()), (Outcome::Failed, "LockTimeout", "held"));
         assert_eq!(end.exit_code, Some(0));
+        let complete = json!({"type": "Complete", "status": "True"});
+        let retried = from_job(&job(complete), &[pod(ended(1, "Error", line))]);
+        assert_eq!(retried.outcome, Outcome::Succeeded, "the pod that succeeded is gone already");
     }
 
     #[test]

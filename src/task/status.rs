@@ -82,7 +82,8 @@ fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
         }
         StatusIntent::Blocked(blocked) => {
             let progress = if blocked.is_stalled() { condition::STALLED } else { condition::RECONCILING };
-            not_ready(blocked.reason, blocked.message.clone(), Some(progress))
+            let message = keep_first_wording(old, blocked.reason, &blocked.message);
+            not_ready(blocked.reason, message, Some(progress))
         }
         StatusIntent::InProgress { reason, message } => {
             let message = keep_first_wording(old, *reason, message);
@@ -113,13 +114,23 @@ fn settled(run: Option<&Run>) -> ReadySummary {
     }
 }
 
-/// The kubelet words one obstacle in turns; the first wording stays while the reason does.
+/// The kubelet words one obstacle in turns, and servers put ports and numbers into what they say: the first wording stays
+/// while no more than that differs.
 fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String {
     let before = condition::find(&old.conditions, condition::READY).filter(|c| c.reason == reason.as_str());
-    match before {
-        Some(condition) if reason == Reason::ImagePullFailed => condition.message.clone(),
+    let only_numbers_differ = |before: &str| without_numbers(before) == without_numbers(&one_line(message));
+    match (before, reason) {
+        (Some(before), Reason::ImagePullFailed) => before.message.clone(),
+        (Some(before), Reason::ApiError | Reason::JobRejected) if only_numbers_differ(&before.message) => {
+            before.message.clone()
+        }
         _ => message.to_owned(),
     }
+}
+
+/// What is left of a text without decimal and hexadecimal digits.
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_hexdigit()).collect()
 }
 
 fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> DesiredCondition {
@@ -337,6 +348,18 @@ mod tests {
             }),
             Just(StatusIntent::InProgress { reason: Reason::Running, message: "m".into() }),
         ]
+    }
+
+    #[test]
+    fn what_differs_in_numbers_alone_is_written_once() {
+        let shown = |old: &TaskStatus, reason, message: &str| {
+            let observed = Observed { status: old.clone(), ..Observed::default() };
+            build(&observed, &StatusIntent::Blocked(Blocked::reconciling(reason, message)))
+        };
+        let first = shown(&TaskStatus::default(), Reason::ApiError, "read tcp 10.0.0.5:43210: reset");
+        assert_eq!(shown(&first, Reason::ApiError, "read tcp 10.0.0.5:50071: reset"), first);
+        assert_ne!(shown(&first, Reason::ApiError, "no such host"), first);
+        assert_ne!(shown(&first, Reason::TargetNotFound, "read tcp 10.0.0.5:50071: reset"), first);
     }
 
     proptest! {

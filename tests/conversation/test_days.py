@@ -81,6 +81,23 @@ def test_everything_is_answered_like_this_for_a_while(kube, ns, operators, site,
     proxy.close()
 
 
+@pytest.mark.parametrize("fault", ["500", "403-html"])
+def test_an_operator_that_starts_in_a_storm_asks_in_proportion(kube, ns, operators, site, fault):
+    storm = {"on": True}
+    proxy = Proxy(kube.server, lambda call: fault if storm["on"] else None)
+    operator = operators(ns, server=proxy.url)
+    operator.start(wait=False)
+    eventually(lambda: proxy.names(), "it asks")
+    time.sleep(20)
+    assert len(proxy.names()) < 8 * 20, "eight resources, each every few seconds"
+    storm["on"] = False
+    eventually(operator.ready)
+    site.before()
+    site.meanwhile()
+    site.after()
+    proxy.close()
+
+
 RIGHTS = [("batch", "jobs", "create"), ("batch", "jobs", "watch"), ("batch", "jobs", "get"), ("", "pods", "list"), ("apps", "deployments", "get"),
           ("django.my.domain", "djangomigrates/status", "update"), ("django.my.domain", "djangomigrates", "watch"), ("batch", "jobs", "patch"), ("", "configmaps", "create")]
 

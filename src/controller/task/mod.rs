@@ -18,7 +18,7 @@ impl<T: Task> Reconcile for T {
 
     async fn reconcile(self, context: &Context<Self>) -> Result<Action, Error> {
         let action = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
-        retention::prune(&context.shared, &self).await?;
+        retention::prune(&context.shared, &self).await.map_err(Error::Retention)?;
         Ok(action)
     }
 

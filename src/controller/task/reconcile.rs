@@ -88,7 +88,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     lookups.events_read = true;
                 }
                 Decision::StartRun(number) => match self.start(&observed, number).await? {
-                    StartOutcome::JobExists(job) => lookups.job = Some(ObservedJob::Present(job)),
+                    StartOutcome::JobExists(job) => {
+                        lookups = Lookups { job: Some(ObservedJob::Present(job)), ..Lookups::default() };
+                    }
                     StartOutcome::NoLongerDue => return Ok(Action::requeue(SOON)),
                     StartOutcome::Blocked(blocked, after) => {
                         // Upon what was written since: a recorded run must not be taken back.
@@ -102,6 +104,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     let mut ended = observed;
                     status::record_command_start(&mut ended.status, &pods, ended.now);
                     self.record_result(&ended, &run_result::from_job(&job, &pods)).await?;
+                    lookups = Lookups::default();
                 }
                 Decision::RecordResult(result) => {
                     self.record_result(&observed, &result).await?;
@@ -131,13 +134,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     }
                 }
                 Decision::DeleteLate(job) => {
-                    warn!(
-                        kind = T::KIND,
-                        ns = self.namespace,
-                        job = job.name(),
-                        "deleting a Job of a run that is over"
-                    );
-                    self.delete_job(&job).await?;
+                    self.delete_late(&job).await?;
                     lookups.deleted_jobs.insert(job.uid().to_owned());
                 }
             }
@@ -175,6 +172,24 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             self.shared.caches.jobs.confirm(&job_key(&job));
         }
         ObservedJob::Present(job)
+    }
+
+    /// Deletes a Job of a run that is over, unless it has ended, of which the watch may not know yet.
+    async fn delete_late(&self, job: &JobView) -> Result<(), Error> {
+        match client::get_job(&self.shared.client, &self.namespace, job.name()).await? {
+            Some(now) if now.uid() == job.uid() && now.terminal_condition().is_none() => {
+                warn!(kind = T::KIND, ns = self.namespace, job = job.name(), "deleting a Job of a run that is over");
+                self.delete_job(job).await
+            }
+            Some(now) if now.uid() == job.uid() => {
+                self.now_known(now);
+                Ok(())
+            }
+            _ => {
+                self.shared.caches.jobs.remove(&job_key(job));
+                Ok(())
+            }
+        }
     }
 
     async fn delete_job(&self, job: &JobView) -> Result<(), Error> {
@@ -375,7 +390,12 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
     }
 
     fn jobs(&self) -> Vec<Arc<JobView>> {
-        self.shared.caches.jobs.partition(&self.job_key("").partition)
+        let cached = self.shared.caches.jobs.partition(&self.job_key("").partition);
+        let newest = |job: Arc<JobView>| match self.shared.known_jobs.get(&self.shared.caches, &job_key(&job)) {
+            Some(known) if known.object.uid() == job.uid() => known.object,
+            _ => job,
+        };
+        cached.into_iter().map(newest).collect()
     }
 
     fn pods(&self, job: &str) -> Vec<Arc<PodView>> {

@@ -76,7 +76,8 @@ pub enum Decision {
 
 /// The next step of the task that was observed.
 pub fn decide(observed: &Observed) -> Decision {
-    if let Some(job) = observed.late_jobs.iter().find(|job| !job.is_deleting()) {
+    let deleted = |job: &JobView| job.is_deleting() || observed.deleted_jobs.contains(job.uid());
+    if let Some(job) = observed.late_jobs.iter().find(|job| !deleted(job)) {
         return Decision::DeleteLate(job.clone());
     }
     let run = observed.status.last_run.as_ref();
@@ -121,9 +122,10 @@ pub fn after_waiting(
 ) -> (Blocked, Option<Duration>) {
     match blocked.remedy {
         Remedy::Time => (blocked, again),
-        Remedy::Person => (blocked, None),
+        // What somebody changed elsewhere is found by looking, where no watch tells of it.
+        Remedy::Person => (blocked, again.map(|again| again.max(RESYNC_INTERVAL))),
         Remedy::TimeOrPerson if shown_stalled || waited >= MENDING_PERIOD => {
-            (Blocked { remedy: Remedy::Person, ..blocked }, None)
+            (Blocked { remedy: Remedy::Person, ..blocked }, Some(RESYNC_INTERVAL))
         }
         Remedy::TimeOrPerson => {
             let rest = MENDING_PERIOD - waited;

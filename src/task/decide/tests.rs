@@ -28,9 +28,9 @@ fn job(end: Option<&str>) -> JobView {
     })
 }
 
-fn held(generation: i64) -> JobView {
+fn held(started: Option<&str>) -> JobView {
     job_with(|job| {
-        job["metadata"]["generation"] = json!(generation);
+        job["status"]["startTime"] = json!(started);
         job["metadata"]["annotations"]["django.my.domain/held"] = json!("true");
         job["spec"]["suspend"] = json!(true);
     })
@@ -222,6 +222,11 @@ fn a_run_that_has_not_started_gives_way() {
             }),
             "under way Starting",
         ),
+        (
+            "its pod was drained after it had started",
+            changed(changed(changed(seen(job(None)), edited), old), started),
+            "ask events",
+        ),
         ("marked", changed(changed(seen(job(None)), edited), marked), "delete superseded job"),
         (
             "marked, then suspended and edited back",
@@ -249,7 +254,7 @@ fn a_run_that_has_not_started_gives_way() {
 #[test]
 fn what_must_not_run_twice_begins_only_with_its_uid_stored() {
     let seen = |job_uid, stored| {
-        let mut observed = observed(Some(run(job_uid, None)), present(held(1)));
+        let mut observed = observed(Some(run(job_uid, None)), present(held(None)));
         observed.job_uid_stored = stored;
         observed
     };
@@ -260,10 +265,10 @@ fn what_must_not_run_twice_begins_only_with_its_uid_stored() {
         ("stored, edited", changed(seen(Some("job"), true), edited), "supersede by 2"),
         (
             "suspended again by somebody",
-            observed(Some(run(Some("job"), None)), present(held(3))),
+            observed(Some(run(Some("job"), None)), present(held(Some("2026-01-01T00:00:00Z")))),
             "under way JobSuspended",
         ),
-        ("of another", observed(Some(run(Some("other"), None)), present(held(1))), "record Lost Lost"),
+        ("of another", observed(Some(run(Some("other"), None)), present(held(None))), "record Lost Lost"),
     ]);
 }
 
@@ -274,6 +279,11 @@ fn a_late_job_goes_before_anything_starts() {
     assert_words([
         ("found", changed(done(), late(job(None))), "delete late job"),
         ("on its way out", changed(done(), late(deleting())), "blocked Superseding"),
+        (
+            "just deleted",
+            changed(changed(done(), late(job(None))), |o| o.deleted_jobs = ["job".to_owned()].into()),
+            "blocked Superseding",
+        ),
     ]);
 }
 
@@ -286,11 +296,11 @@ fn what_may_mend_itself_stalls_after_a_while_and_stays_stalled() {
     };
     let (time, person, either) = (Blocked::reconciling, Blocked::stalled, Blocked::stalls_later);
     assert_eq!(after(time, minutes(60), true), (false, Some(minutes(2))));
-    assert_eq!(after(person, minutes(0), false), (true, None), "nothing more happens by itself");
+    assert_eq!(after(person, minutes(0), false), (true, Some(minutes(2))), "what a person changed elsewhere is found");
     assert_eq!(after(either, minutes(0), false), (false, Some(minutes(2))));
     assert_eq!(after(either, minutes(9), false), (false, Some(minutes(1))));
-    assert_eq!(after(either, minutes(10), false), (true, None));
-    assert_eq!(after(either, minutes(0), true), (true, None), "also over a restart");
+    assert_eq!(after(either, minutes(10), false), (true, Some(RESYNC_INTERVAL)));
+    assert_eq!(after(either, minutes(0), true), (true, Some(RESYNC_INTERVAL)), "also over a restart");
 }
 
 proptest! {
@@ -301,7 +311,7 @@ proptest! {
     ) {
         let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
         let last = (number > 0).then(|| run(uid.then_some("job"), result));
-        let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::PodsTerminating, present(job(None)), present(held(1))][seen].clone();
+        let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::PodsTerminating, present(job(None)), present(held(None))][seen].clone();
         let mut observed = observed(last, seen);
         observed.job_age = Duration::from_secs(age);
         if spec_changed {

@@ -52,8 +52,10 @@ fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<
     if run.superseded_by.is_some() {
         return Decision::DeleteSuperseded(job.clone());
     }
+    // One whose pod was drained has started, and is to finish.
+    let started = run.command_started_at.is_some();
     let newer = observed.spec_changed || observed.image_changed() || observed.has_open_request();
-    if newer && observed.broken_rule.is_none() && !observed.suspend {
+    if newer && !started && observed.broken_rule.is_none() && !observed.suspend {
         return match waited || seen.is_some() || job.is_held() {
             true => Decision::Supersede(observed.generation),
             false => starting(rest),

@@ -103,10 +103,18 @@ def test_an_unknown_container_is_named(kube, ns, operator):
     assert "spec.target.container" in condition(found, "Ready")["message"]
 
 
-def test_an_image_of_another_repository_is_refused(kube, ns, operator):
-    kube.create(ns, task("DjangoMigrate", "m", image="localhost/evil:1"))
+def test_an_image_of_another_repository_is_refused_until_the_targets_owner_allows_it(kube, ns, operator, kubelet):
+    kubelet.work()
+    kube.create(ns, task("DjangoMigrate", "m", image="localhost/other:1"))
     found = held(kube, ns, "ImageNotAllowed")
-    assert "spec.image" in condition(found, "Ready")["message"]
+    assert "spec.image" in condition(found, "Ready")["message"] and condition(found, "Stalled")["status"] == "True"
+    allow = lambda text: kube.patch("Deployment", ns, "web", {"metadata": {"annotations": {"django.my.domain/allow-images": text}}})  # noqa: E731
+    for too_little in ("localhost", "localhost/othe", "localhost/other:2", "localhost/other/"):
+        allow(too_little)
+    assert reason(kube.get("DjangoMigrate", ns, "m")) == "ImageNotAllowed"
+    allow("localhost/other")
+    done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "Succeeded" and t)
+    assert done["status"]["lastRun"]["image"] == "localhost/other:1"
 
 
 def test_an_object_that_breaks_a_newer_rule_is_judged_by_the_operator_too(kube, ns, operator):

@@ -68,6 +68,11 @@ def test_an_error_that_persists_is_shown_and_cleaned(kube, ns, operator, kubelet
         found = becomes(kube, ns, "m", "ApiError")
         assert "broken.example.com" in message(found) and condition(found, "Reconciling")["status"] == "True"
         assert found["status"]["lastRun"]["number"] == 1
+        # What it writes itself is no reason to try again before its time.
+        begin = audit.position()
+        time.sleep(12)
+        tried = [e for e in audit.entries(account(ns), begin) if e["objectRef"].get("resource") in ("jobs", "djangomigrates")]
+        assert len([e for e in tried if e["verb"] == "create"]) <= 4 and len(tried) <= 16, [e["requestURI"] for e in tried]
     finally:
         kube.call("DELETE", path + "/" + name, ok=(200, 404))
     kubelet.work()
