@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from support.kube import condition, deployment, eventually, reason, settle, task, writes
+from support.kube import KINDS, condition, deployment, eventually, reason, sample, settle, task, writes
 from support.kubelet import OK
 from support.proxy import Proxy
 
@@ -77,6 +77,38 @@ def test_an_error_that_persists_is_shown_and_cleaned(kube, ns, operator, kubelet
         kube.call("DELETE", path + "/" + name, ok=(200, 404))
     kubelet.work()
     assert becomes(kube, ns, "m", "Succeeded")["status"]["lastRun"]["number"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_newer_version_is_asked_for_after_a_conflict_and_old_ones_are_thrown_away(kube, ns, operators, kubelet, audit, kind):
+    def plan(call):
+        if call.name == "PUT %s/status" % KINDS[kind] and call.nth == 1:
+            kube.patch(kind, ns, "a", {"metadata": {"labels": {"touched": "meanwhile"}}})
+
+    proxy = Proxy(kube.server, plan)
+    kubelet.work()
+    operators(ns, server=proxy.url, NUM_OLD_CRS="1").start()
+    begin = audit.position()
+    kube.create(ns, task(kind, "a", **sample(kind)))
+    becomes(kube, ns, "a", "Succeeded", kind)
+    own = [e for e in audit.entries(account(ns), begin) if e["objectRef"].get("resource") == KINDS[kind]]
+    assert len([e for e in own if e["responseStatus"]["code"] == 409]) == 1
+    assert len([e for e in own if e["verb"] == "get"]) == 1, "once after each conflict"
+    time.sleep(1.1)  # creation timestamps have seconds
+    kube.create(ns, task(kind, "b", **sample(kind)))
+    eventually(lambda: [t["metadata"]["name"] for t in kube.list(kind, ns)] == ["b"])
+    proxy.close()
+
+
+def test_an_event_that_comes_again_is_counted(kube, ns, operator):
+    kube.create(ns, task("DjangoMigrate", "m", suspend=True))
+    for n in range(3):
+        becomes(kube, ns, "m", "Suspended")
+        kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": False, "target": {"container": "nope"}}})
+        becomes(kube, ns, "m", "ContainerNotFound")
+        kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": True}})
+    counted = lambda: [e for e in kube.list("Event", ns) if e["reason"] == "ContainerNotFound" and (e.get("series") or {}).get("count", 0) >= 2]  # noqa: E731
+    eventually(counted, "one event, counted")
 
 
 def test_a_task_that_follows_an_image_is_never_thrown_away(kube, ns, operators, kubelet):
