@@ -27,6 +27,7 @@ PATHS = {
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "Event": ("/apis/events.k8s.io/v1", "events"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
 }
 TIMEOUT = 180  # only ends tests that would hang
 
@@ -92,14 +93,15 @@ class Kube:
 
 def eventually(probe, what="condition", timeout=TIMEOUT):
     """The first true answer of `probe`; fails with its last answer."""
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, 0.02
     while True:
         answer = probe()
         if answer:
             return answer
         if time.monotonic() > deadline:
             raise AssertionError("not within %d s: %s (last: %r)" % (timeout, what, answer))
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.25)
 
 
 def sample(kind):

@@ -1,5 +1,6 @@
 """The operator as a process of its own, under its own service account with the roles that it ships."""
 
+import functools
 import itertools
 import os
 import signal
@@ -18,18 +19,22 @@ def binary():
     return os.environ.get("OPERATOR_BINARY") or str(ROOT / "target/x86_64-unknown-linux-gnu/release/django-operator")
 
 
+@functools.lru_cache
+def roles(kubectl):
+    """The shipped account, roles and bindings."""
+    return kubectl("kustomize", str(ROOT / "config/rbac")).stdout
+
+
 def grant(kube, ns, watched=()):
     """The shipped roles, in a namespace of the test's."""
-    text = kube.kubectl("kustomize", str(ROOT / "config/rbac")).stdout
-    documents = list(yaml.safe_load_all(text))
     for target in (ns, *watched):
-        for document in documents:
+        for document in yaml.safe_load_all(roles(kube.kubectl)):
             if target != ns and (document["kind"] == "ServiceAccount" or "lease" in document["metadata"]["name"]):
                 continue
             document["metadata"]["namespace"] = target
             for subject in document.get("subjects", []):
                 subject["namespace"] = ns
-        kube.apply(yaml.safe_dump_all([d for d in documents if d["metadata"]["namespace"] == target]))
+            kube.create(target, document)
     account = "system:serviceaccount:%s:%s" % (ns, ACCOUNT)
     for target in (ns, *watched):
         eventually(lambda: may(kube, account, target, "list", "django.my.domain", "djangomigrates"), "the role is in force")
