@@ -20,10 +20,13 @@ def memory():
     try:
         return os.memfd_create("tasks", 0)
     except (AttributeError, OSError):
-        import ctypes
         import tempfile
-    create = getattr(ctypes.CDLL(None), "memfd_create", lambda *_: -1)
-    fd = create(b"tasks", 0)
+    try:
+        import ctypes
+
+        fd = ctypes.CDLL(None).memfd_create(b"tasks", 0)
+    except (AttributeError, ImportError, OSError):
+        fd = -1
     if fd < 0:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())

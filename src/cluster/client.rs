@@ -19,6 +19,7 @@ use crate::core::Blocked;
 use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::helper;
+use crate::names;
 use crate::task::progress::{EventView, Obstacle, from_events};
 use crate::task::rejection;
 use crate::task::source::TemplateSource;
@@ -121,15 +122,23 @@ pub async fn list_pods(client: &Client, namespace: &str, job: &str) -> kube::Res
     Ok(api.list(&ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"))).await?.items)
 }
 
-/// Lets a Job begin that was created suspended, if it still is the one of this UID. None: it is not.
-pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<Option<JobView>> {
+/// Lets a Job begin that was created suspended, and notes on it that it was let, in one step: if it still is the one of
+/// this UID, and was not let before.
+pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<JobView> {
     let api: Api<JobView> = Api::namespaced(client.clone(), namespace);
-    let released = json!({ "metadata": { "uid": uid }, "spec": { "suspend": false } });
-    match api.patch(name, &PatchParams::default(), &Patch::Merge(&released)).await {
-        Ok(job) => Ok(Some(job)),
-        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let held = format!("/metadata/annotations/{}", names::HELD_ANNOTATION.replace('/', "~1"));
+    let steps = json!([
+        { "op": "test", "path": "/metadata/uid", "value": uid },
+        { "op": "remove", "path": held },
+        { "op": "replace", "path": "/spec/suspend", "value": false },
+    ]);
+    let patch = serde_json::from_value(steps).map_err(kube::Error::SerdeError)?;
+    api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await
+}
+
+/// Whether a patch could not be applied to the object as it is.
+pub fn is_inapplicable(error: &kube::Error) -> bool {
+    is_not_found(error) || is_conflict(error) || matches!(error, kube::Error::Api(status) if status.reason == "Invalid")
 }
 
 /// What became of an attempt to delete an object.

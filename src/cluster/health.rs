@@ -32,7 +32,7 @@ struct WatchTimes {
     wanted: Instant,
     /// When it last began.
     began: Option<Instant>,
-    /// When it, or its listing, was last refused, which a new process would mend as little as this one.
+    /// When it, or its listing, was last refused, or found nobody, which a new process would mend as little.
     refused: Option<Instant>,
 }
 
@@ -49,6 +49,11 @@ impl ApiHealth {
     /// How much longer the API server is to be left alone; `None`: it can be asked.
     pub fn pause(&self) -> Option<Duration> {
         self.state().not_before?.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
+    }
+
+    /// Whether several calls in a row were not answered.
+    pub fn is_unreachable(&self) -> bool {
+        self.state().unanswered >= UNREACHABLE_AFTER
     }
 
     /// A call was not answered.
@@ -89,7 +94,7 @@ impl ApiHealth {
         began.map_or(Duration::ZERO, |began| WATCH_INTERVAL.saturating_sub(began.elapsed()))
     }
 
-    /// The API server refused a watch or its listing.
+    /// The API server refused a watch or its listing, or was not there.
     pub fn record_refusal(&self, path: &str) {
         if let Some(times) = self.state().watches.get_mut(path) {
             times.refused = Some(Instant::now());

@@ -23,9 +23,10 @@ pub fn job_pods_partition(namespace: &str, job: &str) -> String {
     format!("{namespace}/{job}")
 }
 
-/// A pod's place.
+/// A pod's place, also where its Job was deleted without it.
 pub fn pod_key(pod: &PodView) -> CacheKey {
-    let job = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.name.as_str());
-    let partition = job_pods_partition(pod.metadata.namespace.as_deref().unwrap_or_default(), job);
+    let job = pod.metadata.labels.as_ref().and_then(|labels| labels.get("batch.kubernetes.io/job-name"));
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let partition = job_pods_partition(namespace, job.map_or("", String::as_str));
     CacheKey { partition, name: pod.metadata.name.clone().unwrap_or_default() }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
@@ -55,6 +55,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
         let watched = is_watch(&request);
+        let read = request.method() == Method::GET;
         let health = self.health.clone();
         let pause = if watched { health.watch_pause(&path) } else { Duration::ZERO };
         let answer = self.inner.call(request);
@@ -67,12 +68,17 @@ where
                 return Err(NoAnswer.into());
             };
             match &answer {
-                Err(_) => health.record_no_answer(),
+                Err(_) => {
+                    health.record_no_answer();
+                    if read {
+                        health.record_refusal(&path);
+                    }
+                }
                 Ok(answer) => {
                     health.record_answer(retry_after(answer.status(), answer.headers()));
                     match answer.status() {
                         status if watched && status.is_success() => health.record_watch_began(&path),
-                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if read => {
                             health.record_refusal(&path);
                         }
                         _ => {}

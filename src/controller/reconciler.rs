@@ -89,9 +89,6 @@ pub enum Error {
     /// A call failed.
     #[error("{}", client::describe(.0))]
     Call(#[from] kube::Error),
-    /// What is left over could not be deleted, which holds up nothing else.
-    #[error("deleting what is left over: {}", client::describe(.0))]
-    Retention(kube::Error),
     /// Somebody else wrote a newer version of the object.
     #[error("overtaken by a newer version")]
     Overtaken,
@@ -109,7 +106,7 @@ impl Error {
         match self {
             Self::Overtaken => true,
             Self::Call(error) => client::is_conflict(error),
-            Self::Retention(_) | Self::Timeout | Self::Panic => false,
+            Self::Timeout | Self::Panic => false,
         }
     }
 
@@ -119,15 +116,15 @@ impl Error {
         self.is_conflict() || matches!(self, Self::Call(error) if client::is_not_found(error))
     }
 
-    /// Whether it keeps the object from going on.
-    fn holds_up(&self) -> bool {
-        !matches!(self, Self::Overtaken | Self::Retention(_))
+    /// Whether there was no answer at all.
+    fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Call(kube::Error::Service(_) | kube::Error::HyperError(_)))
     }
 
     /// What kind of failure it is, for the metrics.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Call(error) | Self::Retention(error) => client::category(error),
+            Self::Call(error) => client::category(error),
             Self::Overtaken => "conflict",
             Self::Timeout => "timeout",
             Self::Panic => "panic",
@@ -141,6 +138,8 @@ pub struct Context<K> {
     /// What this process wrote or asked for beside the watch.
     pub own_writes: OwnWrites<K>,
     backoff: Backoff,
+    /// Attempts in a row in which somebody else was faster.
+    contended: Backoff,
 }
 
 /// The controller of one kind, and a receiver that tells when its watch has its first listing.
@@ -168,7 +167,12 @@ pub fn run_controller<K: Reconcile>(
         .reconcile_on(triggered)
         .graceful_shutdown_on(stop.cancelled_owned());
     let controller = K::owns(controller, watch_namespace, &shared);
-    let context = Arc::new(Context { shared, own_writes: OwnWrites::default(), backoff: Backoff::default() });
+    let context = Arc::new(Context {
+        shared,
+        own_writes: OwnWrites::default(),
+        backoff: Backoff::default(),
+        contended: Backoff::default(),
+    });
     let running = controller.run(reconcile::<K>, error_policy::<K>, context).for_each(|_| std::future::ready(()));
     (running.boxed(), synced)
 }
@@ -204,19 +208,25 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
     };
     let label = result.as_ref().map_or_else(Error::category, |_| "ok");
     context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
-    let failures = context.backoff.failures(&id);
     match (&result, &object.0) {
-        (Ok(_), _) => context.backoff.succeeded(&id),
-        (Err(error), _) if error.may_pass_at_once() && failures < QUICK_RETRIES => {
-            debug!(kind = K::KIND, name = object.name_any(), %error, "trying again at once");
-            context.backoff.failed(&id, ""); // counted, and not waited for
-            return Ok(Action::requeue(backoff::jittered(QUICK_RETRY_DELAY * (1 << (2 * failures)))));
+        (Ok(_), _) => {
+            context.backoff.succeeded(&id);
+            context.contended.succeeded(&id);
         }
-        (Err(error), Ok(object)) if error.holds_up() && failures >= FAILURES_BEFORE_SHOWN => {
+        (Err(error), _) if error.may_pass_at_once() => {
+            let attempts = context.contended.failures(&id);
+            let wait = context.contended.failed(&id, &version);
+            debug!(kind = K::KIND, name = object.name_any(), %error, "trying again at once");
+            let quick = backoff::jittered(QUICK_RETRY_DELAY * (1 << (2 * attempts.min(QUICK_RETRIES))));
+            return Ok(Action::requeue(if attempts < QUICK_RETRIES { quick } else { wait }));
+        }
+        (Err(error), Ok(object)) if context.backoff.failures(&id) >= FAILURES_BEFORE_SHOWN => {
             let (latest, error) = (context.own_writes.latest(object), error.to_string());
             let showing = AssertUnwindSafe(latest.show_error(&error, &context)).catch_unwind();
-            // If that fails as well, there is the log, and the next attempt.
-            let _ = tokio::time::timeout(RECONCILE_TIMEOUT, showing).await;
+            if context.shared.health.pause().is_none() {
+                // If that fails as well, there is the log, and the next attempt.
+                let _ = tokio::time::timeout(RECONCILE_TIMEOUT, showing).await;
+            }
         }
         _ => {}
     }
@@ -225,7 +235,11 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
 
 /// Waits longer after each failure in a row.
 fn error_policy<K: Reconcile>(object: Arc<DeserializeGuard<K>>, error: &Error, context: Arc<Context<K>>) -> Action {
-    let wait = context.backoff.failed(&object_id(object.as_ref()), &version(object.as_ref()));
+    // While nothing is answered nobody is to be waited for longer: the first answer lets all go on.
+    let wait = match error.is_unanswered() && context.shared.health.is_unreachable() {
+        true => backoff::spread(context.shared.health.pause().unwrap_or_default()),
+        false => context.backoff.failed(&object_id(object.as_ref()), &version(object.as_ref())),
+    };
     warn!(kind = K::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
     Action::requeue(wait)
 }

@@ -65,10 +65,9 @@ impl JobView {
     }
 
     /// Whether it is as the operator created it for a command that must not run twice: suspended, until its UID is
-    /// stored. A Job that ever was released has a time of its start.
+    /// stored. What lets it begin takes the annotation away.
     pub fn is_held(&self) -> bool {
-        let released = self.status.as_ref().is_some_and(|status| status.start_time.is_some());
-        self.is_suspended() && self.annotation(names::HELD_ANNOTATION).is_some() && !released
+        self.is_suspended() && self.annotation(names::HELD_ANNOTATION).is_some()
     }
 
     /// Its identity alone.

@@ -29,7 +29,7 @@ fn namespace_rules(tasks: &[String]) -> Vec<PolicyRule> {
         rule("", &["podtemplates"], &["get", "list", "watch"]),
         rule("apps", &["deployments"], &["get", "list", "watch"]),
         // Deleted when superseded, late or beyond the history. `patch` serves the release of Jobs that were created suspended
-        // alone.
+        // alone: it changes `spec.suspend` and takes one annotation of our own away.
         rule("batch", &["jobs"], &["create", "delete", "get", "list", "patch", "watch"]),
         // `delete` serves NUM_OLD_CRS alone.
         rule(GROUP, &tasks.iter().map(String::as_str).collect::<Vec<_>>(), &["delete", "get", "list", "watch"]),

@@ -355,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn what_another_operator_ran_is_followed_from_the_first_image_that_is_seen() {
+        let key = run_key::for_task(&task(json!({}), Value::Null));
+        let mut taken_over = run(&key, Some("job"), Some("Succeeded"));
+        taken_over["image"] = json!("");
+        let seen = |image| {
+            let known = Known { image, ..Known::default() };
+            observed(&task(json!({"runPolicy": "OnImageChange"}), taken_over.clone()), &known)
+        };
+        for image in [None, Some("i:1")] {
+            let seen = seen(image);
+            assert_eq!(needs_run(&seen), None);
+            assert_eq!(seen.status.last_run.unwrap().image, image.unwrap_or_default());
+        }
+    }
+
+    #[test]
     fn a_rule_is_judged_only_where_a_run_is_due() {
         let broken = json!({"migration": "0002"});
         let seen = observed(&task(broken.clone(), Value::Null), &Known::default());

@@ -29,7 +29,8 @@ const MAX_PAST_RUNS: usize = 5;
 /// The status that shows `intent`.
 pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     let old = &observed.status;
-    let ReadySummary { ready, reason, message, abnormal_condition, finished } = summary(old, intent);
+    let ReadySummary { ready, reason, message, abnormal_condition, finished } =
+        summary(old, observed.generation, intent);
     let message = one_line(&message);
     let of_run = |type_, status: &str| DesiredCondition {
         type_,
@@ -67,7 +68,7 @@ struct ReadySummary {
     finished: bool,
 }
 
-fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
+fn summary(old: &TaskStatus, generation: i64, intent: &StatusIntent) -> ReadySummary {
     let not_ready = |reason: Reason, message: String, abnormal_condition| ReadySummary {
         ready: "False",
         reason: reason.as_str().into(),
@@ -82,11 +83,11 @@ fn summary(old: &TaskStatus, intent: &StatusIntent) -> ReadySummary {
         }
         StatusIntent::Blocked(blocked) => {
             let progress = if blocked.is_stalled() { condition::STALLED } else { condition::RECONCILING };
-            let message = keep_first_wording(old, blocked.reason, &blocked.message);
+            let message = keep_first_wording(old, generation, blocked.reason, &blocked.message);
             not_ready(blocked.reason, message, Some(progress))
         }
         StatusIntent::InProgress { reason, message } => {
-            let message = keep_first_wording(old, *reason, message);
+            let message = keep_first_wording(old, generation, *reason, message);
             not_ready(*reason, message, Some(condition::RECONCILING))
         }
     }
@@ -116,21 +117,29 @@ fn settled(run: Option<&Run>) -> ReadySummary {
 
 /// The kubelet words one obstacle in turns, and servers put ports and numbers into what they say: the first wording stays
 /// while no more than that differs.
-fn keep_first_wording(old: &TaskStatus, reason: Reason, message: &str) -> String {
+fn keep_first_wording(old: &TaskStatus, generation: i64, reason: Reason, message: &str) -> String {
     let before = condition::find(&old.conditions, condition::READY).filter(|c| c.reason == reason.as_str());
     let only_numbers_differ = |before: &str| without_numbers(before) == without_numbers(&one_line(message));
+    let same_generation = |before: &Condition| before.observed_generation == Some(generation);
     match (before, reason) {
         (Some(before), Reason::ImagePullFailed) => before.message.clone(),
-        (Some(before), Reason::ApiError | Reason::JobRejected) if only_numbers_differ(&before.message) => {
+        (Some(before), Reason::ApiError | Reason::JobRejected)
+            if same_generation(before) && only_numbers_differ(&before.message) =>
+        {
             before.message.clone()
         }
         _ => message.to_owned(),
     }
 }
 
-/// What is left of a text without decimal and hexadecimal digits.
+/// What is left of a text without numbers, and without what looks like an identifier.
 fn without_numbers(text: &str) -> String {
-    text.chars().filter(|c| !c.is_ascii_hexdigit()).collect()
+    let is_number = |word: &str| {
+        let identifier = word.len() >= 8 && word.contains(|c: char| c.is_ascii_digit());
+        identifier && word.chars().all(|c| c.is_ascii_hexdigit())
+    };
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !is_number(word));
+    words.map(|word| word.trim_matches(|c: char| c.is_ascii_digit())).filter(|word| !word.is_empty()).collect()
 }
 
 fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> DesiredCondition {
@@ -359,6 +368,9 @@ mod tests {
         let first = shown(&TaskStatus::default(), Reason::ApiError, "read tcp 10.0.0.5:43210: reset");
         assert_eq!(shown(&first, Reason::ApiError, "read tcp 10.0.0.5:50071: reset"), first);
         assert_ne!(shown(&first, Reason::ApiError, "no such host"), first);
+        let policy = shown(&TaskStatus::default(), Reason::JobRejected, "policy-a denied request 5f3e9a1c");
+        assert_eq!(shown(&policy, Reason::JobRejected, "policy-a denied request 0b7d44e2"), policy);
+        assert_ne!(shown(&policy, Reason::JobRejected, "policy-b denied request 5f3e9a1c"), policy);
         assert_ne!(shown(&first, Reason::TargetNotFound, "read tcp 10.0.0.5:50071: reset"), first);
     }
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.proxy import DONE, START, STREAM, UNDONE, Call
+from support.proxy import DONE, EVENTS, START, STREAM, UNDONE, Call
 
 RECORDED = Path(__file__).with_name("recorded.json")
 # What crashes and networks do to a write; always tried.
@@ -25,9 +25,18 @@ class Plan:
         return "%d-%s-%s-%d-%s" % (self.number, self.scenario, call, self.call.nth, self.fault)
 
 
-def faults_for(call):
+# What happens in each scenario happens to these; of each other fault, that at the first of them is tried with every change.
+BUSY = ("jobs", "pods", "djangomigrates", "djangoceleries")
+
+
+def resource(call):
+    return call.name.split()[1].split("/")[0]
+
+
+def faults_for(scenario, call):
     if call.verb == "WATCH":
-        return (*START, *STREAM)
+        own = {"Purge": "djangoceleries"}.get(scenario, "djangomigrates")
+        return (*START, *STREAM, *(EVENTS if resource(call) in ("jobs", "pods", own) else ()))
     if call.verb == "NEXT":
         return ("410", "hang", "500", "lose-request")
     if call.verb == "LIST" and call.nth > 1:
@@ -47,7 +56,7 @@ def all_plans():
     plans = []
     for scenario, calls in recorded().items():
         for call in calls:
-            for fault in faults_for(call):
+            for fault in faults_for(scenario, call):
                 plans.append(Plan(len(plans) + 1, scenario, call, fault))
     return plans
 
@@ -59,11 +68,14 @@ def chosen_plans():
         return plans
     if choice:
         return [plan for plan in plans if plan.number == int(choice)]
-    chosen, seen = [], set()
-    for plan in plans:
-        of_a_write = plan.call.is_write and plan.fault in WRITES
-        kind = ("write" if plan.call.is_write else plan.call.verb, plan.fault)
-        if of_a_write or kind not in seen:
-            chosen.append(plan)
-            seen.add(kind)
-    return chosen
+    of_writes = [plan for plan in plans if plan.call.is_write and plan.fault in WRITES]
+    others = {}
+    for plan in sorted(plans, key=lambda plan: (BUSY.index(resource(plan.call)) if resource(plan.call) in BUSY else len(BUSY), -plan.call.nth)):
+        if plan not in of_writes:
+            others.setdefault((kind(plan.call), plan.fault), plan)
+    return sorted({*of_writes, *others.values()}, key=lambda plan: plan.number)
+
+
+def kind(call):
+    """A write, a watch, a listing at the start, or one within a reconcile."""
+    return "write" if call.is_write else call.verb if call.nth == 1 else call.verb + " again"

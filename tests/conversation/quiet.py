@@ -15,28 +15,33 @@ class QuietMinutes:
         self.kube, self.audit = kube, audit
         self.waiting = []
 
-    def add(self, ns, operator, proxy):
-        self.waiting.append((ns, operator, proxy))
+    def add(self, ns, operator, proxy, jobs):
+        """`jobs`: how many there are in the end."""
+        self.waiting.append((ns, operator, proxy, jobs))
         if len(self.waiting) >= BATCH:
             self.check()
 
     def check(self):
         if not self.waiting:
             return
-        watched = {"system:serviceaccount:%s:django-operator" % ns for ns, _, _ in self.waiting}
+        accounts = {"system:serviceaccount:%s:django-operator" % ns: operator for ns, operator, _, _ in self.waiting}
         try:
-            for user in watched:
+            for user in accounts:
                 settle(self.audit, user)
             begin = self.audit.position()
             time.sleep(60)  # the window is the promise itself
             noise = [
                 (e["user"]["username"], e["verb"], e["requestURI"])
                 for e in self.audit.entries(None, begin)
-                if e["user"].get("username") in watched and not may_be(e)
+                if e["user"].get("username") in accounts and not may_be(e)
             ]
             assert noise == []
+            later = [ns for ns, _, _, jobs in self.waiting if len(self.kube.list("Job", ns)) != jobs]
+            assert later == [], "Jobs that came or went later"
+            dead = [user for user, operator in accounts.items() if not operator.alive()]
+            assert dead == [], "ended by themselves"
         finally:
-            for ns, operator, proxy in self.waiting:
+            for ns, operator, proxy, _ in self.waiting:
                 operator.kill()
                 proxy.close()
                 self.kube.call("DELETE", "/api/v1/namespaces/" + ns, ok=(200, 202, 404))

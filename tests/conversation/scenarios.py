@@ -104,6 +104,7 @@ class Interrupted(Scenario):
         eventually(lambda: self.kube.get("Job", self.ns, job) is None, "its Job deleted")
         self.kubelet.run(pod)
         eventually(lambda: self.get()["status"]["lastRun"].get("commandStartedAt"), "its start recorded")
+        assert self.kube.list("Job", self.ns) == [], "nothing starts while it runs"
         self.keep(pod, None)
         self.play(2)
 
@@ -111,4 +112,38 @@ class Interrupted(Scenario):
         self.kube.patch("Pod", self.ns, pod["metadata"]["name"], {"metadata": {"finalizers": finalizers}})
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (Plain, Purge, Superseded, Interrupted)}
+class Stuck(Scenario):
+    """A pod that does not start for a while, which only an event tells of; then its run fails, and is asked for again."""
+
+    jobs = 2
+
+    def act(self):
+        self.create()
+        pod = self.pod(1)
+        self.kubelet.tell(pod, "FailedCreatePodSandBox", "no network")
+        self.becomes("PodNotStarting")
+        self.kubelet.run(pod)
+        self.becomes("Running")
+        self.kubelet.end(pod, 1, {"ok": False, "reason": "LockTimeout", "message": "held"})
+        self.becomes("LockTimeout")
+        request = {"metadata": {"annotations": {"django.my.domain/requestedAt": "now"}}}
+        self.kube.patch(self.kind, self.ns, self.name, request)
+        self.play(2)
+
+
+class Following(Scenario):
+    """A task that follows its target's image, is held back for a while, and runs for each."""
+
+    spec, jobs = {"runPolicy": "OnImageChange"}, 2
+
+    def act(self):
+        self.create(suspend=True)
+        self.becomes("Suspended")
+        self.edit(suspend=False)
+        self.play(1)
+        container = {"name": "django", "image": "localhost/myapp:2"}
+        self.kube.patch("Deployment", self.ns, "web", {"spec": {"template": {"spec": {"containers": [container]}}}})
+        self.play(2)
+
+
+SCENARIOS = {scenario.__name__: scenario for scenario in (Plain, Purge, Superseded, Interrupted, Stuck, Following)}

@@ -3,23 +3,42 @@
 mod reconcile;
 mod retention;
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::watcher::Event;
 
+use tracing::warn;
+
 use super::context::NamespaceContext;
 use super::reconciler::{Context, Error, Reconcile};
+use crate::cluster::client::describe;
 use crate::task::{Task, status};
+
+/// After which what could not be pruned is tried again.
+const PRUNE_RETRY: Duration = Duration::from_secs(60);
 
 impl<T: Task> Reconcile for T {
     const KIND: &'static str = T::KIND;
 
     async fn reconcile(self, context: &Context<Self>) -> Result<Action, Error> {
-        let action = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
-        retention::prune(&context.shared, &self).await.map_err(Error::Retention)?;
-        Ok(action)
+        let mut after = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
+        if let Err(error) = retention::prune(&context.shared, &self).await {
+            // It holds up nothing else.
+            warn!(
+                kind = T::KIND,
+                ns = self.namespace(),
+                name = self.name_any(),
+                error = describe(&error),
+                "not pruned"
+            );
+            after = Some(after.map_or(PRUNE_RETRY, |after| after.min(PRUNE_RETRY)));
+        }
+        Ok(after.map_or_else(Action::await_change, Action::requeue))
     }
 
     async fn show_error(self, error: &str, context: &Context<Self>) -> Result<(), Error> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use tracing::{info, warn};
 
@@ -70,16 +69,15 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         CacheKey { partition, name: name.to_owned() }
     }
 
-    /// Takes one step after the other until there is nothing to do but to wait.
-    pub async fn execute(mut self) -> Result<Action, Error> {
+    /// Takes one step after the other until there is nothing to do but to wait; for how long at most.
+    pub async fn execute(mut self) -> Result<Option<Duration>, Error> {
         let mut lookups = Lookups::default();
         for _ in 0..MAX_STEPS {
             let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
             let observed = observe(&self.task, &self, &lookups, labels, Timestamp::now());
             match decide::decide(&observed) {
                 Decision::SetStatus(intent, after) => {
-                    let after = self.update_status(&observed, intent, after).await?;
-                    return Ok(after.map_or_else(Action::await_change, Action::requeue));
+                    return self.update_status(&observed, intent, after).await;
                 }
                 Decision::TakeOver => self.write(status::record_taken_over(&self.task, &observed)).await?,
                 Decision::GetJob => self.get_job(&observed, &mut lookups).await?,
@@ -91,12 +89,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     StartOutcome::JobExists(job) => {
                         lookups = Lookups { job: Some(ObservedJob::Present(job)), ..Lookups::default() };
                     }
-                    StartOutcome::NoLongerDue => return Ok(Action::requeue(SOON)),
+                    StartOutcome::NoLongerDue => return Ok(Some(SOON)),
                     StartOutcome::Blocked(blocked, after) => {
                         // Upon what was written since: a recorded run must not be taken back.
                         let observed = Observed { status: self.task.status().clone(), ..observed };
-                        let after = self.update_status(&observed, StatusIntent::Blocked(blocked), Some(after)).await?;
-                        return Ok(after.map_or_else(Action::await_change, Action::requeue));
+                        return self.update_status(&observed, StatusIntent::Blocked(blocked), Some(after)).await;
                     }
                 },
                 Decision::ReadResult(job) => {
@@ -117,9 +114,17 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                 }
                 Decision::ReleaseJob(uid) => {
                     let name = job_name(&observed);
-                    match client::release_job(&self.shared.client, &self.namespace, name, &uid).await? {
-                        Some(job) => lookups.job = Some(self.now_known(job)),
-                        None => self.get_job(&observed, &mut lookups).await?,
+                    match client::release_job(&self.shared.client, &self.namespace, name, &uid).await {
+                        Ok(job) => lookups.job = Some(self.now_known(job)),
+                        Err(error) if client::is_inapplicable(&error) => {
+                            self.get_job(&observed, &mut lookups).await?;
+                            // Not as the watch had it, else there is something else about it.
+                            if matches!(&lookups.job, Some(ObservedJob::Present(job)) if job.is_held() && job.uid() == uid)
+                            {
+                                return Err(error.into());
+                            }
+                        }
+                        Err(error) => return Err(error.into()),
                     }
                 }
                 Decision::Supersede(generation) => {
@@ -140,7 +145,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             }
         }
         warn!(kind = T::KIND, name = self.task.name_any(), "more steps than a task needs; looking again later");
-        Ok(Action::requeue(Duration::from_secs(5)))
+        Ok(Some(Duration::from_secs(5)))
     }
 
     /// The newest run's Job and pods as the API server has them.

@@ -28,12 +28,15 @@ fn job(end: Option<&str>) -> JobView {
     })
 }
 
-fn held(started: Option<&str>) -> JobView {
+fn held() -> JobView {
     job_with(|job| {
-        job["status"]["startTime"] = json!(started);
         job["metadata"]["annotations"]["django.my.domain/held"] = json!("true");
         job["spec"]["suspend"] = json!(true);
     })
+}
+
+fn suspended() -> JobView {
+    job_with(|job| job["spec"]["suspend"] = json!(true))
 }
 
 fn deleting() -> JobView {
@@ -202,7 +205,7 @@ fn a_run_that_is_under_way_goes_on() {
             "under way JobDeleted",
         ),
         ("being deleted", seen(deleting()), "under way JobDeleted"),
-        ("suspended by somebody", seen(job_with(|job| job["spec"]["suspend"] = json!(true))), "under way JobSuspended"),
+        ("suspended by somebody", seen(suspended()), "under way JobSuspended"),
     ]);
 }
 
@@ -225,6 +228,11 @@ fn a_run_that_has_not_started_gives_way() {
         (
             "its pod was drained after it had started",
             changed(changed(changed(seen(job(None)), edited), old), started),
+            "ask events",
+        ),
+        (
+            "marked, started, and drained",
+            changed(changed(changed(seen(job(None)), marked), started), old),
             "ask events",
         ),
         ("marked", changed(changed(seen(job(None)), edited), marked), "delete superseded job"),
@@ -254,7 +262,7 @@ fn a_run_that_has_not_started_gives_way() {
 #[test]
 fn what_must_not_run_twice_begins_only_with_its_uid_stored() {
     let seen = |job_uid, stored| {
-        let mut observed = observed(Some(run(job_uid, None)), present(held(None)));
+        let mut observed = observed(Some(run(job_uid, None)), present(held()));
         observed.job_uid_stored = stored;
         observed
     };
@@ -265,10 +273,10 @@ fn what_must_not_run_twice_begins_only_with_its_uid_stored() {
         ("stored, edited", changed(seen(Some("job"), true), edited), "supersede by 2"),
         (
             "suspended again by somebody",
-            observed(Some(run(Some("job"), None)), present(held(Some("2026-01-01T00:00:00Z")))),
+            observed(Some(run(Some("job"), None)), present(suspended())),
             "under way JobSuspended",
         ),
-        ("of another", observed(Some(run(Some("other"), None)), present(held(None))), "record Lost Lost"),
+        ("of another", observed(Some(run(Some("other"), None)), present(held())), "record Lost Lost"),
     ]);
 }
 
@@ -311,7 +319,7 @@ proptest! {
     ) {
         let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed), Some(Outcome::Superseded), Some(Outcome::Lost)][result];
         let last = (number > 0).then(|| run(uid.then_some("job"), result));
-        let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::PodsTerminating, present(job(None)), present(held(None))][seen].clone();
+        let seen = [ObservedJob::Unknown, ObservedJob::Absent, ObservedJob::PodsTerminating, present(job(None)), present(held())][seen].clone();
         let mut observed = observed(last, seen);
         observed.job_age = Duration::from_secs(age);
         if spec_changed {

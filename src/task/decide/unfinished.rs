@@ -49,11 +49,11 @@ fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<
         let intent = StatusIntent::InProgress { reason: Reason::Starting, message: STARTING_MESSAGE.to_owned() };
         Decision::SetStatus(intent, Some(again))
     };
-    if run.superseded_by.is_some() {
-        return Decision::DeleteSuperseded(job.clone());
-    }
     // One whose pod was drained has started, and is to finish.
     let started = run.command_started_at.is_some();
+    if run.superseded_by.is_some() && !started {
+        return Decision::DeleteSuperseded(job.clone());
+    }
     let newer = observed.spec_changed || observed.image_changed() || observed.has_open_request();
     if newer && !started && observed.broken_rule.is_none() && !observed.suspend {
         return match waited || seen.is_some() || job.is_held() {
@@ -61,7 +61,7 @@ fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<
             false => starting(rest),
         };
     }
-    if job.is_held() {
+    if job.is_held() && !started {
         return match observed.job_uid_stored {
             _ if observed.suspend => Decision::SetStatus(StatusIntent::Suspended, None),
             true => Decision::ReleaseJob(job.uid().to_owned()),
@@ -94,7 +94,9 @@ fn being_removed(run: &Run) -> Decision {
         ),
         (None, _) => (Reason::JobDeleted, format!("somebody deleted Job {job}; waiting for its pods to end")),
     };
-    Decision::SetStatus(StatusIntent::InProgress { reason, message }, Some(REMOVAL_INTERVAL))
+    // What somebody else deleted may take as long as its command; its pods' events tell of the end as well.
+    let again = if reason == Reason::JobDeleted { REMOVAL_INTERVAL * 15 } else { REMOVAL_INTERVAL };
+    Decision::SetStatus(StatusIntent::InProgress { reason, message }, Some(again))
 }
 
 /// The end of a run whose Job is gone, with its pods.

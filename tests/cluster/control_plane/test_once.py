@@ -45,7 +45,23 @@ def test_a_purge_begins_only_when_its_uid_is_stored(kube, ns, operator, kubelet,
     assert len(order) <= 6, order
     (release,) = [e for e in own if e["verb"] == "patch" and e["objectRef"]["resource"] == "jobs"]
     uid = kube.list("Job", ns)[0]["metadata"]["uid"]
-    assert release["requestObject"] == {"metadata": {"uid": uid}, "spec": {"suspend": False}}
+    assert release["requestObject"] == [
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "remove", "path": "/metadata/annotations/django.my.domain~1held"},
+        {"op": "replace", "path": "/spec/suspend", "value": False},
+    ]
+
+
+def test_a_purge_that_somebody_suspends_is_not_begun_again(kube, ns, operator, kubelet):
+    kube.create(ns, task("DjangoCelery", "c", **PURGE))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.run(pod)
+    job = becomes(kube, ns, "DjangoCelery", "c", "Running")["status"]["lastRun"]["jobName"]
+    kube.patch("Job", ns, job, {"spec": {"suspend": True}})
+    eventually(lambda: kubelet.pods(job) == [], "its pod is ended")
+    becomes(kube, ns, "DjangoCelery", "c", "JobSuspended")
+    time.sleep(2)  # a window in which it may not begin
+    assert kube.get("Job", ns, job)["spec"]["suspend"] is True and kubelet.pods(job) == []
 
 
 def test_a_purge_whose_job_vanished_before_its_uid_was_stored_has_not_begun(kube, ns, operators, kubelet, audit):
@@ -158,6 +174,9 @@ def test_a_run_gives_way_only_when_its_pods_are_gone(kube, ns, operator, kubelet
     waiting = becomes(kube, ns, "DjangoMigrate", "m", "Superseding")
     assert condition(waiting, "Finished")["status"] == "False" and "result" not in waiting["status"]["lastRun"]
     eventually(lambda: kube.get("Job", ns, run["jobName"]) is None, "its Job deleted")
+    time.sleep(2.5)  # longer than it takes to look again
+    still = kube.get("DjangoMigrate", ns, "m")
+    assert still["status"]["lastRun"]["number"] == 1 and kube.list("Job", ns) == [], "nothing starts beside its pod"
     # Suspended in the middle of it: the old one goes all the same, and nothing new starts.
     kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": True}})
     time.sleep(2.5)  # longer than it takes to look again

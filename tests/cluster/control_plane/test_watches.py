@@ -1,5 +1,7 @@
 """A watch that hangs, that is refused, or that says nothing, is no reason to believe that nothing has changed."""
 
+import time
+
 import pytest
 from support.kube import eventually, reason, task
 from support.proxy import Proxy
@@ -54,6 +56,17 @@ def test_a_watch_that_never_begins_fails_the_probes_and_does_not_stay_so(kube, n
     faulty.proxy.close()
 
 
+def test_a_watch_that_is_refused_fails_readiness_alone(kube, ns, operators):
+    """To begin anew would mend nothing, and would interrupt what works elsewhere."""
+    faulty = Faulty(kube, ("WATCH podtemplates",), "403-html")
+    operator = operators(ns, server=faulty.proxy.url, **SHORT).start()
+    faulty.on = True
+    eventually(lambda: operator.http("/readyz")[0] == 503, "readiness falls")
+    time.sleep(15)  # after which liveness would have fallen
+    assert operator.http("/livez")[0] == 200
+    faulty.proxy.close()
+
+
 def test_readiness_falls_when_a_watch_gets_lost_on_the_way(kube, ns, operators):
     faulty = Faulty(kube, ("WATCH pods",), "hang")
     operator = operators(ns, server=faulty.proxy.url, **SHORT).start()
@@ -75,9 +88,9 @@ def test_an_error_of_one_watch_holds_up_no_other_trigger(kube, ns, operators, ku
     failed = lambda: sum(1 for call in faulty.proxy.names() if call.name == "WATCH djangomigrates") > 4  # noqa: E731
     eventually(failed, "its watch failed several times")
     kubelet.run(pod)
-    eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Running", timeout=20)
+    eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Running", timeout=25)
     kubelet.end(pod)
-    eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Succeeded", timeout=20)
+    eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Succeeded", timeout=25)
     faulty.proxy.close()
 
 
@@ -94,6 +107,9 @@ def test_the_api_servers_wish_for_patience_is_followed(kube, ns, operators, kube
     kubelet.work()
     eventually(lambda: all(p["status"].get("phase") == "Succeeded" for p in kubelet.pods()))
     eventually(lambda: len(faulty.proxy.names()) > before, "it asks")
+    time.sleep(10)  # in which each is told to wait for a second; forty of them would ask four hundred times
+    asked = len(faulty.proxy.names()) - before
+    assert asked < 200, asked
     faulty.on = False
     for n in range(20):
         run_to(kube, ns, kubelet, "Succeeded", "m%d" % n)

@@ -42,8 +42,8 @@ def grant(kube, ns, watched=()):
     return account
 
 
-def may(kube, user, ns, verb, group, resource):
-    what = {"namespace": ns, "verb": verb, "group": group, "resource": resource}
+def may(kube, user, ns, verb, group, resource, subresource=""):
+    what = {"namespace": ns, "verb": verb, "group": group, "resource": resource, "subresource": subresource}
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": what}}
     return kube.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
 

@@ -16,7 +16,9 @@ UNDONE = ("before", "lose-request", "hang", "429", "500", "502-html", "403-html"
 DONE = ("after", "lose-reply", "504-after", "late")
 # Faults of a watch: at its start, and in its stream.
 START = ("lose-request", "hang", "410", "429", "500", "403-html")
-STREAM = ("410-stream", "stale-list", "silent", "cut", "missed", "twice", "old", "short")
+STREAM = ("silent", "short")
+# Of a watch in which something happens.
+EVENTS = ("410-stream", "stale-list", "cut", "missed", "twice", "old")
 # The operator dies with these.
 CRASHES = ("before", "after")
 # Longer than the operator waits for an answer.
@@ -42,10 +44,11 @@ class Call:
 
 
 def call_name(method, url):
-    """A request in words, such as `PUT djangomigrates/status` or `WATCH jobs`; None for events and leases."""
+    """A request in words, such as `PUT djangomigrates/status` or `WATCH jobs`; None for leases, and for events that
+    are told, which nothing waits for."""
     parts = urlsplit(url)
     path = parts.path.strip("/").split("/")
-    if "events" in path or "leases" in path:
+    if "leases" in path or ("events" in path and method != "GET"):
         return None
     after = path[path.index("namespaces") + 2 :] if "namespaces" in path else path[-1:]
     resource = after[0] + ("/status" if after[-1] == "status" else "")
@@ -61,12 +64,14 @@ def call_name(method, url):
 
 class Proxy:
     """`plan(call)` is asked at each call and answers with a fault, or None to let it pass. `crash` is called where the
-    operator is to die. `rewrite(text)` may change each answer; `page`, if set, is the size of a list's pages."""
+    operator is to die, and `freeze` where it is to stand still. `struck` has the faults that came to bear. `rewrite(text)` may change each answer; `page`, if set, is the size of a list's pages."""
 
-    def __init__(self, server, plan=None, crash=None, rewrite=None, page=None):
+    def __init__(self, server, plan=None, crash=None, rewrite=None, page=None, freeze=None):
         self.upstream = urlsplit(server)
         self.plan = plan or (lambda call: None)
         self.crash = crash or (lambda: None)
+        self.freeze = freeze or (lambda: None)
+        self.struck = []
         self.rewrite, self.page = rewrite, page
         self.seen = []
         self.lists = {}  # what each list first said
@@ -118,6 +123,7 @@ class Proxy:
                 self.seen.append(call)
             fault = self.plan(call)
         if fault in UNDONE or fault == "410":
+            self.struck.append(fault)
             return self.refuse(request, fault)
         if fault == "late":
             self.closing.wait(LATE)
@@ -127,7 +133,11 @@ class Proxy:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection")}
         upstream.request(request.command, request.path, body or None, headers)
         reply = upstream.getresponse()
+        if fault == "freeze":
+            self.struck.append(fault)
+            self.freeze()
         if fault in DONE:
+            self.struck.append(fault)
             reply.read()
             if fault == "after":
                 self.crash()
@@ -178,6 +188,8 @@ class Proxy:
             with self.lock:
                 first = self.lists.setdefault(name, body)
                 stale = fault == "stale" or name in self.stale
+                if stale:
+                    self.struck.append("stale")
                 self.stale.discard(name)
             body = first if stale else body
         if self.rewrite:
@@ -203,6 +215,8 @@ class Proxy:
             request.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             request.wfile.flush()
 
+        if fault in STREAM:
+            self.struck.append(fault)
         if fault == "short":
             return request.wfile.write(b"0\r\n\r\n")
         if fault == "silent":
@@ -214,12 +228,14 @@ class Proxy:
                 line = self.rewrite(line.decode()).encode()
             with self.lock:
                 first = self.events.setdefault(name, line)
+            if fault in ("cut", "twice", "missed", "410-stream"):
+                self.struck.append(fault)
             if fault == "cut":
                 send(line[: len(line) // 2])
                 return self.cut(request)
             if fault == "missed":
                 missed += 1
-                if missed == 1:
+                if missed == 1:  # until something is missed, and a while longer
                     deadline = time.monotonic() + 2
                 if time.monotonic() < deadline:
                     continue
@@ -232,6 +248,7 @@ class Proxy:
             if fault == "twice":
                 send(line)
             if fault == "old" and first != line:
+                self.struck.append(fault)
                 send(first)
                 fault = None
         return request.wfile.write(b"0\r\n\r\n")
