@@ -9,8 +9,9 @@ from pathlib import Path
 from support.proxy import DONE, EVENTS, START, STREAM, UNDONE, Call
 
 RECORDED = Path(__file__).with_name("recorded.json")
-# What crashes and networks do to a write; always tried.
+# What crashes and networks do to a write: with every change in these scenarios, and a crash after it in all.
 WRITES = ("before", "after", "lose-reply", "504-after")
+CRASHED = ("Plain", "Purge", "Superseded", "Interrupted")
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,20 @@ def chosen_plans():
         return plans
     if choice:
         return [plan for plan in plans if plan.number == int(choice)]
-    of_writes = [plan for plan in plans if plan.call.is_write and plan.fault in WRITES]
+    chosen = {plan for plan in plans if plan.call.is_write and plan.fault in WRITES and (plan.fault == "after" or plan.scenario in CRASHED)}
     others = {}
-    for plan in sorted(plans, key=lambda plan: (BUSY.index(resource(plan.call)) if resource(plan.call) in BUSY else len(BUSY), -plan.call.nth)):
-        if plan not in of_writes:
+    for plan in sorted(plans, key=weight):
+        if plan not in chosen:
             others.setdefault((kind(plan.call), plan.fault), plan)
-    return sorted({*of_writes, *others.values()}, key=lambda plan: plan.number)
+    return sorted({*chosen, *others.values()}, key=lambda plan: plan.number)
 
 
 def kind(call):
-    """A write, a watch, a listing at the start, or one within a reconcile."""
-    return "write" if call.is_write else call.verb if call.nth == 1 else call.verb + " again"
+    return "write" if call.is_write else "watch" if call.verb == "WATCH" else "read"
+
+
+def weight(plan):
+    """Which of several plans with one fault tells most."""
+    busy = BUSY.index(resource(plan.call)) if resource(plan.call) in BUSY else len(BUSY)
+    at_start = plan.call.verb == "LIST" and plan.call.nth == 1
+    return (at_start, busy, plan.number)
