@@ -85,4 +85,4 @@ def weight(plan):
     """Which of several plans with one fault tells most."""
     busy = BUSY.index(resource(plan.call)) if resource(plan.call) in BUSY else len(BUSY)
     at_start = plan.call.verb == "LIST" and plan.call.nth == 1
-    return (at_start, busy, plan.number)
+    return (at_start, busy, plan.call.is_write and plan.call.verb != "POST", plan.number)
