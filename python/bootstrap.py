@@ -1,5 +1,6 @@
-# How a Job starts the helper: what runs is the very bytes whose digest was checked, whatever becomes of the file. Stands
-# in the Job's command, without these comments: PATH DIGEST ARGUMENTS. Parses on Python 3.6.
+# ruff: noqa: D100
+# How a Job starts the helper: what runs is the very bytes whose digest was checked, whatever becomes of the file. It
+# stands in the Job's command, without these comments: PATH DIGEST ARGUMENTS. Parses on Python 3.6.
 import hashlib
 import json
 import os
