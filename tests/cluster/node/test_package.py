@@ -139,8 +139,8 @@ def test_the_wheel_says_what_the_zip_says(kube, site, packaged, kind):
     pod = copy.deepcopy(job["spec"]["template"]["spec"])
     (container,) = pod["containers"]
     words = container["command"] + container.pop("args", [])
-    place = next(index for index, word in enumerate(words) if word.endswith(".pyz"))
-    container["command"] = [*words[:place], "-m", "django_operator_tasks", *words[place + 1 :]]
+    place = words.index("-c")  # then the bootstrap, the zip and its digest
+    container["command"] = [*words[:place], "-m", "django_operator_tasks", *words[place + 4 :]]
     zips = [m for m in container["volumeMounts"] if words[place].startswith(m["mountPath"])]
     container["volumeMounts"] = [m for m in container["volumeMounts"] if m not in zips]
     pod["volumes"] = [v for v in pod["volumes"] if v["name"] not in [m["name"] for m in zips]]
