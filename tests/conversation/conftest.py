@@ -17,3 +17,9 @@ def quiet_minutes(kube, audit):
     quiet = QuietMinutes(kube, audit)
     yield quiet
     quiet.check()
+
+
+def pytest_runtest_logreport(report):
+    """Tells of a failure at once: all plans take more than an hour."""
+    if report.failed:
+        print("\nFAILED %s (%s)\n%s" % (report.nodeid, report.when, report.longreprtext[-3000:]), flush=True)
