@@ -15,6 +15,7 @@ use crate::cluster::client::{self, Deletion, JobCreation};
 use crate::cluster::events;
 use crate::cluster::job_keys::{job_key, job_pods_partition, task_jobs_partition};
 use crate::controller::context::NamespaceContext;
+use crate::controller::own_writes::is_newer;
 use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
@@ -97,7 +98,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     }
                 },
                 Decision::ReadResult(job) => {
-                    let pods = self.list_pods(&job).await?;
+                    let pods = newest_of_each(self.list_pods(&job).await?, &observed.pods);
                     let mut ended = observed;
                     status::record_command_start(&mut ended.status, &pods, ended.now);
                     self.record_result(&ended, &run_result::from_job(&job, &pods)).await?;
@@ -413,6 +414,18 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
             TargetKind::PodTemplate => self.shared.caches.pod_templates.partition(&self.namespace),
         }
     }
+}
+
+/// The pods that the API server listed, and those that the watch knew and that may be gone by now; of each the newest.
+fn newest_of_each(mut listed: Vec<PodView>, watched: &[Arc<PodView>]) -> Vec<PodView> {
+    for pod in watched {
+        match listed.iter_mut().find(|listed| listed.metadata.uid == pod.metadata.uid) {
+            Some(listed) if is_newer(&**pod, listed) => listed.clone_from(pod),
+            Some(_) => {}
+            None => listed.push(PodView::clone(pod)),
+        }
+    }
+    listed
 }
 
 fn job_name(observed: &Observed) -> &str {
