@@ -50,7 +50,7 @@ def may(kube, user, ns, verb, group, resource, subresource=""):
 
 # Below the ports that the kernel gives to clients, so that none takes one while an operator is restarted; each
 # worker of pytest-xdist has its own thousand.
-PORTS = itertools.count(25000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+PORTS = itertools.count(20000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
 
 
 def is_free(port):
