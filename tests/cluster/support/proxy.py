@@ -126,6 +126,7 @@ class Proxy:
             self.struck.append(fault)
             return self.refuse(request, fault)
         if fault == "late":
+            self.struck.append(fault)
             self.closing.wait(LATE)
         if self.page and name and name.startswith(("LIST", "NEXT")):
             request.path = re.sub("limit=[0-9]+", "limit=%d" % self.page, request.path)
