@@ -39,7 +39,7 @@ impl Health {
     /// Ready: every watch has its first listing, and none is stuck.
     fn readyz(&self) -> Result<(), String> {
         match self.ready.load(Ordering::Acquire) {
-            true => none(self.api.silent_watch(self.watch_timeout + WATCH_GRACE)),
+            true => no_watch_stuck(self.api.silent_watch(self.watch_timeout + WATCH_GRACE)),
             false => Err("the watches have no first listing yet".into()),
         }
     }
@@ -47,17 +47,14 @@ impl Health {
     /// Alive: no watch is stuck for so long that a new process is worth a try. One that is refused is not: a missing right
     /// in one namespace must not restart the work in the others.
     fn livez(&self) -> Result<(), String> {
-        none(self.api.stuck_watch(2 * self.watch_timeout + WATCH_GRACE))
+        no_watch_stuck(self.api.stuck_watch(2 * self.watch_timeout + WATCH_GRACE))
     }
 }
 
-fn none(watch: Option<SilentWatch>) -> Result<(), String> {
-    match watch {
-        None => Ok(()),
-        Some(SilentWatch { path, silent_for }) => {
-            Err(format!("the watch of {path} has not begun for {} s", silent_for.as_secs()))
-        }
-    }
+fn no_watch_stuck(stuck: Option<SilentWatch>) -> Result<(), String> {
+    stuck.map_or(Ok(()), |SilentWatch { path, silent_for }| {
+        Err(format!("the watch of {path} has not begun for {} s", silent_for.as_secs()))
+    })
 }
 
 fn answer(health: Result<(), String>) -> (StatusCode, String) {

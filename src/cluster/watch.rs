@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
@@ -83,30 +84,46 @@ impl WatchContext {
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let resource = K::plural(&());
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        futures::stream::unfold((None, Delays::new()), move |(mut events, mut delays)| {
-            let (api, config) = (api.clone(), config.clone());
-            let (health, metrics, resource) = (health.clone(), metrics.clone(), resource.clone());
-            async move {
-                loop {
-                    // Wanted only from now on: some watches wait for others.
-                    health.expect_watch(api.resource_url());
-                    let watch = events.get_or_insert_with(|| watcher(api.clone(), config.clone()).boxed());
-                    match watch.next().await? {
-                        Ok(event) => return Some((event, (events, delays))),
-                        Err(error) => {
-                            metrics.record_watch_error(&resource);
-                            warn!(%resource, error = one_line(&error.to_string()), "watch failed; trying again");
-                            if must_list_again(&error) {
-                                events = None;
-                            }
-                            tokio::time::sleep(delays.next().max(health.pause().unwrap_or_default())).await;
-                        }
-                    }
-                }
+        let watch = EndlessWatch { api, config, health, metrics, events: None, delays: Delays::new() };
+        futures::stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) })
+    }
+}
+
+/// A watch that begins anew whatever happens to it.
+struct EndlessWatch<K: Clone + Debug + Send + 'static> {
+    api: Api<K>,
+    config: watcher::Config,
+    health: ApiHealth,
+    metrics: Arc<Metrics>,
+    /// None: to be begun with a new listing.
+    events: Option<BoxStream<'static, watcher::Result<Event<K>>>>,
+    delays: Delays,
+}
+
+impl<K> EndlessWatch<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    async fn next(&mut self) -> Option<Event<K>> {
+        loop {
+            let events = self.events.get_or_insert_with(|| {
+                // Wanted only from now on: some watches wait for others.
+                self.health.expect_watch(self.api.resource_url());
+                watcher(self.api.clone(), self.config.clone()).boxed()
+            });
+            let error = match events.next().await? {
+                Ok(event) => return Some(event),
+                Err(error) => error,
+            };
+            let resource = K::plural(&());
+            self.metrics.record_watch_error(&resource);
+            warn!(%resource, error = one_line(&error.to_string()), "watch failed; trying again");
+            if must_list_again(&error) {
+                self.events = None;
             }
-        })
+            tokio::time::sleep(self.delays.next().max(self.health.pause().unwrap_or_default())).await;
+        }
     }
 }
 

@@ -21,27 +21,25 @@ pub struct Backoff(Mutex<HashMap<String, Failures>>);
 struct Failures {
     count: usize,
     /// What the object was like: another one is tried at once.
-    version: String,
+    version: u64,
     next: Instant,
 }
 
 impl Backoff {
     /// Counts a failure and says how long to wait before the next attempt.
-    pub fn failed(&self, object: &str, version: &str) -> Duration {
+    pub fn failed(&self, object: &str, version: u64) -> Duration {
         let mut objects = self.objects();
         objects.retain(|_, failures| failures.next.elapsed() < TTL);
-        let new = || Failures { count: 0, version: String::new(), next: Instant::now() };
-        let failures = objects.entry(object.to_owned()).or_insert_with(new);
-        let steps = failures.count.min(16) as u32;
-        let wait = jittered(MIN_DELAY.saturating_mul(1 << steps).min(MAX_DELAY));
-        *failures = Failures { count: failures.count + 1, version: version.to_owned(), next: Instant::now() + wait };
+        let count = objects.get(object).map_or(0, |failures| failures.count);
+        let wait = jittered(MIN_DELAY.saturating_mul(1 << count.min(16)).min(MAX_DELAY));
+        objects.insert(object.to_owned(), Failures { count: count + 1, version, next: Instant::now() + wait });
         wait
     }
 
     /// How much longer to wait: what the failed attempt itself wrote triggers the next one too soon.
-    pub fn rest(&self, object: &str, version: &str) -> Option<Duration> {
+    pub fn rest(&self, object: &str, version: impl FnOnce() -> u64) -> Option<Duration> {
         let objects = self.objects();
-        let failures = objects.get(object).filter(|failures| failures.version == version)?;
+        let failures = objects.get(object).filter(|failures| failures.version == version())?;
         failures.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
     }
 
@@ -79,14 +77,14 @@ mod tests {
     fn the_wait_doubles_up_to_a_minute_and_begins_anew_after_a_success() {
         let backoff = Backoff::default();
         for expected in [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000] {
-            let wait = backoff.failed("a", "1").as_millis();
+            let wait = backoff.failed("a", 1).as_millis();
             assert!((expected..=2 * expected).contains(&wait), "{wait} for {expected}");
         }
         assert_eq!((backoff.failures("a"), backoff.failures("b")), (10, 0));
-        assert!(backoff.failed("b", "1") <= 2 * MIN_DELAY);
+        assert!(backoff.failed("b", 1) <= 2 * MIN_DELAY);
         backoff.succeeded("a");
         assert_eq!(backoff.failures("a"), 0);
-        assert!(backoff.failed("a", "1") <= 2 * MIN_DELAY);
+        assert!(backoff.failed("a", 1) <= 2 * MIN_DELAY);
         let waits: std::collections::HashSet<Duration> = (0..20).map(|_| spread(Duration::from_secs(1))).collect();
         assert!(waits.len() > 10, "all at once: {waits:?}");
     }
@@ -94,11 +92,11 @@ mod tests {
     #[test]
     fn what_comes_before_its_time_waits_unless_the_object_is_another_one() {
         let backoff = Backoff::default();
-        assert_eq!(backoff.rest("a", "1"), None);
-        backoff.failed("a", "1");
-        assert!(backoff.rest("a", "1").is_some_and(|rest| rest <= 2 * MIN_DELAY));
-        assert_eq!(backoff.rest("a", "2"), None);
+        assert_eq!(backoff.rest("a", || 1), None);
+        backoff.failed("a", 1);
+        assert!(backoff.rest("a", || 1).is_some_and(|rest| rest <= 2 * MIN_DELAY));
+        assert_eq!(backoff.rest("a", || 2), None);
         backoff.succeeded("a");
-        assert_eq!(backoff.rest("a", "1"), None);
+        assert_eq!(backoff.rest("a", || 1), None);
     }
 }

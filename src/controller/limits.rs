@@ -25,20 +25,24 @@ impl KnownJobs {
     pub fn get(&self, caches: &Caches, key: &CacheKey) -> Option<Cached<JobView>> {
         let cached = caches.jobs.get(key);
         let mut created = self.created();
-        created.retain(|_, job| job.confirmed.elapsed() < OWN_WRITE_TTL);
-        let (Some(cached), Some(own)) = (&cached, created.get(key)) else {
-            return cached.or_else(|| created.get(key).cloned());
-        };
-        if is_newer(&*own.object, &*cached.object) {
-            return Some(Cached { first_seen: cached.first_seen, ..own.clone() });
+        let own = created.get(key).filter(|job| job.confirmed.elapsed() < OWN_WRITE_TTL);
+        match (cached, own) {
+            (Some(cached), Some(own)) if is_newer(&*own.object, &*cached.object) => {
+                Some(Cached { first_seen: cached.first_seen, ..own.clone() })
+            }
+            (None, own) => own.cloned(),
+            (cached, _) => {
+                created.remove(key);
+                cached
+            }
         }
-        created.remove(key);
-        Some(cached.clone())
     }
 
     /// Remembers a Job that the API server answered with.
     pub fn record(&self, job: &Arc<JobView>) {
-        self.created().insert(job_key(job), Cached::new(job.clone()));
+        let mut created = self.created();
+        created.retain(|_, job| job.confirmed.elapsed() < OWN_WRITE_TTL);
+        created.insert(job_key(job), Cached::new(job.clone()));
     }
 
     /// Forgets a Job that was just deleted.

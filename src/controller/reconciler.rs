@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -194,9 +195,9 @@ fn objects_for_trigger<K: Reconcile>(
 
 /// Reconciles one object; nothing that happens in it reaches another.
 async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<K>>) -> Result<Action, Error> {
-    let (id, version) = (object_id(object.as_ref()), version(object.as_ref()));
+    let id = object_id(object.as_ref());
     let pause = context.shared.health.pause().map(backoff::spread);
-    if let Some(wait) = pause.or_else(|| context.backoff.rest(&id, &version)) {
+    if let Some(wait) = pause.or_else(|| context.backoff.rest(&id, || version(object.as_ref()))) {
         return Ok(Action::requeue(wait));
     }
     let started = Instant::now();
@@ -215,18 +216,18 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
         }
         (Err(error), _) if error.may_pass_at_once() => {
             let attempts = context.contended.failures(&id);
-            let wait = context.contended.failed(&id, &version);
+            let wait = context.contended.failed(&id, version(object.as_ref()));
             debug!(kind = K::KIND, name = object.name_any(), %error, "trying again at once");
             let quick = backoff::jittered(QUICK_RETRY_DELAY * (1 << (2 * attempts.min(QUICK_RETRIES))));
             return Ok(Action::requeue(if attempts < QUICK_RETRIES { quick } else { wait }));
         }
-        (Err(error), Ok(object)) if context.backoff.failures(&id) >= FAILURES_BEFORE_SHOWN => {
+        (Err(error), Ok(object))
+            if context.backoff.failures(&id) >= FAILURES_BEFORE_SHOWN && context.shared.health.pause().is_none() =>
+        {
             let (latest, error) = (context.own_writes.latest(object), error.to_string());
             let showing = AssertUnwindSafe(latest.show_error(&error, &context)).catch_unwind();
-            if context.shared.health.pause().is_none() {
-                // If that fails as well, there is the log, and the next attempt.
-                let _ = tokio::time::timeout(RECONCILE_TIMEOUT, showing).await;
-            }
+            // If that fails as well, there is the log, and the next attempt.
+            let _ = tokio::time::timeout(RECONCILE_TIMEOUT, showing).await;
         }
         _ => {}
     }
@@ -238,7 +239,7 @@ fn error_policy<K: Reconcile>(object: Arc<DeserializeGuard<K>>, error: &Error, c
     // While nothing is answered nobody is to be waited for longer: the first answer lets all go on.
     let wait = match error.is_unanswered() && context.shared.health.is_unreachable() {
         true => backoff::spread(context.shared.health.pause().unwrap_or_default()),
-        false => context.backoff.failed(&object_id(object.as_ref()), &version(object.as_ref())),
+        false => context.backoff.failed(&object_id(object.as_ref()), version(object.as_ref())),
     };
     warn!(kind = K::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
     Action::requeue(wait)
@@ -249,9 +250,11 @@ fn object_id(object: &impl Resource) -> String {
 }
 
 /// What makes an object worth an attempt before its time: not its status.
-fn version(object: &impl Resource) -> String {
+fn version(object: &impl Resource) -> u64 {
     let meta = object.meta();
-    format!("{:?} {:?} {:?} {:?}", meta.uid, meta.generation, meta.annotations, meta.deletion_timestamp)
+    let mut hasher = DefaultHasher::new();
+    (&meta.uid, meta.generation, &meta.annotations, meta.deletion_timestamp.is_some()).hash(&mut hasher);
+    hasher.finish()
 }
 
 async fn reconcile_object<K: Reconcile>(object: &DeserializeGuard<K>, context: &Context<K>) -> Result<Action, Error> {

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
-use super::decide::{self, STARTING_MESSAGE, StatusIntent};
+use super::decide::{self, StatusIntent};
 use super::job::BuiltJob;
 use super::observed::Observed;
 use super::progress;
@@ -182,7 +182,7 @@ pub fn record_run_start<T: Task>(
         ..Run::default()
     };
     let status = with_run(&observed.status, run, observed.requested.as_deref());
-    build(&Observed { status, ..observed.clone() }, &starting(STARTING_MESSAGE))
+    build(&Observed { status, ..observed.clone() }, &StatusIntent::starting())
 }
 
 /// The status with another newest run; the one before goes into the history.
@@ -207,10 +207,6 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
     status
 }
 
-fn starting(message: &str) -> StatusIntent {
-    StatusIntent::InProgress { reason: Reason::Starting, message: message.to_owned() }
-}
-
 /// The status with the end of the newest run: outcome, timestamp and conditions at once. If something asks for another
 /// run already, nobody is told that the newest spec was carried out.
 pub fn record_result<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> TaskStatus {
@@ -218,7 +214,10 @@ pub fn record_result<T: Task>(task: &T, observed: &Observed, result: &RunResult)
     let status = with_result(&observed.status, result, sentence, observed.now);
     let concluded = Observed { status, ..observed.clone() };
     let intent = match needs_run(&concluded) {
-        Some(_) => starting("the spec asks for another run"),
+        Some(_) => {
+            let message = "the spec asks for another run".to_owned();
+            StatusIntent::InProgress { reason: Reason::Starting, message }
+        }
         None => StatusIntent::Settled,
     };
     build(&concluded, &intent)
@@ -258,12 +257,10 @@ pub fn record_command_start(status: &mut TaskStatus, pods: &[impl Borrow<PodView
 /// The status of a run that gives way to a newer spec, before its Job is deleted.
 pub fn record_superseding(observed: &Observed, generation: i64) -> TaskStatus {
     let mut status = observed.status.clone();
-    let mut message = String::new();
-    if let Some(run) = &mut status.last_run {
-        run.superseded_by = Some(generation);
-        message = format!("Job {}, which had not started, gives way to generation {generation}", run.job_name);
-    }
-    build(&Observed { status, ..observed.clone() }, &StatusIntent::InProgress { reason: Reason::Superseding, message })
+    let Some(run) = &mut status.last_run else { return status };
+    run.superseded_by = Some(generation);
+    let intent = StatusIntent::being_removed(run);
+    build(&Observed { status, ..observed.clone() }, &intent)
 }
 
 /// The status of a task that another operator carried out, which recorded no more than when.

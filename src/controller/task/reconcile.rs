@@ -20,7 +20,7 @@ use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
-use crate::task::decide::{self, Decision, STARTING_MESSAGE, StatusIntent};
+use crate::task::decide::{self, Decision, StatusIntent};
 use crate::task::job::{self, BuiltJob};
 use crate::task::observe::{CacheReader, KnownJob, observe};
 use crate::task::observed::{Lookups, Observed, ObservedJob};
@@ -64,10 +64,13 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Self { context, shared: &context.shared, api, namespace, task }
     }
 
-    /// Where a Job of the task's is in the caches.
+    /// Where the task's Jobs are in the caches.
+    fn jobs_partition(&self) -> String {
+        task_jobs_partition(&self.namespace, T::KIND, &self.task.name_any())
+    }
+
     fn job_key(&self, name: &str) -> CacheKey {
-        let partition = task_jobs_partition(&self.namespace, T::KIND, &self.task.name_any());
-        CacheKey { partition, name: name.to_owned() }
+        CacheKey { partition: self.jobs_partition(), name: name.to_owned() }
     }
 
     /// Takes one step after the other until there is nothing to do but to wait; for how long at most.
@@ -98,7 +101,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     }
                 },
                 Decision::ReadResult(job) => {
-                    let pods = newest_of_each(self.list_pods(&job).await?, &observed.pods);
+                    let pods = newest_of_each(self.list_pods(job.name(), job.uid()).await?, &observed.pods);
                     let mut ended = observed;
                     status::record_command_start(&mut ended.status, &pods, ended.now);
                     self.record_result(&ended, &run_result::from_job(&job, &pods)).await?;
@@ -109,14 +112,12 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                     lookups = Lookups::default();
                 }
                 Decision::RecordJobUid => {
-                    let starting =
-                        StatusIntent::InProgress { reason: Reason::Starting, message: STARTING_MESSAGE.to_owned() };
-                    self.write(status::build(&observed, &starting)).await?;
+                    self.write(status::build(&observed, &StatusIntent::starting())).await?;
                 }
                 Decision::ReleaseJob(uid) => {
                     let name = job_name(&observed);
                     match client::release_job(&self.shared.client, &self.namespace, name, &uid).await {
-                        Ok(job) => lookups.job = Some(self.now_known(job)),
+                        Ok(job) => lookups.job = Some(ObservedJob::Present(self.now_known(Arc::new(job)))),
                         Err(error) if client::is_inapplicable(&error) => {
                             self.get_job(&observed, &mut lookups).await?;
                             // Not as the watch had it, else there is something else about it.
@@ -152,17 +153,15 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// The newest run's Job and pods as the API server has them.
     async fn get_job(&self, observed: &Observed, lookups: &mut Lookups) -> Result<(), Error> {
         let Some(run) = &observed.status.last_run else { return Ok(()) };
-        let (client, name) = (&self.shared.client, &run.job_name);
-        let job = client::get_job(client, &self.namespace, name).await?;
-        let mut pods = match (&job, &run.job_uid) {
-            (None, None) => Vec::new(), // never created
-            _ => client::list_pods(client, &self.namespace, name).await?,
+        let job = client::get_job(&self.shared.client, &self.namespace, &run.job_name).await?;
+        let uid = run.job_uid.as_deref().or(job.as_ref().map(JobView::uid)).unwrap_or_default().to_owned();
+        let pods = match uid.as_str() {
+            "" => Vec::new(), // never created
+            uid => self.list_pods(&run.job_name, uid).await?,
         };
-        let uid = run.job_uid.as_deref().or(job.as_ref().map(JobView::uid)).unwrap_or_default();
-        pods.retain(|pod| pod.belongs_to(uid));
         let still_running = pods.iter().any(|pod| !pod.has_ended());
         lookups.job = Some(match job {
-            Some(job) if job.uid() == uid || !still_running => self.now_known(job),
+            Some(job) if job.uid() == uid || !still_running => ObservedJob::Present(self.now_known(Arc::new(job))),
             None if !still_running => ObservedJob::Absent,
             _ => ObservedJob::PodsTerminating,
         });
@@ -171,13 +170,12 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 
     /// A Job that the API server just answered with.
-    fn now_known(&self, job: JobView) -> ObservedJob {
-        let job = Arc::new(job);
+    fn now_known(&self, job: Arc<JobView>) -> Arc<JobView> {
         if job.owned_by(&self.task.uid().unwrap_or_default()) {
             self.shared.known_jobs.record(&job);
             self.shared.caches.jobs.confirm(&job_key(&job));
         }
-        ObservedJob::Present(job)
+        job
     }
 
     /// Deletes a Job of a run that is over, unless it has ended, of which the watch may not know yet.
@@ -188,7 +186,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                 self.delete_job(job).await
             }
             Some(now) if now.uid() == job.uid() => {
-                self.now_known(now);
+                self.now_known(Arc::new(now));
                 Ok(())
             }
             _ => {
@@ -236,16 +234,16 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// The last look before a run is given up for a newer one: at the pods themselves.
     async fn has_started(&self, observed: &Observed, lookups: &mut Lookups) -> Result<bool, Error> {
         let ObservedJob::Present(job) = &observed.job else { return Ok(false) };
-        let pods = self.list_pods(job).await?;
+        let pods = self.list_pods(job.name(), job.uid()).await?;
         let started = !matches!(progress::of_run(job, &pods), Progress::NotStarted(_));
         lookups.pods = Some(pods.into_iter().map(Arc::new).collect());
         Ok(started)
     }
 
     /// The Job's pods as the API server has them, without those of a namesake.
-    async fn list_pods(&self, job: &JobView) -> Result<Vec<PodView>, Error> {
-        let pods = client::list_pods(&self.shared.client, &self.namespace, job.name()).await?;
-        Ok(pods.into_iter().filter(|pod| pod.belongs_to(job.uid())).collect())
+    async fn list_pods(&self, job: &str, uid: &str) -> Result<Vec<PodView>, Error> {
+        let pods = client::list_pods(&self.shared.client, &self.namespace, job).await?;
+        Ok(pods.into_iter().filter(|pod| pod.belongs_to(uid)).collect())
     }
 
     /// Records the run, then creates its Job. The record is written against the version that was decided upon, so that
@@ -285,12 +283,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             }
         };
         if job.owned_by(&observed.uid) {
-            self.shared.known_jobs.record(&job);
             self.shared.caches.remembered_jobs.record(&job);
         }
         let name = self.task.name_any();
         info!(kind = T::KIND, ns = self.namespace, name, run = number, ?cause, job = built.name, "job created");
-        Ok(StartOutcome::JobExists(job))
+        Ok(StartOutcome::JobExists(self.now_known(job)))
     }
 
     async fn record_run_start(
@@ -396,7 +393,7 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
     }
 
     fn jobs(&self) -> Vec<Arc<JobView>> {
-        let cached = self.shared.caches.jobs.partition(&self.job_key("").partition);
+        let cached = self.shared.caches.jobs.partition(&self.jobs_partition());
         let newest = |job: Arc<JobView>| match self.shared.known_jobs.get(&self.shared.caches, &job_key(&job)) {
             Some(known) if known.object.uid() == job.uid() => known.object,
             _ => job,

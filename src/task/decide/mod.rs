@@ -12,6 +12,7 @@ use super::observed::Observed;
 use super::progress::Obstacle;
 use super::run_cause::needs_run;
 use super::run_result::RunResult;
+use crate::api::Run;
 use crate::core::views::JobView;
 use crate::core::{Blocked, Reason, Remedy};
 
@@ -19,13 +20,12 @@ use crate::core::{Blocked, Reason, Remedy};
 pub const START_GRACE: Duration = Duration::from_secs(5);
 /// How often something is looked at again, and asked for, though no watch reports it: a watch may be stuck.
 pub const RESYNC_INTERVAL: Duration = Duration::from_secs(120);
-/// How often the end of what is being removed is looked for.
+/// How often the end of what the operator removes is looked for.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(2);
+/// The same of what somebody else removed: it may take as long as its command, and its pods' events tell of it as well.
+const DELETION_INTERVAL: Duration = Duration::from_secs(30);
 /// For how long something that a release or a retry may mend does not count as a mistake.
-pub const MENDING_PERIOD: Duration = Duration::from_secs(600);
-
-/// Message of a run whose command has not started.
-pub const STARTING_MESSAGE: &str = "the command has not started yet";
+const MENDING_PERIOD: Duration = Duration::from_secs(600);
 
 /// What the status is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,31 @@ pub enum StatusIntent {
     Suspended,
     /// A run is under way.
     InProgress { reason: Reason, message: String },
+}
+
+impl StatusIntent {
+    /// The command has not started.
+    pub fn starting() -> Self {
+        Self::InProgress { reason: Reason::Starting, message: "the command has not started yet".to_owned() }
+    }
+
+    /// A run's Job, or what is left of it, is on its way out.
+    pub fn being_removed(run: &Run) -> Self {
+        let job = &run.job_name;
+        let (reason, message) = match (run.superseded_by, &run.command_started_at) {
+            (Some(generation), None) => {
+                (Reason::Superseding, format!("Job {job}, which had not started, gives way to generation {generation}"))
+            }
+            (Some(generation), Some(_)) => (
+                Reason::Superseding,
+                format!(
+                    "Job {job} gives way to generation {generation}; its command has started, and is being stopped"
+                ),
+            ),
+            (None, _) => (Reason::JobDeleted, format!("somebody deleted Job {job}; waiting for its pods to end")),
+        };
+        Self::InProgress { reason, message }
+    }
 }
 
 impl From<Obstacle> for StatusIntent {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Decision, REMOVAL_INTERVAL, RESYNC_INTERVAL, START_GRACE, STARTING_MESSAGE, StatusIntent, blocked};
+use super::{DELETION_INTERVAL, Decision, REMOVAL_INTERVAL, RESYNC_INTERVAL, START_GRACE, StatusIntent, blocked};
 use crate::api::Run;
 use crate::core::views::JobView;
 use crate::core::{Blocked, Reason};
@@ -29,12 +29,12 @@ pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
         }
         None => {}
     }
-    let in_progress = |reason, message: &str| StatusIntent::InProgress { reason, message: message.to_owned() };
     Some(match progress::of_run(job, &observed.pods) {
         Progress::Ended => Decision::ReadResult(job.clone()),
         _ if job.is_deleting() => being_removed(run),
         Progress::Running => {
-            Decision::SetStatus(in_progress(Reason::Running, "the command runs"), Some(RESYNC_INTERVAL))
+            let intent = StatusIntent::InProgress { reason: Reason::Running, message: "the command runs".to_owned() };
+            Decision::SetStatus(intent, Some(RESYNC_INTERVAL))
         }
         Progress::KeptAlive(obstacle) => Decision::SetStatus(obstacle.into(), Some(RESYNC_INTERVAL)),
         Progress::NotStarted(seen) => not_started(observed, run, job, seen),
@@ -45,10 +45,7 @@ pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
 fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<Obstacle>) -> Decision {
     let waited = observed.job_age >= START_GRACE;
     let rest = START_GRACE.saturating_sub(observed.job_age).max(Duration::from_millis(100));
-    let starting = |again| {
-        let intent = StatusIntent::InProgress { reason: Reason::Starting, message: STARTING_MESSAGE.to_owned() };
-        Decision::SetStatus(intent, Some(again))
-    };
+    let starting = |again| Decision::SetStatus(StatusIntent::starting(), Some(again));
     // One whose pod was drained has started, and is to finish.
     let started = run.command_started_at.is_some();
     if run.superseded_by.is_some() && !started {
@@ -81,22 +78,10 @@ fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<
     }
 }
 
-/// A run's Job, or what is left of it, is on its way out.
+/// What is on its way out is waited for.
 fn being_removed(run: &Run) -> Decision {
-    let job = &run.job_name;
-    let (reason, message) = match (run.superseded_by, &run.command_started_at) {
-        (Some(generation), None) => {
-            (Reason::Superseding, format!("Job {job}, which had not started, gives way to generation {generation}"))
-        }
-        (Some(generation), Some(_)) => (
-            Reason::Superseding,
-            format!("Job {job} gives way to generation {generation}; its command has started, and is being stopped"),
-        ),
-        (None, _) => (Reason::JobDeleted, format!("somebody deleted Job {job}; waiting for its pods to end")),
-    };
-    // What somebody else deleted may take as long as its command; its pods' events tell of the end as well.
-    let again = if reason == Reason::JobDeleted { REMOVAL_INTERVAL * 15 } else { REMOVAL_INTERVAL };
-    Decision::SetStatus(StatusIntent::InProgress { reason, message }, Some(again))
+    let again = if run.superseded_by.is_some() { REMOVAL_INTERVAL } else { DELETION_INTERVAL };
+    Decision::SetStatus(StatusIntent::being_removed(run), Some(again))
 }
 
 /// The end of a run whose Job is gone, with its pods.
