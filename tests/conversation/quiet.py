@@ -2,7 +2,7 @@
 
 import time
 
-from support.kube import settle
+from support.kube import account, settle
 
 # How many plans share one minute.
 BATCH = 16
@@ -24,7 +24,7 @@ class QuietMinutes:
     def check(self):
         if not self.waiting:
             return
-        accounts = {"system:serviceaccount:%s:django-operator" % ns: operator for ns, operator, _, _ in self.waiting}
+        accounts = {account(ns): operator for ns, operator, _, _ in self.waiting}
         try:
             for user in accounts:
                 settle(self.audit, user)

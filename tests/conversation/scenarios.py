@@ -1,6 +1,6 @@
 """What the plans disturb: each a short story with one end."""
 
-from support.kube import eventually, reason, task
+from support.kube import becomes, eventually, reason, task
 from support.kubelet import OK
 
 
@@ -20,7 +20,7 @@ class Scenario:
         return self.kube.get(self.kind, self.ns, self.name)
 
     def becomes(self, wanted):
-        return eventually(lambda: reason(self.get()) == wanted and self.get(), "reason " + wanted)
+        return becomes(self.kube, self.ns, self.name, wanted, self.kind)
 
     def pod(self, run):
         """The pod of a run, when it is there."""
@@ -33,6 +33,14 @@ class Scenario:
             return pods and pods[0]
 
         return eventually(pending, "a pod of run %d" % run)
+
+    def fail_to_start(self):
+        """Creates the task, whose first pod finds no image; that pod."""
+        self.create()
+        pod = self.pod(1)
+        self.kubelet.wait(pod, "ErrImagePull", "no such image")
+        self.becomes("ImagePullFailed")
+        return pod
 
     def play(self, run):
         """Plays the kubelet for one run, each state only when the operator has recorded the one before."""
@@ -80,9 +88,7 @@ class Superseded(Scenario):
     jobs = 2
 
     def act(self):
-        self.create()
-        self.kubelet.wait(self.pod(1), "ErrImagePull", "no such image")
-        self.becomes("ImagePullFailed")
+        self.fail_to_start()
         self.edit(app="myapp")
         self.play(2)
 
@@ -93,10 +99,7 @@ class Interrupted(Scenario):
     jobs = 2
 
     def act(self):
-        self.create()
-        pod = self.pod(1)
-        self.kubelet.wait(pod, "ErrImagePull", "no such image")
-        self.becomes("ImagePullFailed")
+        pod = self.fail_to_start()
         # As a kubelet does that ends a pod slowly.
         self.keep(pod, ["example.com/slow"])
         job = self.get()["status"]["lastRun"]["jobName"]

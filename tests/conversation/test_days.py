@@ -4,20 +4,17 @@ that disturb each other. What was under way ends as it would have; each run has 
 import os
 import re
 import signal
+import threading
 import time
 from datetime import datetime, timedelta
 
 import pytest
 import yaml
-from support.kube import KINDS, condition, deployment, eventually, jobs_made, reason, settle, task
+from support.kube import KINDS, account, becomes, condition, deployment, eventually, jobs_made, reason, settle, task
 from support.operator import may
 from support.proxy import Proxy
 
 ALL = os.environ.get("FAULTS") == "all"
-
-
-def account(ns):
-    return "system:serviceaccount:%s:django-operator" % ns
 
 
 class Site:
@@ -28,7 +25,7 @@ class Site:
         self.begin = audit.position()
 
     def becomes(self, name, wanted, kind="DjangoMigrate"):
-        return eventually(lambda: (t := self.kube.get(kind, self.ns, name)) and reason(t) == wanted and t, name + " " + wanted)
+        return becomes(self.kube, self.ns, name, wanted, kind)
 
     def before(self):
         self.kube.create(self.ns, task("DjangoMigrate", "done"))
@@ -238,8 +235,6 @@ def test_two_operators_without_a_lease_whose_calls_get_lost(kube, ns, operators,
 
 
 def test_killed_every_second_under_thirty_tasks(kube, ns, operators, site, audit):
-    import threading
-
     site.kubelet.work()
     operator = operators(ns).start()
     stopping = threading.Event()

@@ -11,7 +11,7 @@ import pytest
 from plans import RECORDED, chosen_plans, recorded
 from scenarios import SCENARIOS
 from support.fixtures import furnish, make_namespace, unique_name
-from support.kube import jobs_made, settle
+from support.kube import account, jobs_made, settle
 from support.kubelet import Kubelet
 from support.operator import Operator
 from support.proxy import CRASHES, Call, Proxy
@@ -20,10 +20,6 @@ from support.proxy import CRASHES, Call, Proxy
 PAGE = 1
 # So that what takes a watch's life takes little time.
 SHORT_WATCH = {"WATCH_SECONDS": "10"}
-
-
-def account(ns):
-    return "system:serviceaccount:%s:django-operator" % ns
 
 
 def masked(status):

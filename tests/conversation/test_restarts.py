@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.kube import eventually, jobs_made, reason, settle, task
-from test_days import ALL, Site, account
+from support.kube import account, eventually, jobs_made, reason, settle, task
+from test_days import ALL, Site
 
 
 class Component:

@@ -4,14 +4,10 @@ import time
 from datetime import datetime
 
 import pytest
-from support.kube import KINDS, completed_at, condition, deployment, eventually, jobs_made, reason, sample, settle, task, writes
+from support.kube import KINDS, account, becomes, completed_at, condition, deployment, eventually, jobs_made, reason, sample, settle, task, writes
 
 # As the seeds' users know them; a kind that came later has what its CRD says.
 STAMPS = {"DjangoUser": "created", "DjangoMigrate": "applied", "DjangoStatic": "collected", "DjangoCelery": "executed"}
-
-
-def account(ns):
-    return "system:serviceaccount:%s:django-operator" % ns
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def one(kube, ns):
             return fresh and condition(found, "Ready").get("status") == "True" and found
 
         def becomes(self, wanted):
-            return eventually(lambda: reason(self.get()) == wanted and self.get(), "reason %s" % wanted)
+            return becomes(kube, ns, self.name, wanted, self.kind)
 
         def runs(self):
             run = self.get()["status"].get("lastRun") or {}

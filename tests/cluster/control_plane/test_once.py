@@ -1,33 +1,13 @@
 """A run starts its command once, whatever becomes of its Job, its owner and its spec meanwhile."""
 
 import time
-from hashlib import sha256
 
 import pytest
-from support.kube import condition, eventually, jobs_made, reason, settle, task, writes
+from support.kube import account, becomes, condition, eventually, job_name, jobs_made, reason, settle, task, writes
 from support.kubelet import OK
 from support.proxy import Proxy
 
 PURGE = {"app": "myapp"}
-
-
-def account(ns):
-    return "system:serviceaccount:%s:django-operator" % ns
-
-
-def job_name(task, run):
-    digest = sha256()
-    for part in (task["metadata"]["uid"], str(run)):
-        digest.update(len(part).to_bytes(8, "big") + part.encode())
-    return "%s-%s" % (task["metadata"]["name"], digest.hexdigest()[:10])
-
-
-def becomes(kube, ns, kind, name, wanted):
-    return eventually(lambda: (t := kube.get(kind, ns, name)) and reason(t) == wanted and t, "reason " + wanted)
-
-
-def pods_of(kubelet, job):
-    return eventually(lambda: kubelet.pods(job), "a pod of " + job)
 
 
 def test_a_purge_begins_only_when_its_uid_is_stored(kube, ns, operator, kubelet, audit):
@@ -35,9 +15,9 @@ def test_a_purge_begins_only_when_its_uid_is_stored(kube, ns, operator, kubelet,
     kube.create(ns, task("DjangoCelery", "c", **PURGE))
     pod = eventually(lambda: kubelet.pods())[0]
     kubelet.run(pod)
-    becomes(kube, ns, "DjangoCelery", "c", "Running")
+    becomes(kube, ns, "c", "Running", "DjangoCelery")
     kubelet.end(pod, line={**OK, "action": "purged"})
-    becomes(kube, ns, "DjangoCelery", "c", "Succeeded")
+    becomes(kube, ns, "c", "Succeeded", "DjangoCelery")
     settle(audit, account(ns))
     own = writes(audit.entries(account(ns), begin))
     order = [(e["verb"], e["objectRef"]["resource"]) for e in own if e["objectRef"]["resource"] != "configmaps"]
@@ -56,10 +36,10 @@ def test_a_purge_that_somebody_suspends_is_not_begun_again(kube, ns, operator, k
     kube.create(ns, task("DjangoCelery", "c", **PURGE))
     pod = eventually(lambda: kubelet.pods())[0]
     kubelet.run(pod)
-    job = becomes(kube, ns, "DjangoCelery", "c", "Running")["status"]["lastRun"]["jobName"]
+    job = becomes(kube, ns, "c", "Running", "DjangoCelery")["status"]["lastRun"]["jobName"]
     kube.patch("Job", ns, job, {"spec": {"suspend": True}})
     eventually(lambda: kubelet.pods(job) == [], "its pod is ended")
-    becomes(kube, ns, "DjangoCelery", "c", "JobSuspended")
+    becomes(kube, ns, "c", "JobSuspended", "DjangoCelery")
     time.sleep(2)  # a window in which it may not begin
     assert kube.get("Job", ns, job)["spec"]["suspend"] is True and kubelet.pods(job) == []
 
@@ -80,7 +60,7 @@ def test_a_purge_whose_job_vanished_before_its_uid_was_stored_has_not_begun(kube
     second = eventually(lambda: kube.get("Job", ns, job["metadata"]["name"]))
     assert second["metadata"]["uid"] != job["metadata"]["uid"]
     kubelet.work()
-    done = becomes(kube, ns, "DjangoCelery", "c", "Succeeded")
+    done = becomes(kube, ns, "c", "Succeeded", "DjangoCelery")
     assert done["status"]["lastRun"]["number"] == 1
     assert done["status"]["lastRun"]["jobUid"] == second["metadata"]["uid"]
 
@@ -103,7 +83,7 @@ def test_a_job_that_this_process_made_and_that_vanished_is_lost(kube, ns, operat
     proxy = Proxy(kube.server, plan)
     operators(ns, server=proxy.url).start()
     kube.create(ns, task("DjangoMigrate", "m"))
-    lost = becomes(kube, ns, "DjangoMigrate", "m", "Lost")
+    lost = becomes(kube, ns, "m", "Lost")
     assert held and lost["status"]["lastRun"]["result"] == "Lost"
     settle(audit, account(ns))
     made = jobs_made(audit.entries(account(ns), begin))
@@ -128,7 +108,7 @@ def test_an_operator_that_slept_between_intent_and_creation_starts_nothing_late(
     made = kube.create(ns, task(kind, "t", historyLimit=0, **spec))
     eventually(lambda: gate["held"], "the first is about to create the Job")
     operators(ns, name="rival").start()
-    becomes(kube, ns, kind, "t", "Succeeded")
+    becomes(kube, ns, "t", "Succeeded", kind)
     name = job_name(made, 1)
     eventually(lambda: kube.get("Job", ns, name) is None, "pruned")
     kubelet.stop()
@@ -150,12 +130,12 @@ def test_a_running_job_without_its_owner_reference_stays_the_runs(kube, ns, oper
     kube.create(ns, task("DjangoMigrate", "m"))
     pod = eventually(lambda: kubelet.pods())[0]
     kubelet.run(pod)
-    name = becomes(kube, ns, "DjangoMigrate", "m", "Running")["status"]["lastRun"]["jobName"]
+    name = becomes(kube, ns, "m", "Running")["status"]["lastRun"]["jobName"]
     kube.patch("Job", ns, name, {"metadata": {"ownerReferences": None}})
     time.sleep(1)  # a window in which it may not become JobNameTaken
     assert reason(kube.get("DjangoMigrate", ns, "m")) == "Running"
     kubelet.end(pod)
-    becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+    becomes(kube, ns, "m", "Succeeded")
 
 
 def edited(kube, ns, kubelet):
@@ -163,7 +143,7 @@ def edited(kube, ns, kubelet):
     kube.create(ns, task("DjangoMigrate", "m"))
     pod = eventually(lambda: kubelet.pods())[0]
     kubelet.wait(pod, "ErrImagePull", "no such image")
-    return becomes(kube, ns, "DjangoMigrate", "m", "ImagePullFailed")["status"]["lastRun"], pod
+    return becomes(kube, ns, "m", "ImagePullFailed")["status"]["lastRun"], pod
 
 
 def test_a_run_gives_way_only_when_its_pods_are_gone(kube, ns, operator, kubelet, audit):
@@ -171,7 +151,7 @@ def test_a_run_gives_way_only_when_its_pods_are_gone(kube, ns, operator, kubelet
     # Something keeps the pod, as a kubelet that ends it slowly does.
     kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/slow"]}})
     kube.patch("DjangoMigrate", ns, "m", {"spec": {"app": "myapp"}})
-    waiting = becomes(kube, ns, "DjangoMigrate", "m", "Superseding")
+    waiting = becomes(kube, ns, "m", "Superseding")
     assert condition(waiting, "Finished")["status"] == "False" and "result" not in waiting["status"]["lastRun"]
     eventually(lambda: kube.get("Job", ns, run["jobName"]) is None, "its Job deleted")
     time.sleep(2.5)  # longer than it takes to look again
@@ -182,11 +162,11 @@ def test_a_run_gives_way_only_when_its_pods_are_gone(kube, ns, operator, kubelet
     time.sleep(2.5)  # longer than it takes to look again
     assert reason(kube.get("DjangoMigrate", ns, "m")) == "Superseding" and len(kube.list("Job", ns)) == 0
     kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
-    held = becomes(kube, ns, "DjangoMigrate", "m", "Suspended")
+    held = becomes(kube, ns, "m", "Suspended")
     assert held["status"]["lastRun"]["result"] == "Superseded"
     kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": False}})
     kubelet.work()
-    done = becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+    done = becomes(kube, ns, "m", "Succeeded")
     assert done["status"]["lastRun"]["number"] == 2 and done["status"]["lastRun"]["cause"] == "Spec"
 
 
@@ -199,7 +179,7 @@ def test_a_command_that_started_while_its_job_was_removed_has_failed(kube, ns, o
     eventually(lambda: kube.get("DjangoMigrate", ns, "m")["status"]["lastRun"].get("commandStartedAt"))
     kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
     kubelet.work()
-    done = becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+    done = becomes(kube, ns, "m", "Succeeded")
     assert done["status"]["history"][0]["result"] == "Failed" and done["status"]["history"][0]["reason"] == "Interrupted"
 
 
@@ -214,7 +194,7 @@ def test_a_command_that_started_before_the_removal_goes_on_to_its_end(kube, ns, 
     proxy.close()
     kubelet.run(pod)
     operators(ns).start()
-    becomes(kube, ns, "DjangoMigrate", "m", "Running")
+    becomes(kube, ns, "m", "Running")
     kubelet.end(pod)
     kubelet.work()
     done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "Succeeded" and t["status"]["lastRun"]["number"] == 2 and t)
@@ -225,21 +205,21 @@ def test_a_job_that_somebody_deletes_is_lost_only_when_its_pods_have_ended(kube,
     kube.create(ns, task("DjangoMigrate", "m"))
     pod = eventually(lambda: kubelet.pods())[0]
     kubelet.run(pod)
-    name = becomes(kube, ns, "DjangoMigrate", "m", "Running")["status"]["lastRun"]["jobName"]
+    name = becomes(kube, ns, "m", "Running")["status"]["lastRun"]["jobName"]
     kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/slow"]}})
     kube.delete("Job", ns, name)
-    ending = becomes(kube, ns, "DjangoMigrate", "m", "JobDeleted")
+    ending = becomes(kube, ns, "m", "JobDeleted")
     assert condition(ending, "Finished")["status"] == "False"
     kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": None}})
-    becomes(kube, ns, "DjangoMigrate", "m", "Lost")
+    becomes(kube, ns, "m", "Lost")
 
 
 def test_a_job_that_somebody_suspended_says_so(kube, ns, operator, kubelet):
     kube.create(ns, task("DjangoMigrate", "m"))
     eventually(lambda: kubelet.pods())
     kube.patch("Job", ns, kube.list("Job", ns)[0]["metadata"]["name"], {"spec": {"suspend": True}})
-    found = becomes(kube, ns, "DjangoMigrate", "m", "JobSuspended")
+    found = becomes(kube, ns, "m", "JobSuspended")
     assert condition(found, "Reconciling")["status"] == "True"
     kube.patch("Job", ns, kube.list("Job", ns)[0]["metadata"]["name"], {"spec": {"suspend": False}})
     kubelet.work()
-    becomes(kube, ns, "DjangoMigrate", "m", "Succeeded")
+    becomes(kube, ns, "m", "Succeeded")

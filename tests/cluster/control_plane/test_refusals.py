@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support.kube import KINDS, ROOT, TIMEOUT, condition, deployment, eventually, reason, settle, task, writes
+from support.kube import JOB, KINDS, POD, ROOT, TIMEOUT, account, condition, deployment, eventually, job_name, reason, refuses, settle, task, writes
 
 USER = {"username": "admin", "passwordSecretRef": {"name": "pw", "key": "password"}}
 
@@ -154,12 +154,7 @@ def test_a_job_of_somebody_else_under_our_name_is_never_touched(kube, ns, operat
     # The name is predictable, so the squatter can be there first.
     operator.start()
     eventually(lambda: reason(kube.get("DjangoMigrate", ns, "m")) == "Suspended")
-    from hashlib import sha256
-
-    digest = sha256()
-    for part in (made["metadata"]["uid"], "1"):
-        digest.update(len(part).to_bytes(8, "big") + part.encode())
-    name = "m-" + digest.hexdigest()[:10]
+    name = job_name(made, 1)
     squatter = {
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
         "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}}},
@@ -189,21 +184,13 @@ def test_a_helper_that_somebody_deleted_is_made_again(kube, ns, operator, kubele
     eventually(lambda: kube.get("ConfigMap", ns, name), "it is there again")
 
 
-POD = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
-
-
-def refused(kube, ns, body):
-    """The API server's admission has come to know what it shall refuse."""
-    eventually(lambda: kube.call("POST", kube.path(body["kind"], ns) + "?dryRun=All", body, ok=(201, 403)).get("code") == 403, "it refuses")
-
-
 @pytest.mark.parametrize("cause", ["quota", "invalid"])
 def test_a_job_that_the_api_server_refuses_is_told_once_and_proceeds(kube, ns, operator, kubelet, audit, cause):
     kubelet.work()
     if cause == "quota":
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
         kube.create(ns, quota)
-        refused(kube, ns, {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": POD}}})
+        refuses(kube, ns, JOB)
     else:
         labels = {"metadata": {"annotations": {"django.my.domain/job-labels": "a=not a label"}}}
         kube.patch("Deployment", ns, "web", labels)
@@ -212,7 +199,7 @@ def test_a_job_that_the_api_server_refuses_is_told_once_and_proceeds(kube, ns, o
     assert ("exceeded quota" if cause == "quota" else "not a label") in condition(found, "Ready")["message"]
     assert condition(found, "Reconciling") and condition(found, "Finished")["status"] == "False", "it is tried again"
     assert found["status"]["lastRun"]["number"] == 1
-    user = "system:serviceaccount:%s:django-operator" % ns
+    user = account(ns)
     settle(audit, user)
     begin = audit.position()
     time.sleep(5)  # a window in which nothing may be written
@@ -233,7 +220,7 @@ def test_a_pod_that_cannot_be_made_says_why_proceeds_by_itself_and_gives_way_to_
         kube.create(ns, quota)
     else:
         kube.call("PATCH", "/api/v1/namespaces/" + ns, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}, "application/merge-patch+json")
-    refused(kube, ns, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": POD})
+    refuses(kube, ns, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": POD})
     kube.create(ns, task("DjangoMigrate", "edited"))
     kube.create(ns, task("DjangoMigrate", "patient"))
     for name in ("edited", "patient"):

@@ -3,13 +3,9 @@
 import time
 
 import pytest
-from support.kube import KINDS, completed_at, condition, eventually, jobs_made, reason, sample, settle, task
+from support.kube import KINDS, account, completed_at, condition, eventually, jobs_made, reason, sample, settle, task
 
 DONE = "2026-03-01T08:30:00Z"
-
-
-def account(ns):
-    return "system:serviceaccount:%s:django-operator" % ns
 
 
 @pytest.mark.parametrize("kind", KINDS)

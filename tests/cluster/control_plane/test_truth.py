@@ -5,21 +5,9 @@ import json
 import time
 
 import pytest
-from support.kube import KINDS, condition, deployment, eventually, reason, sample, settle, task, writes
+from support.kube import JOB, KINDS, account, becomes, condition, deployment, eventually, message, reason, refuses, sample, settle, task, writes
 from support.kubelet import OK
 from support.proxy import Proxy
-
-
-def account(ns):
-    return "system:serviceaccount:%s:django-operator" % ns
-
-
-def becomes(kube, ns, name, wanted, kind="DjangoMigrate"):
-    return eventually(lambda: (t := kube.get(kind, ns, name)) and reason(t) == wanted and t, "reason " + wanted)
-
-
-def message(found):
-    return condition(found, "Ready")["message"]
 
 
 def test_a_job_that_completed_though_the_command_failed_has_failed(kube, ns, operator, kubelet):
@@ -61,9 +49,7 @@ def test_an_error_that_persists_is_shown_and_cleaned(kube, ns, operator, kubelet
     path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
     kube.call("POST", path, hook)
     try:
-        probe = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "p"}, "spec": {"template": {"spec": {
-            "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}
-        eventually(lambda: kube.call("POST", kube.path("Job", ns) + "?dryRun=All", probe, ok=()).get("code") == 500)
+        refuses(kube, ns, JOB, 500)
         kube.create(ns, task("DjangoMigrate", "m"))
         found = becomes(kube, ns, "m", "ApiError")
         assert "broken.example.com" in message(found) and condition(found, "Reconciling")["status"] == "True"
@@ -204,9 +190,7 @@ def test_what_the_api_server_says_is_cleaned(kube, ns, operator):
     kube.call("POST", base + "validatingadmissionpolicies", policy)
     kube.call("POST", base + "validatingadmissionpolicybindings", binding)
     try:
-        probe = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "p"}, "spec": {"template": {"spec": {
-            "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}
-        eventually(lambda: kube.call("POST", kube.path("Job", ns) + "?dryRun=All", probe, ok=()).get("code") == 403)
+        refuses(kube, ns, JOB)
         kube.create(ns, task("DjangoMigrate", "m"))
         found = becomes(kube, ns, "m", "JobRejected")
         assert not any(ord(c) < 32 for c in message(found)) and "way" in message(found)

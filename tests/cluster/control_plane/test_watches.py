@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from support.kube import eventually, reason, task
+from support.kube import becomes, eventually, reason, task
 from support.proxy import Proxy
 
 # What takes two minutes, or a watch's life several times over, takes longer on a machine that is busy.
@@ -21,7 +21,7 @@ class Faulty:
 
 
 def run_to(kube, ns, kubelet, wanted, name="m"):
-    return eventually(lambda: (t := kube.get("DjangoMigrate", ns, name)) and reason(t) == wanted and t, wanted, LONG)
+    return becomes(kube, ns, name, wanted, timeout=LONG)
 
 
 @pytest.mark.parametrize("fault", ["silent", "hang", "410", "500", "short"])

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import yaml
-from support.kube import ROOT, condition, eventually, reason, task
+from support.kube import ROOT, account, condition, eventually, message, reason, task
 
 FOUR = [
     ("DjangoUser", "admin-user"), ("DjangoMigrate", "migrate-all"),
@@ -15,10 +15,6 @@ FOUR = [
 ]
 SENT = "from myapp.tasks import add\nfor _ in range(%d): add.apply_async((1, 2), queue='worker1')"
 LENGTH = "from myapp.celery import app\nwith app.connection() as c: print(c.default_channel.client.llen('worker1'))"
-
-
-def message(found):
-    return condition(found, "Ready")["message"]
 
 
 def test_the_seeds_manifests_apply_as_they_stand_and_do_what_their_page_says(kube, site):
@@ -326,7 +322,7 @@ def test_an_injected_classic_sidecar_is_named_as_what_holds_the_job(kube, site):
 
 def test_uninstalling_with_resources_left_and_the_operator_gone_comes_to_an_end(kube, site, audit):
     """Last, in the order of the seed's page; and what the operator did all along is judged by the audit log."""
-    user = "system:serviceaccount:%s:django-operator" % site.ns
+    user = account(site.ns)
     allowed = set()
     for name in ("django-operator", "django-operator-lease"):
         for rule in kube.get("Role", site.ns, name)["rules"]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import requests
@@ -102,6 +103,38 @@ def eventually(probe, what="condition", timeout=TIMEOUT):
             raise AssertionError("not within %d s: %s (last: %r)" % (timeout, what, answer))
         time.sleep(pause)
         pause = min(1.2 * pause, 0.25)
+
+
+def account(ns):
+    """The operator's user, as the API server knows it."""
+    return "system:serviceaccount:%s:django-operator" % ns
+
+
+def becomes(kube, ns, name, wanted, kind="DjangoMigrate", timeout=TIMEOUT):
+    """The task when Ready has that reason."""
+    return eventually(lambda: (t := kube.get(kind, ns, name)) and reason(t) == wanted and t, "reason " + wanted, timeout)
+
+
+def message(found):
+    return condition(found, "Ready")["message"]
+
+
+def job_name(task, run):
+    """The name of a run's Job, which can be told in advance."""
+    digest = sha256()
+    for part in (task["metadata"]["uid"], str(run)):
+        digest.update(len(part).to_bytes(8, "big") + part.encode())
+    return "%s-%s" % (task["metadata"]["name"], digest.hexdigest()[:10])
+
+
+def refuses(kube, ns, body, code=403):
+    """The API server's admission has come to know what it shall refuse."""
+    path = kube.path(body["kind"], ns) + "?dryRun=All"
+    eventually(lambda: kube.call("POST", path, body, ok=()).get("code") == code, "it refuses")
+
+
+POD = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": POD}}}
 
 
 def sample(kind):

@@ -10,7 +10,7 @@ import urllib.request
 
 import yaml
 
-from .kube import ROOT, TIMEOUT, eventually
+from .kube import ROOT, TIMEOUT, account, eventually
 
 ACCOUNT = "django-operator"
 
@@ -35,11 +35,11 @@ def grant(kube, ns, watched=()):
             for subject in document.get("subjects", []):
                 subject["namespace"] = ns
             kube.call("POST", kube.path(document["kind"], target), document, ok=(201, 409))  # it may be there already
-    account = "system:serviceaccount:%s:%s" % (ns, ACCOUNT)
+    user = account(ns)
     for target in (ns, *watched):
-        eventually(lambda: may(kube, account, target, "list", "django.my.domain", "djangomigrates"), "the role is in force")
-    eventually(lambda: may(kube, account, ns, "create", "coordination.k8s.io", "leases"), "the role is in force")
-    return account
+        eventually(lambda: may(kube, user, target, "list", "django.my.domain", "djangomigrates"), "the role is in force")
+    eventually(lambda: may(kube, user, ns, "create", "coordination.k8s.io", "leases"), "the role is in force")
+    return user
 
 
 def may(kube, user, ns, verb, group, resource, subresource=""):

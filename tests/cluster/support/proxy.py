@@ -183,6 +183,13 @@ class Proxy:
         request.close_connection = True
         request.connection.close()
 
+    @staticmethod
+    def relay_head(request, reply):
+        request.send_response(reply.status)
+        for header, value in reply.getheaders():
+            if header.lower() not in ("transfer-encoding", "connection", "content-length"):
+                request.send_header(header, value)
+
     def relay(self, request, reply, fault, name):
         body = reply.read()
         if name and name.startswith("LIST") and reply.status == 200:
@@ -195,19 +202,13 @@ class Proxy:
             body = first if stale else body
         if self.rewrite:
             body = self.rewrite(body.decode()).encode()
-        request.send_response(reply.status)
-        for header, value in reply.getheaders():
-            if header.lower() not in ("transfer-encoding", "connection", "content-length"):
-                request.send_header(header, value)
+        self.relay_head(request, reply)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
 
     def relay_watch(self, request, reply, fault, name):
-        request.send_response(reply.status)
-        for header, value in reply.getheaders():
-            if header.lower() not in ("transfer-encoding", "connection", "content-length"):
-                request.send_header(header, value)
+        self.relay_head(request, reply)
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
         request.wfile.flush()
