@@ -53,7 +53,7 @@ impl Health {
 
 fn no_watch_stuck(stuck: Option<SilentWatch>) -> Result<(), String> {
     stuck.map_or(Ok(()), |SilentWatch { path, silent_for }| {
-        Err(format!("the watch of {path} has not begun for {} s", silent_for.as_secs()))
+        Err(format!("nothing has come of the watch of {path} for {} s", silent_for.as_secs()))
     })
 }
 

@@ -32,6 +32,8 @@ struct WatchTimes {
     wanted: Instant,
     /// When it last began.
     began: Option<Instant>,
+    /// When something last came of it: an event, a bookmark, or its end, after which it begins anew.
+    spoke: Option<Instant>,
     /// When it, or its listing, was last refused, or found nobody, which a new process would mend as little.
     refused: Option<Instant>,
 }
@@ -76,15 +78,21 @@ impl ApiHealth {
 
     /// A watch is wanted from now on.
     pub fn expect_watch(&self, path: &str) {
-        let wanted = WatchTimes { wanted: Instant::now(), began: None, refused: None };
+        let wanted = WatchTimes { wanted: Instant::now(), began: None, spoke: None, refused: None };
         self.state().watches.entry(path.to_owned()).or_insert(wanted);
     }
 
-    /// The API server began to answer a watch. Each ends and begins again by itself, so one that no longer does is
-    /// stuck, however it came to that.
+    /// The API server began to answer a watch, which says nothing yet: a proxy may have, and keep the rest to itself.
     pub fn record_watch_began(&self, path: &str) {
         if let Some(times) = self.state().watches.get_mut(path) {
             times.began = Some(Instant::now());
+        }
+    }
+
+    /// Something came of a watch.
+    pub fn record_watch_spoke(&self, path: &str) {
+        if let Some(times) = self.state().watches.get_mut(path) {
+            times.spoke = Some(Instant::now());
         }
     }
 
@@ -101,14 +109,14 @@ impl ApiHealth {
         }
     }
 
-    /// The watch that has not begun for longest, if that is longer than `limit`.
+    /// The watch of which nothing has come for longest, if that is longer than `limit`.
     pub fn silent_watch(&self, limit: Duration) -> Option<SilentWatch> {
-        self.longest_since(limit, |times| times.began.unwrap_or(times.wanted))
+        self.longest_since(limit, |times| times.spoke.unwrap_or(times.wanted))
     }
 
     /// The same of those that were not refused either.
     pub fn stuck_watch(&self, limit: Duration) -> Option<SilentWatch> {
-        self.longest_since(limit, |times| times.began.max(times.refused).unwrap_or(times.wanted))
+        self.longest_since(limit, |times| times.spoke.max(times.refused).unwrap_or(times.wanted))
     }
 
     fn longest_since(&self, limit: Duration, since: impl Fn(&WatchTimes) -> Instant) -> Option<SilentWatch> {
@@ -160,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_does_not_begin_is_named() {
+    fn a_watch_of_which_nothing_comes_is_named() {
         let health = ApiHealth::default();
         assert_eq!(health.silent_watch(Duration::ZERO), None);
         health.expect_watch("/apis/a/jobs");
@@ -170,7 +178,9 @@ mod tests {
         assert_eq!(health.silent_watch(Duration::from_secs(60)), None);
         assert_eq!(health.watch_pause("/apis/a/jobs"), Duration::ZERO);
         health.record_watch_began("/apis/a/jobs");
-        health.record_watch_began("/apis/nobody-waits-for");
+        assert_eq!(health.silent_watch(Duration::ZERO).unwrap().path, "/apis/a/jobs", "which says nothing yet");
+        health.record_watch_spoke("/apis/a/jobs");
+        health.record_watch_spoke("/apis/nobody-waits-for");
         assert_eq!(health.silent_watch(Duration::ZERO).unwrap().path, "/apis/a/pods");
         assert!(health.watch_pause("/apis/a/jobs") > Duration::ZERO, "not at once again");
         std::thread::sleep(Duration::from_millis(2));

@@ -1,5 +1,6 @@
 //! Around the client's connection: a time limit for every answer, and a look at each for [`ApiHealth`].
 
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
@@ -39,14 +41,47 @@ pub struct Transport<S> {
     health: ApiHealth,
 }
 
+/// The body of an answer; of a watch, one that tells when something came of it.
+pub struct SeenBody<B> {
+    inner: B,
+    /// For whom, and the path of the watch.
+    watch: Option<(ApiHealth, String)>,
+}
+
+impl<B: HttpBody + Unpin> HttpBody for SeenBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        // An end counts, as the API server comes to it: of what never changes, it may say nothing else.
+        if let (Some((health, path)), Poll::Ready(None | Some(Ok(_)))) = (&self.watch, &polled) {
+            health.record_watch_spoke(path);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 impl<S, B> Service<Request<Body>> for Transport<S>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
     S::Future: Send + 'static,
+    B: HttpBody + Unpin,
 {
-    type Response = Response<B>;
+    type Response = Response<SeenBody<B>>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<B>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Response<SeenBody<B>>, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context)
@@ -85,7 +120,9 @@ where
                     }
                 }
             }
-            answer
+            let answer = answer?;
+            let watch = (watched && answer.status().is_success()).then_some((health, path));
+            Ok(answer.map(|inner| SeenBody { inner, watch }))
         }
         .boxed()
     }
