@@ -22,6 +22,10 @@ pub const GENERATION_ANNOTATION: &str = "django.my.domain/generation";
 pub const HELD_ANNOTATION: &str = "django.my.domain/held";
 /// Annotation of a Job: the Django container's name.
 pub const CONTAINER_ANNOTATION: &str = "django.my.domain/container";
+/// On a Job: the image of its Django container.
+pub const IMAGE_ANNOTATION: &str = "django.my.domain/image";
+/// On a Job: kind and name of the object whose pod template it has.
+pub const TARGET_ANNOTATION: &str = "django.my.domain/target";
 /// Annotation of a Job: what was copied, converted and dropped.
 pub const TEMPLATE_CHANGES_ANNOTATION: &str = "django.my.domain/report";
 /// Annotation of a task: a new value, of at most 253 bytes, asks for one run.

@@ -53,8 +53,9 @@ pub async fn connect(health: &ApiHealth, watch_timeout: Duration) -> Result<Clie
 
 /// What became of an attempt to create a Job.
 pub enum JobCreation {
-    /// A Job of that name exists; the caller checks whose it is.
-    Exists(Arc<JobView>),
+    Created(Arc<JobView>),
+    /// A Job of that name was there; the caller checks whose it is.
+    Found(Arc<JobView>),
     /// The API server does not want it.
     Rejected(Blocked),
 }
@@ -103,12 +104,12 @@ pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Valu
         Ok(created) => created,
         Err(error) if is_already_exists(&error) => {
             let jobs: Api<JobView> = Api::namespaced(client.clone(), namespace);
-            return Ok(JobCreation::Exists(Arc::new(jobs.get(name).await?)));
+            return Ok(JobCreation::Found(Arc::new(jobs.get(name).await?)));
         }
         Err(error) => return blocked_by(error, rejection::of_job).map(JobCreation::Rejected),
     };
     let view = serde_json::to_value(created).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)?;
-    Ok(JobCreation::Exists(Arc::new(view)))
+    Ok(JobCreation::Created(Arc::new(view)))
 }
 
 /// A Job as it is now.

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::debug;
 
+use crate::core::text::one_line;
 use crate::task::notices::Notice;
 
 /// Longest note of an event; the API server takes 1024 bytes.
@@ -29,7 +30,7 @@ pub async fn publish(
             secondary: job.clone(),
         };
         if let Err(error) = recorder.publish(&event, regarding).await {
-            debug!(%error, "event not published");
+            debug!(error = one_line(&error.to_string()), "event not published");
         }
     }
 }

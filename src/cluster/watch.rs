@@ -21,8 +21,9 @@ use tracing::warn;
 use super::cache::{Cache, CacheKey, Change};
 use super::health::ApiHealth;
 use super::job_keys::{job_key, pod_key};
-use super::remembered::RememberedJobs;
+use super::started::StartedContainers;
 use super::triggers::ReconcileTriggers;
+use super::unrecorded::UnrecordedJobs;
 use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::metrics::Metrics;
@@ -35,7 +36,9 @@ pub struct Caches {
     /// Jobs by [`job_key`].
     pub jobs: Cache<JobView>,
     /// Jobs that were there, and may have vanished before anybody wrote that down.
-    pub remembered_jobs: RememberedJobs,
+    pub unrecorded_jobs: UnrecordedJobs,
+    /// What ran in pods that are gone.
+    pub started_containers: StartedContainers,
     /// Pods by `namespace/job` and name.
     pub pods: Cache<PodView>,
     /// Deployments by namespace and name.
@@ -212,7 +215,7 @@ impl Watches {
                 let keyed = map_event(event, |job: JobView| (job_key(&job), job));
                 for change in caches.jobs.apply_event(keyed) {
                     if let Change { now: None, before: Some(gone) } = &change {
-                        caches.remembered_jobs.record_gone(gone);
+                        caches.unrecorded_jobs.record_gone(gone);
                     }
                     current_or_previous(&change).into_iter().for_each(|job| triggers.trigger_owner(&job.metadata));
                 }
@@ -223,7 +226,13 @@ impl Watches {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |pod: PodView| (pod_key(&pod), pod));
+                if let Event::Delete((_, pod)) = &keyed {
+                    caches.started_containers.record_gone(pod);
+                }
                 for change in caches.pods.apply_event(keyed) {
+                    if let Change { now: None, before: Some(gone) } = &change {
+                        caches.started_containers.record_gone(gone);
+                    }
                     current_or_previous(&change).into_iter().for_each(|pod| triggers.trigger_owner(&pod.metadata));
                 }
             }

@@ -1,15 +1,16 @@
 //! The running operator: one context for each watched namespace, in it one controller for each kind.
 
+mod background_tasks;
 mod backoff;
 mod blocked_since;
 mod context;
 mod helper_namespaces;
 mod limits;
 mod own_writes;
-mod parts;
 mod reconciler;
 mod task;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,15 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::background_tasks::BackgroundTasks;
 use self::blocked_since::BlockedSince;
 use self::context::NamespaceContext;
 use self::helper_namespaces::HelperNamespaces;
 use self::limits::{JobLimit, KnownJobs};
-use self::parts::RunningParts;
 use self::reconciler::Reconcile;
 use crate::cluster::client::{self, ConnectError};
 use crate::cluster::health::ApiHealth;
@@ -53,7 +55,7 @@ pub enum Error {
     LeaseLost,
     /// The HTTP server ended.
     #[error("{address}: {problem}")]
-    Server { address: std::net::SocketAddr, problem: String },
+    Server { address: SocketAddr, problem: String },
     /// A part that has to work until the stop ended before.
     #[error("{part} ended: {problem}")]
     Ended { part: String, problem: String },
@@ -65,10 +67,12 @@ pub enum Error {
 /// Works until `stop`.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
+    let address = settings.metrics_address;
     let api_health = ApiHealth::default();
     let watch_timeout = Duration::from_secs(settings.watch_seconds.into());
     let health = Health::new(api_health.clone(), watch_timeout);
-    let server = tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), health.clone(), stop.clone()));
+    let mut server =
+        tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), health.clone(), stop.clone()));
     let client = client::connect(&api_health, watch_timeout).await?;
 
     let mut lease = None;
@@ -78,15 +82,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
         let acquired = lease::acquire(client.clone(), &settings.lease_namespace, &settings.identity);
         tokio::select! {
             acquired = acquired => lease = Some(acquired?.ok_or(Error::LeaseLost)?),
+            served = &mut server => return Err(server_ended(address, served)),
             () = stop.cancelled() => return Ok(()),
         }
     }
     metrics.set_leading(true);
 
-    let address = settings.metrics_address;
     let watches =
         WatchContext { client, health: api_health, metrics: metrics.clone(), seconds: settings.watch_seconds };
-    let mut parts = start_controllers(&watches, settings, &health, &stop);
+    let mut tasks = start_controllers(&watches, settings, &health, &stop);
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -94,22 +98,27 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
             stop.cancel();
             return Err(Error::LeaseLost);
         }
-        served = server => {
+        served = &mut server => {
             stop.cancel();
-            let error = served.map_err(|e| e.to_string()).and_then(|s| s.map_err(|e| e.to_string()));
-            return Err(Error::Server { address, problem: error.err().unwrap_or_default() });
+            return Err(server_ended(address, served));
         }
-        ended = parts.next_end() => {
+        ended = tasks.next_end() => {
             stop.cancel();
             return Err(ended);
         }
     }
     info!("stopping");
-    parts.wait().await;
+    tasks.wait().await;
     if let Some(lease) = lease {
         lease::release(lease).await;
     }
     Ok(())
+}
+
+/// The HTTP server is there for as long as the process; whatever its end says, it is a failure.
+fn server_ended<E: ToString>(address: SocketAddr, end: Result<Result<(), E>, JoinError>) -> Error {
+    let end = end.map_err(|error| error.to_string()).and_then(|served| served.map_err(|error| error.to_string()));
+    Error::Server { address, problem: end.err().unwrap_or_default() }
 }
 
 /// Starts the watches and controllers of every watched namespace.
@@ -118,7 +127,7 @@ fn start_controllers(
     settings: Settings,
     health: &Health,
     stop: &CancellationToken,
-) -> RunningParts {
+) -> BackgroundTasks {
     let WatchContext { client, metrics, .. } = watches;
     let namespaces: Vec<WatchNamespace> = match settings.watch_namespace.0.as_slice() {
         [] => vec![WatchNamespace::All],
@@ -130,7 +139,7 @@ fn start_controllers(
     let known_jobs = Arc::new(KnownJobs::new(caches.clone()));
     let job_limit = Arc::new(JobLimit::new(settings.max_concurrent_jobs));
     let settings = Arc::new(settings);
-    let (mut all_synced, mut parts) = (Vec::new(), RunningParts::default());
+    let (mut all_synced, mut tasks) = (Vec::new(), BackgroundTasks::default());
     for (watch_namespace, caches) in namespaces.into_iter().zip(caches) {
         info!(?watch_namespace, "working in");
         let context = Arc::new(NamespaceContext {
@@ -159,13 +168,13 @@ fn start_controllers(
         let cached = Watches::new(watches, &watch_namespace, &context.caches, &triggers);
         for (resource, watch) in cached.futures {
             let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
-            parts.spawn(format!("the watch of {resource}"), watch);
+            tasks.spawn(format!("the watch of {resource}"), watch);
         }
         all_synced.extend(cached.synced.iter().cloned());
         for (kind, controller, synced) in controllers {
             all_synced.push(synced);
             let caches_synced = watch::synced(cached.synced.clone());
-            parts.spawn(format!("the controller of {kind}"), caches_synced.then(move |()| controller));
+            tasks.spawn(format!("the controller of {kind}"), caches_synced.then(move |()| controller));
         }
     }
     let health = health.clone();
@@ -174,7 +183,7 @@ fn start_controllers(
         info!("every watch has its first listing");
         health.mark_ready();
     });
-    parts
+    tasks
 }
 
 /// The controllers of one context: each with its kind, and a receiver that tells when its watch has its first listing.

@@ -1,5 +1,7 @@
 //! Why something does not go on now.
 
+use std::time::Duration;
+
 use super::Reason;
 
 /// Why a run cannot start.
@@ -17,12 +19,17 @@ pub struct Blocked {
 pub enum Remedy {
     /// It mends itself, and is tried again: Reconciling.
     Time,
-    /// It may mend itself, as while a release is under way, and is tried again for some minutes. After that it counts
-    /// as a mistake, so that a waiter ends.
-    TimeOrPerson,
+    /// It may mend itself, as while a release is under way, and is tried again for so long. After that it counts as a
+    /// mistake, so that a waiter ends.
+    TimeOrPerson(Duration),
     /// Somebody has to change something, and until then nothing happens: Stalled, and Finished.
     Person,
 }
+
+/// For how long a release may have two targets, or a Job's name be taken.
+pub const RELEASE_PERIOD: Duration = Duration::from_secs(600);
+/// In which time what is applied at once has come, in whatever order.
+pub const APPLY_PERIOD: Duration = Duration::from_secs(60);
 
 impl Blocked {
     /// It mends itself.
@@ -30,9 +37,9 @@ impl Blocked {
         Self { reason, message: message.into(), remedy: Remedy::Time }
     }
 
-    /// It may mend itself within minutes.
-    pub fn stalls_later(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), remedy: Remedy::TimeOrPerson }
+    /// It may mend itself within that time.
+    pub fn stalls_after(period: Duration, reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), remedy: Remedy::TimeOrPerson(period) }
     }
 
     /// A person has to change something.

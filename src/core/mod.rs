@@ -7,5 +7,5 @@ pub mod reason;
 pub mod text;
 pub mod views;
 
-pub use blocked::{Blocked, Remedy};
+pub use blocked::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Remedy};
 pub use reason::Reason;

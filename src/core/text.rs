@@ -2,10 +2,16 @@
 
 use crate::api::MESSAGE_LIMIT;
 
-/// One line without control characters, cut at the limit of messages.
+/// One line without control characters, nor those that turn the direction of what follows, cut at the limit of messages.
 pub fn one_line(text: &str) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let spaced: String = text.chars().map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect();
     truncated(spaced.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Whether a character is not seen itself, but changes how others are.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Cut at the limit of messages, between characters.
@@ -32,5 +38,6 @@ mod tests {
             assert!(cut.len() <= MESSAGE_LIMIT && cut.ends_with('…'), "{}", cut.len());
         }
         assert_eq!(one_line(" a\n\tb\u{7}"), "a b");
+        assert_eq!(one_line("a\u{202e}b\u{2066}c\u{200b}"), "a b c");
     }
 }

@@ -1,11 +1,14 @@
 //! Objects of the cluster without what nothing reads.
 
 use k8s_openapi::api::batch::v1::JobStatus;
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::names;
+
+/// On pods, by the Job controller.
+const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 
 /// A Job, with one field of its spec.
 #[derive(kube::Resource, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -108,9 +111,8 @@ pub struct JobEnd {
 impl PodView {
     /// Whether the pod is one of the Job's, also where the Job was deleted without its pods.
     pub fn belongs_to(&self, job_uid: &str) -> bool {
-        let label = self.metadata.labels.as_ref().and_then(|labels| labels.get("batch.kubernetes.io/controller-uid"));
         let owned = self.metadata.owner_references.iter().flatten().any(|o| o.uid == job_uid);
-        owned || label.is_some_and(|uid| uid == job_uid)
+        owned || self.job_uid() == Some(job_uid)
     }
 
     pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
@@ -123,13 +125,21 @@ impl PodView {
         matches!(phase, Some("Succeeded" | "Failed"))
     }
 
+    /// UID of the Job that made it.
+    pub fn job_uid(&self) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(JOB_UID_LABEL).map(String::as_str)
+    }
+
     /// Whether the container ever ran.
     pub fn started(&self, container: &str) -> bool {
-        self.container_status(container).is_some_and(|c| {
-            let state = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| {
-                s.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some())
-            };
-            state(&c.state) || state(&c.last_state) || c.restart_count > 0
-        })
+        self.started_containers().any(|name| name == container)
+    }
+
+    /// The containers that ever ran.
+    pub fn started_containers(&self) -> impl Iterator<Item = &str> {
+        let ran =
+            |s: &Option<ContainerState>| s.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some());
+        let statuses = self.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        statuses.filter(move |c| ran(&c.state) || ran(&c.last_state) || c.restart_count > 0).map(|c| c.name.as_str())
     }
 }

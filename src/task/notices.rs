@@ -1,6 +1,7 @@
 //! Which transitions of a status people want to hear of: pure.
 
 use crate::api::{Outcome, Run, TaskStatus};
+use crate::core::text::one_line;
 use crate::core::{Reason, condition};
 
 /// A transition worth an event.
@@ -21,7 +22,7 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
     if let Some(run) = after {
         let before = same_run(run);
         if run.job_uid.is_some() && before.is_none_or(|b| b.job_uid.is_none()) && run.result.is_none() {
-            let note = format!("run {}: Job {} created with image {}", run.number, run.job_name, run.image);
+            let note = one_line(&format!("run {}: Job {} created with image {}", run.number, run.job_name, run.image));
             notices.push(Notice { warning: false, reason: "JobCreated".into(), note });
         }
         if let Some(result) = run.result.filter(|_| before.is_none_or(|b| b.result.is_none())) {

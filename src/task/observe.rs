@@ -13,7 +13,7 @@ use super::run_cause::needs_run;
 use super::status;
 use super::target::{self, Candidate, TargetKind};
 use super::{Task, run_key};
-use crate::api::{RunPolicy, Target, TaskStatus, non_empty};
+use crate::api::{Run, RunPolicy, Target, TaskStatus, non_empty};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
@@ -36,6 +36,8 @@ pub trait CacheReader {
     fn job(&self, name: &str) -> Option<KnownJob>;
     /// A Job of the task's that this process knew, whether or not it still is there.
     fn remembered_job(&self, name: &str) -> Option<Arc<JobView>>;
+    /// Whether this container was seen to run in a pod of the Job of this UID, which is gone.
+    fn ran_in_gone_pod(&self, job_uid: &str, container: &str) -> bool;
     /// All Jobs of the task's.
     fn jobs(&self) -> Vec<Arc<JobView>>;
     /// Pods of a Job of that name.
@@ -61,14 +63,24 @@ pub fn observe<T: Task>(
     let job =
         lookups.job.clone().unwrap_or(known.map_or(ObservedJob::Unknown, |known| ObservedJob::Present(known.job)));
     let job_uid_stored = status.last_run.as_ref().is_some_and(|run| run.job_uid.is_some());
-    let remembered = match &job {
-        ObservedJob::Present(job) => Some(job.clone()),
-        _ => cache.remembered_job(&job_name),
+    let remembered = cache.remembered_job(&job_name);
+    let of_run = match (&job, &remembered) {
+        // Whatever has become of its owner reference since.
+        (ObservedJob::Present(job), Some(known)) if known.uid() == job.uid() => Some(known),
+        (ObservedJob::Present(job), _) => Some(job),
+        (_, known) => known.as_ref(),
     };
-    if let Some(job) = remembered.filter(|job| job.owned_by(&uid)) {
-        status::record_job_uid(&mut status, &job);
+    if let Some(job) = of_run.filter(|job| job.owned_by(&uid)) {
+        status::record_job_uid(&mut status, job);
     }
     let recorded = status.last_run.as_ref().and_then(|run| run.job_uid.as_deref());
+    let job = match (job, remembered) {
+        // Its end came before it expired.
+        (ObservedJob::Absent, Some(last)) if last.terminal_condition().is_some() && recorded == Some(last.uid()) => {
+            ObservedJob::Present(last)
+        }
+        (job, _) => job,
+    };
     let is_another = matches!((&job, recorded), (ObservedJob::Present(job), Some(recorded)) if job.uid() != recorded);
     let pods = lookups.pods.clone().unwrap_or_else(|| match &job {
         ObservedJob::Present(job) => {
@@ -79,6 +91,13 @@ pub fn observe<T: Task>(
         _ => Vec::new(),
     });
     status::record_command_start(&mut status, &pods, now);
+    let ran = |run: &Run| run.job_uid.as_deref().is_some_and(|uid| cache.ran_in_gone_pod(uid, &run.target.container));
+    if status.last_run.as_ref().is_some_and(ran) {
+        status::set_command_started(&mut status, now);
+    }
+    if matches!(&job, ObservedJob::Present(job) if !job.is_deleting()) {
+        status::forget_superseding_of_started(&mut status);
+    }
     let mut late_jobs = cache.jobs();
     late_jobs.retain(|job| is_late(job, &uid, &status));
     let spec_changed = status.last_run.as_ref().is_some_and(|run| run_key::spec_changed(task, run));
@@ -96,7 +115,7 @@ pub fn observe<T: Task>(
         target: None,
         job,
         job_age,
-        job_is_old_news: lookups.job.is_none() && (confirmed_ago >= RESYNC_INTERVAL || is_another),
+        job_is_stale: lookups.job.is_none() && (confirmed_ago >= RESYNC_INTERVAL || is_another),
         job_uid_stored,
         pods,
         late_jobs,
@@ -185,6 +204,10 @@ mod tests {
 
         fn remembered_job(&self, _: &str) -> Option<Arc<JobView>> {
             self.remembered.clone().map(|job| Arc::new(serde_json::from_value(job).unwrap()))
+        }
+
+        fn ran_in_gone_pod(&self, _: &str, _: &str) -> bool {
+            false
         }
 
         fn jobs(&self) -> Vec<Arc<JobView>> {
@@ -323,11 +346,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_said_long_ago_is_old_news() {
+    fn what_the_api_server_said_long_ago_is_stale() {
         let running = task(json!({}), run("v1:k", Some("job"), None));
         let known = |confirmed_ago| Known { job: Some(job("job", 1, None, "task")), confirmed_ago, ..Known::default() };
-        assert!(!observed(&running, &known(RESYNC_INTERVAL - Duration::from_secs(1))).job_is_old_news);
-        assert!(observed(&running, &known(RESYNC_INTERVAL)).job_is_old_news);
+        assert!(!observed(&running, &known(RESYNC_INTERVAL - Duration::from_secs(1))).job_is_stale);
+        assert!(observed(&running, &known(RESYNC_INTERVAL)).job_is_stale);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub struct Observed {
     /// How long this process has known the Job.
     pub job_age: Duration,
     /// Whether the API server is to be asked how the Job is: it said so long ago, or the cached Job is another one.
-    pub job_is_old_news: bool,
+    pub job_is_stale: bool,
     /// Whether the status in the cluster has the Job's UID.
     pub job_uid_stored: bool,
     pub pods: Vec<Arc<PodView>>,

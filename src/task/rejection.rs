@@ -19,13 +19,14 @@ pub fn of_helper(name: &str, status: &Status) -> Option<Blocked> {
 fn verdict(status: &Status, subject: &str) -> Option<Blocked> {
     let message = one_line(&format!("{subject}{}", status.message));
     match status.reason.as_str() {
-        // A quota, a right or a policy, which change by themselves as seen from here.
-        "Forbidden" => Some(Blocked::reconciling(Reason::JobRejected, message)),
-        // Most often it stays wrong until somebody changes the target or the spec.
-        "Invalid" | "BadRequest" | "RequestEntityTooLarge" => Some(Blocked::stalls_later(Reason::JobRejected, message)),
+        // A quota, a right, a policy, or something about the target: it is tried again, and so nobody is told that
+        // nothing more happens.
+        "Forbidden" | "Invalid" | "BadRequest" | "RequestEntityTooLarge" => {
+            Some(Blocked::reconciling(Reason::JobRejected, message))
+        }
         // A webhook that denies without a reason; kube gives one to what is no Status.
         "" if status.message.starts_with("admission webhook") && status.message.contains("denied the request") => {
-            Some(Blocked::stalls_later(Reason::JobRejected, message))
+            Some(Blocked::reconciling(Reason::JobRejected, message))
         }
         _ => None,
     }
@@ -39,9 +40,9 @@ mod tests {
     #[test]
     fn a_verdict_blocks_and_a_fault_does_not() {
         for (code, reason, expected) in [
-            (400, "BadRequest", Some(Remedy::TimeOrPerson)),
+            (400, "BadRequest", Some(Remedy::Time)),
             (403, "Forbidden", Some(Remedy::Time)),
-            (422, "Invalid", Some(Remedy::TimeOrPerson)),
+            (422, "Invalid", Some(Remedy::Time)),
             (403, "Failed to parse error data", None), // what kube makes of a proxy's HTML
             (400, "", None),
             (404, "NotFound", None),
@@ -54,7 +55,7 @@ mod tests {
             assert_eq!(of_helper("h", &status).map(|b| b.remedy), expected, "{code} {reason}");
         }
         let denied = Status::failure("admission webhook \"p\" denied the request: no", "").with_code(400);
-        assert_eq!(of_job(&denied).map(|b| b.remedy), Some(Remedy::TimeOrPerson));
+        assert_eq!(of_job(&denied).map(|b| b.remedy), Some(Remedy::Time));
         let status = Status::failure("no\n\u{1b}[31m way", "Invalid").with_code(422);
         assert_eq!(of_helper("h", &status).map(|b| b.message), Some("ConfigMap h: no [31m way".into()));
     }

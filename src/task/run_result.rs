@@ -81,7 +81,7 @@ impl RunResult {
         Self {
             outcome: Outcome::Superseded,
             reason: Reason::Superseded.as_str().into(),
-            message: format!("the command had not started when generation {generation} of the spec took over"),
+            message: format!("the command was not seen to start before generation {generation} of the spec took over"),
             exit_code: None,
             report: None,
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::target::{Candidate, TargetKind, carries, choose_container};
 use crate::core::json::{items, string_map, text};
-use crate::core::{Blocked, Reason};
+use crate::core::{APPLY_PERIOD, Blocked, Reason};
 use crate::names;
 
 /// The object that a pod template was read from.
@@ -60,7 +60,7 @@ impl TemplateSource {
 
     /// That the template cannot be copied.
     pub fn unusable(&self, problem: impl std::fmt::Display) -> Blocked {
-        Blocked::stalled(Reason::TemplateUnusable, format!("{self}: {problem}"))
+        Blocked::stalls_after(APPLY_PERIOD, Reason::TemplateUnusable, format!("{self}: {problem}"))
     }
 
     /// The Django container.
@@ -70,10 +70,13 @@ impl TemplateSource {
         let target = self.to_string();
         let default = self.template["metadata"]["annotations"][names::DEFAULT_CONTAINER_ANNOTATION].as_str();
         let chosen = choose_container(&names, wanted, default, &target)?;
-        containers
-            .into_iter()
-            .find(|c| c["name"] == chosen.as_str())
-            .ok_or_else(|| Blocked::stalled(Reason::ContainerNotFound, format!("{target} has no container {chosen:?}")))
+        containers.into_iter().find(|c| c["name"] == chosen.as_str()).ok_or_else(|| {
+            Blocked::stalls_after(
+                APPLY_PERIOD,
+                Reason::ContainerNotFound,
+                format!("{target} has no container {chosen:?}"),
+            )
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use super::source::TemplateSource;
 use super::target::Candidate;
 use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, non_empty};
 use crate::core::condition::{self, DesiredCondition};
-use crate::core::text::{one_line, truncated};
+use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
@@ -207,20 +207,11 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
     status
 }
 
-/// The status with the end of the newest run: outcome, timestamp and conditions at once. If something asks for another
-/// run already, nobody is told that the newest spec was carried out.
+/// The status with the end of the newest run: outcome, timestamp and conditions at once.
 pub fn record_result<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> TaskStatus {
     let sentence = (result.outcome == Outcome::Succeeded).then(|| task.success(result.report.as_ref()).1);
     let status = with_result(&observed.status, result, sentence, observed.now);
-    let concluded = Observed { status, ..observed.clone() };
-    let intent = match needs_run(&concluded) {
-        Some(_) => {
-            let message = "the spec asks for another run".to_owned();
-            StatusIntent::InProgress { reason: Reason::Starting, message }
-        }
-        None => StatusIntent::Settled,
-    };
-    build(&concluded, &intent)
+    build_settled(&Observed { status, ..observed.clone() })
 }
 
 /// The conditions of an object that this version cannot read.
@@ -241,16 +232,39 @@ pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
         if let Some(generation) = job.annotation(names::GENERATION_ANNOTATION).and_then(|g| g.parse().ok()) {
             run.generation = generation;
         }
+        if let Some(image) = job.annotation(names::IMAGE_ANNOTATION) {
+            run.image = image.to_owned();
+        }
+        if let Some(container) = job.annotation(names::CONTAINER_ANNOTATION) {
+            run.target.container = container.to_owned();
+        }
+        if let Some((kind, name)) = job.annotation(names::TARGET_ANNOTATION).and_then(|target| target.split_once('/'))
+            && (run.target.kind.as_str(), run.target.name.as_str()) != (kind, name)
+        {
+            let container = std::mem::take(&mut run.target.container);
+            run.target = TargetStatus { kind: kind.into(), name: name.into(), uid: String::new(), container };
+        }
     }
 }
 
 /// Notes when the command of an unfinished run was first seen to run.
 pub fn record_command_start(status: &mut TaskStatus, pods: &[impl Borrow<PodView>], now: Timestamp) {
-    if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_none())
-        && run.command_started_at.is_none()
-        && progress::has_started(pods, &run.target.container)
-    {
-        run.command_started_at = Some(Time(now));
+    if status.last_run.as_ref().is_some_and(|run| progress::has_started(pods, &run.target.container)) {
+        set_command_started(status, now);
+    }
+}
+
+/// The command of an unfinished run has started, now or before.
+pub fn set_command_started(status: &mut TaskStatus, now: Timestamp) {
+    if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_none()) {
+        run.command_started_at.get_or_insert(Time(now));
+    }
+}
+
+/// A run that was to give way and whose command started before goes on.
+pub fn forget_superseding_of_started(status: &mut TaskStatus) {
+    if let Some(run) = status.last_run.as_mut().filter(|run| run.result.is_none() && run.command_started_at.is_some()) {
+        run.superseded_by = None;
     }
 }
 
@@ -282,8 +296,18 @@ pub fn record_taken_over<T: Task>(task: &T, observed: &Observed) -> TaskStatus {
         ..Run::default()
     };
     let status = TaskStatus { last_run: Some(run), ..observed.status.clone() };
-    let taken_over = Observed { status, spec_changed: false, ..observed.clone() };
-    build(&taken_over, &StatusIntent::Settled)
+    build_settled(&Observed { status, spec_changed: false, ..observed.clone() })
+}
+
+/// The status after a run's end. If something asks for another run already, nobody is told that the newest spec was
+/// carried out.
+fn build_settled(observed: &Observed) -> TaskStatus {
+    let another = || StatusIntent::InProgress {
+        reason: Reason::Starting,
+        message: "the spec, or a request, asks for another run".to_owned(),
+    };
+    let intent = needs_run(observed).map_or(StatusIntent::Settled, |_| another());
+    build(observed, &intent)
 }
 
 /// Whether the status says already of this generation that it stalled for this reason.
@@ -328,10 +352,10 @@ fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, n
         if matches!(result.outcome, Outcome::Succeeded | Outcome::Lost) {
             run.superseded_by = None; // it came to its end before
         }
-        run.message = Some(truncated(match sentence {
-            Some(sentence) => format!("{sentence} in {seconds}s with image {}", run.image),
-            None => result.message.clone(),
-        }));
+        run.message = Some(match sentence {
+            Some(sentence) => one_line(&format!("{sentence} in {seconds}s with image {}", run.image)),
+            None => one_line(&result.message),
+        });
     }
     if result.outcome == Outcome::Succeeded {
         status.report = result.report.clone().or_else(|| Some(Report::default()));

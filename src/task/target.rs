@@ -8,7 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Target, non_empty};
-use crate::core::{Blocked, Reason};
+use crate::core::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Reason};
 use crate::names;
 
 /// How many names a message lists.
@@ -118,7 +118,8 @@ pub fn choose_container(
     if let Some(wanted) = wanted.filter(|w| !w.is_empty()) {
         return match names.contains(&wanted) {
             true => Ok(wanted.to_owned()),
-            false => Err(Blocked::stalled(
+            false => Err(Blocked::stalls_after(
+                APPLY_PERIOD,
                 Reason::ContainerNotFound,
                 format!("spec.target.container: {target} has no container {wanted:?}; write one of: {}", listed()),
             )),
@@ -127,8 +128,11 @@ pub fn choose_container(
     match (default.filter(|d| names.contains(d)), names) {
         (Some(default), _) => Ok(default.to_owned()),
         (None, [only]) => Ok((*only).to_owned()),
-        (None, []) => Err(Blocked::stalled(Reason::ContainerNotFound, format!("{target} has no containers"))),
-        (None, _) => Err(Blocked::stalled(
+        (None, []) => {
+            Err(Blocked::stalls_after(APPLY_PERIOD, Reason::ContainerNotFound, format!("{target} has no containers")))
+        }
+        (None, _) => Err(Blocked::stalls_after(
+            APPLY_PERIOD,
             Reason::ContainerAmbiguous,
             format!(
                 "spec.target.container: {target} has several containers; name one of: {}, or set the annotation {} on its pod template",
@@ -196,7 +200,8 @@ pub fn resolve<'a>(
         several => {
             let names: Vec<&str> = several.iter().take(NAMES_SHOWN).map(|c| c.name()).collect();
             let more = several.len().saturating_sub(NAMES_SHOWN);
-            Err(Blocked::stalls_later(
+            Err(Blocked::stalls_after(
+                RELEASE_PERIOD,
                 Reason::TargetAmbiguous,
                 format!(
                     "spec.target: {} Deployments carry the label {}: {}{}; set spec.target.deployment to one of them",

@@ -1,5 +1,6 @@
 //! Tasks, as a kind of resource that is reconciled.
 
+mod cache_reader;
 mod reconcile;
 mod retention;
 

@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt};
 use tracing::{info, warn};
 
 use crate::api::TaskStatus;
-use crate::cluster::cache::{CacheKey, Cached};
+use crate::cluster::cache::CacheKey;
 use crate::cluster::client::{self, Deletion, JobCreation};
 use crate::cluster::events;
 use crate::cluster::job_keys::{job_key, job_pods_partition, task_jobs_partition};
@@ -22,13 +22,12 @@ use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::{self, Decision, StatusIntent};
 use crate::task::job::{self, BuiltJob};
-use crate::task::observe::{CacheReader, KnownJob, observe};
+use crate::task::observe::observe;
 use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_cause::needs_run;
 use crate::task::run_result::{self, RunResult};
 use crate::task::source::{self, TemplateSource};
-use crate::task::target::{Candidate, TargetKind};
 use crate::task::{Task, notices, status};
 
 /// More steps than any task needs in one reconcile.
@@ -41,9 +40,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// One task on its way through a reconcile.
 pub struct Reconciliation<'a, T: Task> {
     context: &'a Context<T>,
-    shared: &'a NamespaceContext,
+    pub(super) shared: &'a NamespaceContext,
     api: Api<T>,
-    namespace: String,
+    pub(super) namespace: String,
     task: T,
 }
 
@@ -65,11 +64,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 
     /// Where the task's Jobs are in the caches.
-    fn jobs_partition(&self) -> String {
+    pub(super) fn jobs_partition(&self) -> String {
         task_jobs_partition(&self.namespace, T::KIND, &self.task.name_any())
     }
 
-    fn job_key(&self, name: &str) -> CacheKey {
+    pub(super) fn job_key(&self, name: &str) -> CacheKey {
         CacheKey { partition: self.jobs_partition(), name: name.to_owned() }
     }
 
@@ -159,7 +158,12 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             "" => Vec::new(), // never created
             uid => self.list_pods(&run.job_name, uid).await?,
         };
-        let still_running = pods.iter().any(|pod| !pod.has_ended());
+        let mut still_running = pods.iter().any(|pod| !pod.has_ended());
+        if job.is_none() && run.superseded_by.is_some() {
+            // What the watch is about to tell of a pod that is gone may be that its command had started.
+            let cached = self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, &run.job_name));
+            still_running |= cached.iter().any(|pod| pod.belongs_to(&uid));
+        }
         lookups.job = Some(match job {
             Some(job) if job.uid() == uid || !still_running => ObservedJob::Present(self.now_known(Arc::new(job))),
             None if !still_running => ObservedJob::Absent,
@@ -207,7 +211,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 
     async fn read_events(&self, observed: &Observed) -> Result<Option<Obstacle>, Error> {
         let ObservedJob::Present(job) = &observed.job else { return Ok(None) };
-        let pod = observed.pods.iter().filter_map(|p| p.metadata.uid.as_deref()).next();
+        let newest = observed.pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.clone());
+        let pod = newest.and_then(|pod| pod.metadata.uid.as_deref());
         // A Job's events tell of pods that could not be made; once there is one, they are of the past.
         let uid = pod.unwrap_or_else(|| job.uid());
         let waited = observed.job_age >= LONG_START;
@@ -277,17 +282,31 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         };
         self.record_run_start(&observed, number, &built, &source).await?;
         let job = match client::create_job(client, &self.namespace, &built.name, &built.job).await? {
-            JobCreation::Exists(job) => job,
+            JobCreation::Created(job) => {
+                if !job.owned_by(&observed.uid) {
+                    self.record_unowned(&job).await?;
+                }
+                job
+            }
+            JobCreation::Found(job) => job,
             JobCreation::Rejected(blocked) => {
                 return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
             }
         };
         if job.owned_by(&observed.uid) {
-            self.shared.caches.remembered_jobs.record(&job);
+            self.shared.caches.unrecorded_jobs.record(&job);
         }
         let name = self.task.name_any();
         info!(kind = T::KIND, ns = self.namespace, name, run = number, ?cause, job = built.name, "job created");
         Ok(StartOutcome::JobExists(self.now_known(job)))
+    }
+
+    /// Stores the UID of a Job that was just created, and whose owner reference something took away: it is this run's all
+    /// the same.
+    async fn record_unowned(&mut self, job: &JobView) -> Result<(), Error> {
+        let mut status = self.task.status().clone();
+        status::record_job_uid(&mut status, job);
+        self.write(status).await
     }
 
     async fn record_run_start(
@@ -371,45 +390,13 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
         self.context.own_writes.record(&self.task);
         if let Some(run) = self.task.status().last_run.as_ref().filter(|run| run.job_uid.is_some()) {
-            self.shared.caches.remembered_jobs.forget(&self.job_key(&run.job_name));
+            self.shared.caches.unrecorded_jobs.forget(&self.job_key(&run.job_name));
         }
         if !notices.is_empty() {
             let (recorder, about) = (self.shared.recorder.clone(), self.task.object_ref(&()));
             tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
         }
         Ok(())
-    }
-}
-
-impl<T: Task> CacheReader for Reconciliation<'_, T> {
-    fn job(&self, name: &str) -> Option<KnownJob> {
-        let Cached { object, first_seen, confirmed } =
-            self.shared.known_jobs.get(&self.shared.caches, &self.job_key(name))?;
-        Some(KnownJob { job: object, age: first_seen.elapsed(), confirmed_ago: confirmed.elapsed() })
-    }
-
-    fn remembered_job(&self, name: &str) -> Option<Arc<JobView>> {
-        self.shared.caches.remembered_jobs.get(&self.job_key(name))
-    }
-
-    fn jobs(&self) -> Vec<Arc<JobView>> {
-        let cached = self.shared.caches.jobs.partition(&self.jobs_partition());
-        let newest = |job: Arc<JobView>| match self.shared.known_jobs.get(&self.shared.caches, &job_key(&job)) {
-            Some(known) if known.object.uid() == job.uid() => known.object,
-            _ => job,
-        };
-        cached.into_iter().map(newest).collect()
-    }
-
-    fn pods(&self, job: &str) -> Vec<Arc<PodView>> {
-        self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, job))
-    }
-
-    fn candidates(&self, kind: TargetKind) -> Vec<Arc<Candidate>> {
-        match kind {
-            TargetKind::Deployment => self.shared.caches.deployments.partition(&self.namespace),
-            TargetKind::PodTemplate => self.shared.caches.pod_templates.partition(&self.namespace),
-        }
     }
 }
 

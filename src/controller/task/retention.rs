@@ -18,7 +18,7 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     for job in context.caches.jobs.partition(&task_jobs_partition(&namespace, T::KIND, &task.name_any())) {
         let surplus = job.run_number().is_some_and(|number| number <= last_surplus);
         if surplus && job.owned_by(&uid) && job.terminal_condition().is_some() && !job.is_deleting() {
-            context.caches.remembered_jobs.record_pruning(&job);
+            context.caches.unrecorded_jobs.record_pruning(&job);
             client::delete_job(&context.client, &namespace, job.name(), job.uid()).await?;
         }
     }

@@ -20,12 +20,9 @@ use crate::core::{Blocked, Reason, Remedy};
 pub const START_GRACE: Duration = Duration::from_secs(5);
 /// How often something is looked at again, and asked for, though no watch reports it: a watch may be stuck.
 pub const RESYNC_INTERVAL: Duration = Duration::from_secs(120);
-/// How often the end of what the operator removes is looked for.
-const REMOVAL_INTERVAL: Duration = Duration::from_secs(2);
-/// The same of what somebody else removed: it may take as long as its command, and its pods' events tell of it as well.
+/// How often the end of what is being removed is looked for, of which events tell as well: it may take as long as a
+/// command, or as a node that is away.
 const DELETION_INTERVAL: Duration = Duration::from_secs(30);
-/// For how long something that a release or a retry may mend does not count as a mistake.
-const MENDING_PERIOD: Duration = Duration::from_secs(600);
 
 /// What the status is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +41,12 @@ impl StatusIntent {
     /// The command has not started.
     pub fn starting() -> Self {
         Self::InProgress { reason: Reason::Starting, message: "the command has not started yet".to_owned() }
+    }
+
+    /// The pod in which the command had started is gone.
+    pub fn starting_again() -> Self {
+        let message = "the pod in which the command had started is gone; it starts again in another".to_owned();
+        Self::InProgress { reason: Reason::Starting, message }
     }
 
     /// A run's Job, or what is left of it, is on its way out.
@@ -125,7 +128,7 @@ pub fn decide(observed: &Observed) -> Decision {
     }
     if let Some(late) = observed.late_jobs.first() {
         let message = format!("waiting for Job {}, of a run that is over, to go", late.name());
-        return blocked(Blocked::reconciling(Reason::Superseding, message), Some(REMOVAL_INTERVAL));
+        return blocked(Blocked::reconciling(Reason::Superseding, message), Some(DELETION_INTERVAL));
     }
     if let Some(Err(why)) = &observed.target {
         return blocked(why.clone(), Some(RESYNC_INTERVAL));
@@ -149,11 +152,11 @@ pub fn after_waiting(
         Remedy::Time => (blocked, again),
         // What somebody changed elsewhere is found by looking, where no watch tells of it.
         Remedy::Person => (blocked, again.map(|again| again.max(RESYNC_INTERVAL))),
-        Remedy::TimeOrPerson if shown_stalled || waited >= MENDING_PERIOD => {
+        Remedy::TimeOrPerson(period) if shown_stalled || waited >= period => {
             (Blocked { remedy: Remedy::Person, ..blocked }, Some(RESYNC_INTERVAL))
         }
-        Remedy::TimeOrPerson => {
-            let rest = MENDING_PERIOD - waited;
+        Remedy::TimeOrPerson(period) => {
+            let rest = period - waited;
             (blocked, Some(again.map_or(rest, |again| again.min(rest))))
         }
     }

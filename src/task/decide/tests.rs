@@ -184,7 +184,7 @@ fn a_run_that_is_under_way_goes_on() {
         ("young", seen(job(None)), "under way Starting"),
         ("old, no reason known", changed(seen(job(None)), old), "ask events"),
         ("running", changed(seen(job(None)), |o| o.pods = vec![Arc::new(running())]), "under way Running"),
-        ("old news", changed(seen(job(None)), |o| o.job_is_old_news = true), "look up"),
+        ("old news", changed(seen(job(None)), |o| o.job_is_stale = true), "look up"),
         ("complete", seen(job(Some("Complete"))), "read end"),
         ("about to fail", seen(job(Some("FailureTarget"))), "under way Starting"),
         (
@@ -298,11 +298,13 @@ fn a_late_job_goes_before_anything_starts() {
 #[test]
 fn what_may_mend_itself_stalls_after_a_while_and_stays_stalled() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let after = |make: fn(Reason, &'static str) -> Blocked, waited, shown| {
+    let after = |make: &dyn Fn(Reason, &'static str) -> Blocked, waited, shown| {
         let (blocked, again) = after_waiting(make(Reason::TargetAmbiguous, "m"), Some(minutes(2)), waited, shown);
         (blocked.is_stalled(), again)
     };
-    let (time, person, either) = (Blocked::reconciling, Blocked::stalled, Blocked::stalls_later);
+    let time = &|reason, message| Blocked::reconciling(reason, message);
+    let person = &|reason, message| Blocked::stalled(reason, message);
+    let either = &|reason, message| Blocked::stalls_after(minutes(10), reason, message);
     assert_eq!(after(time, minutes(60), true), (false, Some(minutes(2))));
     assert_eq!(after(person, minutes(0), false), (true, Some(minutes(2))), "what a person changed elsewhere is found");
     assert_eq!(after(either, minutes(0), false), (false, Some(minutes(2))));

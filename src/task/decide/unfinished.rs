@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DELETION_INTERVAL, Decision, REMOVAL_INTERVAL, RESYNC_INTERVAL, START_GRACE, StatusIntent, blocked};
+use super::{DELETION_INTERVAL, Decision, RESYNC_INTERVAL, START_GRACE, StatusIntent, blocked};
 use crate::api::Run;
 use crate::core::views::JobView;
-use crate::core::{Blocked, Reason};
+use crate::core::{Blocked, RELEASE_PERIOD, Reason};
 use crate::task::observed::{Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_result::RunResult;
@@ -17,7 +17,7 @@ pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
         ObservedJob::Unknown => return Some(Decision::GetJob),
         ObservedJob::Absent => return run.job_uid.is_some().then(|| Decision::RecordResult(end_of_deleted(run))),
         ObservedJob::PodsTerminating => return Some(being_removed(run)),
-        ObservedJob::Present(_) if observed.job_is_old_news => return Some(Decision::GetJob),
+        ObservedJob::Present(_) if observed.job_is_stale => return Some(Decision::GetJob),
         ObservedJob::Present(job) => job,
     };
     match run.job_uid.as_deref() {
@@ -25,7 +25,10 @@ pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
         Some(_) => {} // its own, whatever has become of its owner reference
         None if !job.owned_by(&observed.uid) => {
             let message = format!("Job {} belongs to somebody else; delete it, and this run starts", run.job_name);
-            return Some(blocked(Blocked::stalls_later(Reason::JobNameTaken, message), Some(RESYNC_INTERVAL)));
+            return Some(blocked(
+                Blocked::stalls_after(RELEASE_PERIOD, Reason::JobNameTaken, message),
+                Some(RESYNC_INTERVAL),
+            ));
         }
         None => {}
     }
@@ -45,9 +48,10 @@ pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
 fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<Obstacle>) -> Decision {
     let waited = observed.job_age >= START_GRACE;
     let rest = START_GRACE.saturating_sub(observed.job_age).max(Duration::from_millis(100));
-    let starting = |again| Decision::SetStatus(StatusIntent::starting(), Some(again));
     // One whose pod was drained has started, and is to finish.
     let started = run.command_started_at.is_some();
+    let intent = if started { StatusIntent::starting_again() } else { StatusIntent::starting() };
+    let starting = |again| Decision::SetStatus(intent.clone(), Some(again));
     if run.superseded_by.is_some() && !started {
         return Decision::DeleteSuperseded(job.clone());
     }
@@ -80,8 +84,7 @@ fn not_started(observed: &Observed, run: &Run, job: &Arc<JobView>, seen: Option<
 
 /// What is on its way out is waited for.
 fn being_removed(run: &Run) -> Decision {
-    let again = if run.superseded_by.is_some() { REMOVAL_INTERVAL } else { DELETION_INTERVAL };
-    Decision::SetStatus(StatusIntent::being_removed(run), Some(again))
+    Decision::SetStatus(StatusIntent::being_removed(run), Some(DELETION_INTERVAL))
 }
 
 /// The end of a run whose Job is gone, with its pods.

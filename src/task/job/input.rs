@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{BuiltJob, HelperSource, assemble, image};
 use crate::api::{TaskPolicy, non_empty};
 use crate::core::json::text;
-use crate::core::{Blocked, Reason};
+use crate::core::{APPLY_PERIOD, Blocked, Reason};
 use crate::names;
 use crate::task::source::TemplateSource;
 use crate::task::{Command, Task, run_key};
@@ -67,7 +67,7 @@ impl DjangoContainer {
             ),
             Err(error) => format!("{image:?} is no image: {error}; write it as registry/repository:tag"),
         };
-        Err(Blocked::stalled(Reason::ImageNotAllowed, format!("spec.image: {problem}")))
+        Err(Blocked::stalls_after(APPLY_PERIOD, Reason::ImageNotAllowed, format!("spec.image: {problem}")))
     }
 }
 

@@ -116,6 +116,8 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
                 names::RUN_KEY_ANNOTATION: input.key,
                 names::GENERATION_ANNOTATION: input.generation.to_string(),
                 names::CONTAINER_ANNOTATION: container.name,
+                names::IMAGE_ANNOTATION: container.image,
+                names::TARGET_ANNOTATION: format!("{}/{}", source.kind.as_str(), source.name),
                 names::TEMPLATE_CHANGES_ANNOTATION: json!(changes).to_string(),
             },
             "ownerReferences": [{

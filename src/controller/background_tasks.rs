@@ -11,9 +11,9 @@ use super::Error;
 
 /// Watches and controllers, each a task of its own.
 #[derive(Default)]
-pub struct RunningParts(JoinSet<Error>);
+pub struct BackgroundTasks(JoinSet<Error>);
 
-impl RunningParts {
+impl BackgroundTasks {
     /// Starts one.
     pub fn spawn(&mut self, part: String, work: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(async move {
@@ -51,7 +51,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_that_ends_or_panics_is_told_with_its_reason() {
-        let mut parts = RunningParts::default();
+        let mut parts = BackgroundTasks::default();
         parts.spawn("the watch of pods".into(), std::future::pending());
         parts.spawn("the watch of jobs".into(), async { panic!("index {}", 7) });
         let told = parts.next_end().await.to_string();

@@ -13,7 +13,7 @@ const TTL: Duration = Duration::from_secs(3600);
 
 /// Jobs whose UID may not be in any status yet: without them, one that vanished would be created a second time.
 #[derive(Default)]
-pub struct RememberedJobs(Mutex<Inner>);
+pub struct UnrecordedJobs(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -22,20 +22,31 @@ struct Inner {
     pruned: HashSet<CacheKey>,
 }
 
-impl RememberedJobs {
-    /// A Job is there. One that is suspended has started nothing.
-    pub fn record(&self, job: &Arc<JobView>) {
+impl UnrecordedJobs {
+    /// A Job is there.
+    pub fn record(&self, job: &JobView) {
+        self.insert(job.without_status());
+    }
+
+    /// A Job is no longer there, and was last like this. Its end counts; that somebody took its owner away does not.
+    pub fn record_gone(&self, job: &JobView) {
+        let key = job_key(job);
+        if self.inner().pruned.remove(&key) {
+            return;
+        }
+        let mut last = if job.terminal_condition().is_some() { job.clone() } else { job.without_status() };
+        if let Some(known) = self.get(&key).filter(|known| known.uid() == job.uid()) {
+            last.metadata = known.metadata.clone();
+        }
+        self.insert(last);
+    }
+
+    /// One that is suspended has started nothing.
+    fn insert(&self, job: JobView) {
         if !job.is_suspended() {
             let mut inner = self.inner();
             inner.jobs.retain(|_, (since, _)| since.elapsed() < TTL);
-            inner.jobs.insert(job_key(job), (Instant::now(), Arc::new(job.without_status())));
-        }
-    }
-
-    /// A Job is no longer there.
-    pub fn record_gone(&self, job: &Arc<JobView>) {
-        if !self.inner().pruned.remove(&job_key(job)) {
-            self.record(job);
+            inner.jobs.insert(job_key(&job), (Instant::now(), Arc::new(job)));
         }
     }
 
@@ -62,7 +73,7 @@ impl RememberedJobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_job_counts_until_its_uid_is_stored_unless_it_was_suspended() {
@@ -70,7 +81,7 @@ mod tests {
             let metadata = json!({"name": "j", "namespace": "ns", "uid": "u"});
             Arc::new(serde_json::from_value(json!({"metadata": metadata, "spec": {"suspend": suspend}})).unwrap())
         };
-        let jobs = RememberedJobs::default();
+        let jobs = UnrecordedJobs::default();
         let key = job_key(&job(false));
         jobs.record(&job(true));
         assert!(jobs.get(&key).is_none());
@@ -83,5 +94,16 @@ mod tests {
         assert!(jobs.get(&key).is_none(), "pruned");
         jobs.record_gone(&job(false));
         assert!(jobs.get(&key).is_some(), "somebody else's deletion");
+        let owned = |owner: Value| -> JobView {
+            let metadata = json!({"name": "j", "namespace": "ns", "uid": "u", "ownerReferences": owner});
+            let status = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+            serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap()
+        };
+        jobs.record(&owned(
+            json!([{"apiVersion": "g/v", "kind": "K", "name": "m", "uid": "task", "controller": true}]),
+        ));
+        jobs.record_gone(&owned(json!([])));
+        let last = jobs.get(&key).unwrap();
+        assert!(last.owned_by("task") && last.terminal_condition().is_some());
     }
 }

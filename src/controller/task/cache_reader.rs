@@ -1,0 +1,47 @@
+//! What a reconcile knows without asking: from the caches of its namespace.
+
+use std::sync::Arc;
+
+use super::reconcile::Reconciliation;
+use crate::cluster::cache::Cached;
+use crate::cluster::job_keys::{job_key, job_pods_partition};
+use crate::core::views::{JobView, PodView};
+use crate::task::Task;
+use crate::task::observe::{CacheReader, KnownJob};
+use crate::task::target::{Candidate, TargetKind};
+
+impl<T: Task> CacheReader for Reconciliation<'_, T> {
+    fn job(&self, name: &str) -> Option<KnownJob> {
+        let Cached { object, first_seen, confirmed } =
+            self.shared.known_jobs.get(&self.shared.caches, &self.job_key(name))?;
+        Some(KnownJob { job: object, age: first_seen.elapsed(), confirmed_ago: confirmed.elapsed() })
+    }
+
+    fn remembered_job(&self, name: &str) -> Option<Arc<JobView>> {
+        self.shared.caches.unrecorded_jobs.get(&self.job_key(name))
+    }
+
+    fn ran_in_gone_pod(&self, job_uid: &str, container: &str) -> bool {
+        self.shared.caches.started_containers.contains(job_uid, container)
+    }
+
+    fn jobs(&self) -> Vec<Arc<JobView>> {
+        let cached = self.shared.caches.jobs.partition(&self.jobs_partition());
+        let newest = |job: Arc<JobView>| match self.shared.known_jobs.get(&self.shared.caches, &job_key(&job)) {
+            Some(known) if known.object.uid() == job.uid() => known.object,
+            _ => job,
+        };
+        cached.into_iter().map(newest).collect()
+    }
+
+    fn pods(&self, job: &str) -> Vec<Arc<PodView>> {
+        self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, job))
+    }
+
+    fn candidates(&self, kind: TargetKind) -> Vec<Arc<Candidate>> {
+        match kind {
+            TargetKind::Deployment => self.shared.caches.deployments.partition(&self.namespace),
+            TargetKind::PodTemplate => self.shared.caches.pod_templates.partition(&self.namespace),
+        }
+    }
+}
