@@ -9,9 +9,8 @@ from pathlib import Path
 from support.proxy import DONE, EVENTS, START, STREAM, UNDONE, Call
 
 RECORDED = Path(__file__).with_name("recorded.json")
-# What crashes and networks do to a write: with every change in these scenarios, and a crash after it in all.
+# What crashes and networks do to a write.
 WRITES = ("before", "after", "lose-reply", "504-after")
-CRASHED = ("Plain", "Purge", "Superseded", "Interrupted")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def chosen_plans():
         return plans
     if choice:
         return [plan for plan in plans if plan.number == int(choice)]
-    chosen = {plan for plan in plans if plan.call.is_write and plan.fault in WRITES and (plan.fault == "after" or plan.scenario in CRASHED)}
+    chosen = {plan for plan in plans if plan.call.is_write and plan.fault in WRITES}
     others = {}
     for plan in sorted(plans, key=weight):
         if plan not in chosen:

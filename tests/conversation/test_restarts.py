@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.kube import account, eventually, jobs_made, reason, settle, task
-from test_days import ALL, Site
+from test_days import ALL, site  # noqa: F401
 
 
 class Component:
@@ -34,8 +34,7 @@ OUTAGES = [(["kube-apiserver"], 3), (["etcd"], 15), (["kube-apiserver", "etcd"],
 
 
 @pytest.mark.parametrize("names, seconds", OUTAGES if ALL else OUTAGES[:2], ids=lambda v: str(v).strip("[]'"))
-def test_what_was_under_way_goes_on(kube, ns, operators, kubelet, audit, names, seconds):
-    site = Site(kube, ns, kubelet, audit)
+def test_what_was_under_way_goes_on(kube, ns, operators, site, names, seconds):  # noqa: F811
     operator = operators(ns).start()
     site.before()
     components = [Component(name) for name in names]

@@ -1,5 +1,7 @@
 """A run starts its command once, whatever becomes of its Job, its owner and its spec meanwhile."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -223,3 +225,112 @@ def test_a_job_that_somebody_suspended_says_so(kube, ns, operator, kubelet):
     kube.patch("Job", ns, kube.list("Job", ns)[0]["metadata"]["name"], {"spec": {"suspend": False}})
     kubelet.work()
     becomes(kube, ns, "m", "Succeeded")
+
+
+def test_a_job_that_another_operator_made_first_counts_as_it_is(kube, ns, operators, kubelet):
+    """Two operators record the same run, with the image of their time; the Job of the first is there first."""
+    gate = {"held": False, "open": False}
+
+    def first_plan(call):
+        if call.name == "POST jobs" and not gate["open"]:
+            gate["held"] = True
+            eventually(lambda: gate["open"], "the gate opens")
+        return None
+
+    def second_plan(call):
+        if call.name == "POST jobs" and call.nth == 1:
+            gate["open"] = True
+            eventually(lambda: kube.list("Job", ns), "the first one's Job")
+        return None
+
+    proxies = [Proxy(kube.server, first_plan), Proxy(kube.server, second_plan)]
+    operators(ns, server=proxies[0].url, name="first").start()
+    kube.create(ns, task("DjangoMigrate", "m", runPolicy="OnImageChange"))
+    eventually(lambda: gate["held"], "the first is about to create the Job")
+    old = kube.get("Deployment", ns, "web")["spec"]["template"]["spec"]["containers"][0]["image"]
+    new = old + "-new"
+    kube.patch("Deployment", ns, "web", {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": new}]}}}})
+    operators(ns, server=proxies[1].url, name="second").start()
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.run(pod)
+    running = becomes(kube, ns, "m", "Running")
+    assert pod["spec"]["containers"][0]["image"] == running["status"]["lastRun"]["image"] == old
+    kubelet.work()
+    done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "Succeeded" and t["status"]["lastRun"]["number"] == 2 and t)
+    assert (done["status"]["lastRun"]["image"], done["status"]["lastRun"]["cause"]) == (new, "Image")
+    for proxy in proxies:
+        proxy.close()
+
+
+def test_a_command_that_ran_while_its_job_was_removed_is_not_said_not_to_have_started(kube, ns, operators, kubelet):
+    """Its pod is gone when the operator looks; only the watch saw it run."""
+    operator = None
+    freeze = lambda: os.kill(operator.process.pid, signal.SIGSTOP)  # noqa: E731
+    proxy = Proxy(kube.server, lambda call: "freeze" if call.name == "DELETE jobs" and call.nth == 1 else None, freeze=freeze)
+    operator = operators(ns, server=proxy.url).start()
+    kube.create(ns, task("DjangoMigrate", "m"))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.wait(pod, "ErrImagePull", "no such image")
+    job = becomes(kube, ns, "m", "ImagePullFailed")["status"]["lastRun"]["jobName"]
+    keep = lambda finalizers: kube.patch("Pod", ns, pod["metadata"]["name"], {"metadata": {"finalizers": finalizers}})  # noqa: E731
+    keep(["example.com/slow"])
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"app": "myapp"}})
+    eventually(lambda: proxy.struck, "frozen, with its Job deleted")
+    try:
+        eventually(lambda: kube.get("Job", ns, job) is None)
+        kubelet.run(pod)
+        kubelet.end(pod)
+        keep(None)
+        eventually(lambda: kubelet.pods() == [])
+    finally:
+        os.kill(operator.process.pid, signal.SIGCONT)
+    kubelet.work()
+    done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "m")) and reason(t) == "Succeeded" and t)
+    (before,) = done["status"]["history"]
+    assert (before["result"], before["reason"]) == ("Failed", "Interrupted")
+    proxy.close()
+
+
+def test_a_job_whose_owner_is_taken_away_before_its_uid_is_stored_is_this_runs(kube, ns, operators, kubelet, audit):
+    begin = audit.position()
+    taken = []
+
+    def plan(call):
+        # After the creation, before anything else is written.
+        if call.name == "PUT djangomigrates/status" and call.nth == 2 and not taken:
+            for job in kube.list("Job", ns):
+                kube.patch("Job", ns, job["metadata"]["name"], {"metadata": {"ownerReferences": None}})
+                taken.append(job["metadata"]["uid"])
+            return "lose-request"
+        return None
+
+    proxy = Proxy(kube.server, plan)
+    operators(ns, server=proxy.url).start()
+    kube.create(ns, task("DjangoMigrate", "m"))
+    pod = eventually(lambda: kubelet.pods())[0]
+    eventually(lambda: taken, "the write of the UID", timeout=60)
+    kubelet.run(pod)
+    running = becomes(kube, ns, "m", "Running")
+    assert [running["status"]["lastRun"]["jobUid"]] == taken
+    kubelet.end(pod)
+    becomes(kube, ns, "m", "Succeeded")
+    settle(audit, account(ns))
+    assert list(jobs_made(audit.entries(account(ns), begin)).values()) == [1]
+    proxy.close()
+
+
+def test_an_end_that_only_the_watch_saw_counts(kube, ns, operators, kubelet):
+    """The Job expires at once; its end and its deletion come one right after the other."""
+    operator = operators(ns).start()
+    kube.create(ns, task("DjangoMigrate", "m"))
+    pod = eventually(lambda: kubelet.pods())[0]
+    kubelet.run(pod)
+    job = becomes(kube, ns, "m", "Running")["status"]["lastRun"]["jobName"]
+    kube.patch("Job", ns, job, {"spec": {"ttlSecondsAfterFinished": 0}})
+    os.kill(operator.process.pid, signal.SIGSTOP)
+    try:
+        kubelet.end(pod)
+        eventually(lambda: kube.get("Job", ns, job) is None, "it expired")
+    finally:
+        os.kill(operator.process.pid, signal.SIGCONT)
+    assert becomes(kube, ns, "m", "Succeeded")["status"]["lastRun"]["number"] == 1

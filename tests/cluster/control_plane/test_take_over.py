@@ -4,6 +4,7 @@ import time
 
 import pytest
 from support.kube import KINDS, account, completed_at, condition, eventually, jobs_made, reason, sample, settle, task
+from support.proxy import Proxy
 
 DONE = "2026-03-01T08:30:00Z"
 
@@ -50,6 +51,27 @@ def test_a_request_runs_what_another_operator_finished(kube, ns, operators, kube
     kube.patch("DjangoMigrate", ns, "old", {"metadata": {"annotations": {"django.my.domain/requestedAt": "now"}}})
     done = eventually(lambda: (t := kube.get("DjangoMigrate", ns, "old")) and reason(t) == "Succeeded" and t)
     assert done["status"]["lastRun"]["cause"] == "Request"
+
+
+def test_a_request_from_before_runs_and_nobody_is_told_that_all_is_done(kube, ns, operators, kubelet):
+    kube.create(ns, task("DjangoMigrate", "old"))
+    kube.patch("DjangoMigrate", ns, "old", {"metadata": {"annotations": {"django.my.domain/requestedAt": "now"}}})
+    kube.patch("DjangoMigrate", ns, "old", {"status": {"applied": DONE}}, "/status")
+    seen = []
+
+    def plan(call):
+        # What stands in the status when the run is about to be recorded.
+        if call.name == "PUT djangomigrates/status" and call.nth == 2 and not seen:
+            seen.append(kube.get("DjangoMigrate", ns, "old"))
+
+    proxy = Proxy(kube.server, plan)
+    operators(ns, server=proxy.url).start()
+    kubelet.work()
+    eventually(lambda: reason(kube.get("DjangoMigrate", ns, "old")) == "Succeeded")
+    (taken,) = seen
+    assert taken["status"]["lastRun"]["reason"] == "TakenOver"
+    assert condition(taken, "Finished")["status"] == condition(taken, "Ready")["status"] == "False"
+    proxy.close()
 
 
 def test_what_another_operator_had_not_finished_runs(kube, ns, operators, kubelet):

@@ -39,7 +39,7 @@ def test_the_end_of_a_run_is_seen_though_the_watch_of_jobs_is_not_to_be_trusted(
     faulty.proxy.close()
 
 
-@pytest.mark.parametrize("names, fault", [(("LIST jobs",), "hang"), (("LIST djangomigrates",), "500"), (("WATCH deployments",), "410")])
+@pytest.mark.parametrize("names, fault", [(("LIST jobs",), "hang"), (("LIST djangomigrates",), "500"), (("WATCH deployments",), "410"), (("WATCH djangousers",), "silent")])
 def test_a_watch_that_never_begins_fails_the_probes_and_does_not_stay_so(kube, ns, operators, kubelet, names, fault):
     kubelet.work()
     faulty = Faulty(kube, names, fault)

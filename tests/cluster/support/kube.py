@@ -230,6 +230,16 @@ def settle(audit, user, seconds=1.0):
     eventually(quiet, "no more writes")
 
 
+def jobs_released(entries):
+    """How often each Job that was created suspended was let begin."""
+    released = {}
+    for e in entries:
+        ref = e.get("objectRef", {})
+        if e["verb"] == "patch" and ref.get("resource") == "jobs" and e["responseStatus"]["code"] == 200:
+            released[ref.get("name")] = released.get(ref.get("name"), 0) + 1
+    return released
+
+
 def jobs_made(entries):
     """How often each Job was created."""
     made = {}
