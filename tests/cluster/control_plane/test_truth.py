@@ -34,6 +34,16 @@ def test_what_a_proxy_says_is_no_verdict(kube, ns, operators, kubelet, answer):
     proxy.close()
 
 
+def test_a_mistake_in_the_target_counts_as_one_after_a_minute(kube, ns, operator):
+    """What is applied together may come in any order."""
+    kube.create(ns, task("DjangoMigrate", "m", target={"container": "nope"}))
+    found = becomes(kube, ns, "m", "ContainerNotFound")
+    assert condition(found, "Reconciling")["status"] == "True" and condition(found, "Finished")["status"] == "False"
+    assert kube.kubectl("wait", "-n", ns, "--for=condition=Finished", "djm/m", "--timeout=300s").returncode == 0
+    found = becomes(kube, ns, "m", "ContainerNotFound")
+    assert condition(found, "Stalled")["status"] == "True"
+
+
 def test_an_error_that_persists_is_shown_and_cleaned(kube, ns, operator, kubelet, audit):
     """A webhook that cannot be reached refuses the Job by a 500 of the API server's."""
     name = "broken-" + ns
