@@ -56,6 +56,8 @@ def all_plans():
     plans = []
     for scenario, calls in recorded().items():
         for call in calls:
+            if call.name == "LIST events" and call.nth > 1:
+                continue  # a look that is repeated as time goes by, and so may not be
             for fault in faults_for(scenario, call):
                 plans.append(Plan(len(plans) + 1, scenario, call, fault))
     return plans
