@@ -60,8 +60,16 @@ impl UnrecordedJobs {
         self.inner().jobs.get(key).map(|(_, job)| job.clone())
     }
 
-    /// Its UID is in its task's status.
-    pub fn forget(&self, key: &CacheKey) {
+    /// Its UID is in its task's status. Its end, if it had come to one, is not.
+    pub fn uid_recorded(&self, key: &CacheKey) {
+        let mut inner = self.inner();
+        if inner.jobs.get(key).is_some_and(|(_, job)| job.terminal_condition().is_none()) {
+            inner.jobs.remove(key);
+        }
+    }
+
+    /// Its end is in its task's status.
+    pub fn end_recorded(&self, key: &CacheKey) {
         self.inner().jobs.remove(key);
     }
 
@@ -87,7 +95,7 @@ mod tests {
         assert!(jobs.get(&key).is_none());
         jobs.record(&job(false));
         assert_eq!(jobs.get(&key).map(|job| job.uid().to_owned()), Some("u".into()));
-        jobs.forget(&key);
+        jobs.uid_recorded(&key);
         assert!(jobs.get(&key).is_none());
         jobs.record_pruning(&job(false));
         jobs.record_gone(&job(false));
@@ -105,5 +113,9 @@ mod tests {
         jobs.record_gone(&owned(json!([])));
         let last = jobs.get(&key).unwrap();
         assert!(last.owned_by("task") && last.terminal_condition().is_some());
+        jobs.uid_recorded(&key);
+        assert!(jobs.get(&key).is_some(), "its end counts until it is recorded as well");
+        jobs.end_recorded(&key);
+        assert!(jobs.get(&key).is_none());
     }
 }

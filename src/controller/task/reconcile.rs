@@ -390,7 +390,11 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
         self.context.own_writes.record(&self.task);
         if let Some(run) = self.task.status().last_run.as_ref().filter(|run| run.job_uid.is_some()) {
-            self.shared.caches.unrecorded_jobs.forget(&self.job_key(&run.job_name));
+            let (unrecorded, key) = (&self.shared.caches.unrecorded_jobs, self.job_key(&run.job_name));
+            match run.result {
+                Some(_) => unrecorded.end_recorded(&key),
+                None => unrecorded.uid_recorded(&key),
+            }
         }
         if !notices.is_empty() {
             let (recorder, about) = (self.shared.recorder.clone(), self.task.object_ref(&()));
