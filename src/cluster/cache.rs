@@ -61,6 +61,7 @@ impl CacheKey {
 pub struct Change<V> {
     /// As it is now; `None`: gone.
     pub now: Option<Arc<V>>,
+    /// As it was before; of one that went, as it last was.
     pub before: Option<Arc<V>>,
 }
 
@@ -135,7 +136,10 @@ impl<V> Cache<V> {
                 group.insert(key.name, cached);
                 vec![Change { now: Some(now), before: before.map(|before| before.object) }]
             }
-            Event::Delete((key, _)) => inner.remove(&key),
+            Event::Delete((key, last)) => {
+                inner.remove(&key);
+                vec![Change { now: None, before: Some(Arc::new(last)) }]
+            }
         }
     }
 
@@ -192,7 +196,8 @@ mod tests {
         assert!(Some(known.first_seen) == first_seen && known.confirmed > known.first_seen, "known since the first");
         cache.confirm(&object_key("b"));
         assert!(cache.get(&object_key("b")).unwrap().confirmed > known.confirmed);
-        cache.apply_event(Event::Delete((object_key("b"), 3)));
-        assert!(cache.partition("g").is_empty());
+        let gone = cache.apply_event(Event::Delete((object_key("b"), 4)));
+        assert_eq!(gone[0].before.as_deref(), Some(&4), "as it last was, whether or not the watch told of it before");
+        assert!(gone[0].now.is_none() && cache.partition("g").is_empty());
     }
 }

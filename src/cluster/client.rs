@@ -53,6 +53,7 @@ pub async fn connect(health: &ApiHealth, watch_timeout: Duration) -> Result<Clie
 
 /// What became of an attempt to create a Job.
 pub enum JobCreation {
+    /// It did not exist before.
     Created(Arc<JobView>),
     /// A Job of that name was there; the caller checks whose it is.
     Found(Arc<JobView>),

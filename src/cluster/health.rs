@@ -84,16 +84,12 @@ impl ApiHealth {
 
     /// The API server began to answer a watch, which says nothing yet: a proxy may have, and keep the rest to itself.
     pub fn record_watch_began(&self, path: &str) {
-        if let Some(times) = self.state().watches.get_mut(path) {
-            times.began = Some(Instant::now());
-        }
+        self.note(path, |times| times.began = Some(Instant::now()));
     }
 
     /// Something came of a watch.
     pub fn record_watch_spoke(&self, path: &str) {
-        if let Some(times) = self.state().watches.get_mut(path) {
-            times.spoke = Some(Instant::now());
-        }
+        self.note(path, |times| times.spoke = Some(Instant::now()));
     }
 
     /// How long to wait before a watch begins again.
@@ -104,9 +100,7 @@ impl ApiHealth {
 
     /// The API server refused a watch or its listing, or was not there.
     pub fn record_refusal(&self, path: &str) {
-        if let Some(times) = self.state().watches.get_mut(path) {
-            times.refused = Some(Instant::now());
-        }
+        self.note(path, |times| times.refused = Some(Instant::now()));
     }
 
     /// The watch of which nothing has come for longest, if that is longer than `limit`.
@@ -117,6 +111,12 @@ impl ApiHealth {
     /// The same of those that were not refused either.
     pub fn stuck_watch(&self, limit: Duration) -> Option<SilentWatch> {
         self.longest_since(limit, |times| times.spoke.max(times.refused).unwrap_or(times.wanted))
+    }
+
+    fn note(&self, path: &str, note: impl FnOnce(&mut WatchTimes)) {
+        if let Some(times) = self.state().watches.get_mut(path) {
+            note(times);
+        }
     }
 
     fn longest_since(&self, limit: Duration, since: impl Fn(&WatchTimes) -> Instant) -> Option<SilentWatch> {

@@ -6,6 +6,7 @@ pub mod events;
 pub mod health;
 pub mod job_keys;
 pub mod lease;
+pub mod recent;
 pub mod started;
 pub mod tasks;
 pub mod transport;

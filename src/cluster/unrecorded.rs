@@ -1,15 +1,12 @@
 //! Jobs that this process knew, for the time in which nothing else vouches that they were there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::cache::CacheKey;
 use super::job_keys::job_key;
+use super::recent::Recent;
 use crate::core::views::JobView;
-
-/// How long one is remembered at most; a run's status holds its Job's UID within seconds.
-const TTL: Duration = Duration::from_secs(3600);
 
 /// Jobs whose UID may not be in any status yet: without them, one that vanished would be created a second time.
 #[derive(Default)]
@@ -17,7 +14,8 @@ pub struct UnrecordedJobs(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    jobs: HashMap<CacheKey, (Instant, Arc<JobView>)>,
+    /// A run's status holds its Job's UID within seconds.
+    jobs: Recent<CacheKey, Arc<JobView>>,
     /// Those that this process deletes itself, their UIDs long stored.
     pruned: HashSet<CacheKey>,
 }
@@ -44,9 +42,7 @@ impl UnrecordedJobs {
     /// One that is suspended has started nothing.
     fn insert(&self, job: JobView) {
         if !job.is_suspended() {
-            let mut inner = self.inner();
-            inner.jobs.retain(|_, (since, _)| since.elapsed() < TTL);
-            inner.jobs.insert(job_key(&job), (Instant::now(), Arc::new(job)));
+            self.inner().jobs.insert(job_key(&job), Arc::new(job));
         }
     }
 
@@ -57,13 +53,13 @@ impl UnrecordedJobs {
 
     /// The Job of that place, if it was there.
     pub fn get(&self, key: &CacheKey) -> Option<Arc<JobView>> {
-        self.inner().jobs.get(key).map(|(_, job)| job.clone())
+        self.inner().jobs.get(key).cloned()
     }
 
     /// Its UID is in its task's status. Its end, if it had come to one, is not.
     pub fn uid_recorded(&self, key: &CacheKey) {
         let mut inner = self.inner();
-        if inner.jobs.get(key).is_some_and(|(_, job)| job.terminal_condition().is_none()) {
+        if inner.jobs.get(key).is_some_and(|job| job.terminal_condition().is_none()) {
             inner.jobs.remove(key);
         }
     }

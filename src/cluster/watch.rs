@@ -226,9 +226,6 @@ impl Watches {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |pod: PodView| (pod_key(&pod), pod));
-                if let Event::Delete((_, pod)) = &keyed {
-                    caches.started_containers.record_gone(pod);
-                }
                 for change in caches.pods.apply_event(keyed) {
                     if let Change { now: None, before: Some(gone) } = &change {
                         caches.started_containers.record_gone(gone);

@@ -40,7 +40,7 @@ reasons! {
     ContainerNotFound: "`spec.target.container` names no container of the target. Stalled after a minute, as the target may be applied right after the task.",
     ContainerAmbiguous: "The target has several containers; name one in `spec.target.container`. Stalled after a minute.",
     ImageNotAllowed: "`spec.image` is neither of the target's repository nor allowed by its owner. Stalled after a minute.",
-    TemplateUnusable: "The target's pod template cannot be copied; the message names the field.",
+    TemplateUnusable: "The target's pod template cannot be copied; the message names the field. Stalled after a minute.",
     JobNameTaken: "A Job of somebody else has the name of this run's Job; delete it. Stalled after ten minutes.",
     JobRejected: "The API server refused the Job; the message is its own. It is tried again, for as long as that lasts.",
     ApiError: "The API server, or a webhook that it asks, keeps answering with an error; the message is its own. Tried again.",

@@ -92,7 +92,7 @@ pub fn observe<T: Task>(
     });
     status::record_command_start(&mut status, &pods, now);
     let ran = |run: &Run| run.job_uid.as_deref().is_some_and(|uid| cache.ran_in_gone_pod(uid, &run.target.container));
-    if status.last_run.as_ref().is_some_and(ran) {
+    if status.last_run.as_ref().filter(|run| run.result.is_none()).is_some_and(ran) {
         status::set_command_started(&mut status, now);
     }
     if matches!(&job, ObservedJob::Present(job) if !job.is_deleting()) {
