@@ -12,6 +12,18 @@ from support.proxy import Proxy
 PURGE = {"app": "myapp"}
 
 
+class Gate:
+    """Holds the creation of Jobs back until it is opened: `plan` is a proxy's."""
+
+    def __init__(self):
+        self.held = self.open = False
+
+    def plan(self, call):
+        if call.name == "POST jobs" and not self.open:
+            self.held = True
+            eventually(lambda: self.open, "the gate opens")
+
+
 def test_a_purge_begins_only_when_its_uid_is_stored(kube, ns, operator, kubelet, audit):
     begin = audit.position()
     kube.create(ns, task("DjangoCelery", "c", **PURGE))
@@ -97,25 +109,18 @@ def test_a_job_that_this_process_made_and_that_vanished_is_lost(kube, ns, operat
 def test_an_operator_that_slept_between_intent_and_creation_starts_nothing_late(kube, ns, operators, kubelet, audit, kind, spec):
     """Meanwhile a rival carried the run out, and pruned its Job."""
     kubelet.work()
-    gate = {"open": False, "held": False}
-
-    def plan(call):
-        if call.name == "POST jobs" and not gate["open"]:
-            gate["held"] = True
-            eventually(lambda: gate["open"], "the gate opens")
-        return None
-
-    proxy = Proxy(kube.server, plan)
+    gate = Gate()
+    proxy = Proxy(kube.server, gate.plan)
     sleeper = operators(ns, server=proxy.url, name="sleeper").start()
     made = kube.create(ns, task(kind, "t", historyLimit=0, **spec))
-    eventually(lambda: gate["held"], "the first is about to create the Job")
+    eventually(lambda: gate.held, "the first is about to create the Job")
     operators(ns, name="rival").start()
     becomes(kube, ns, "t", "Succeeded", kind)
     name = job_name(made, 1)
     eventually(lambda: kube.get("Job", ns, name) is None, "pruned")
     kubelet.stop()
     begin = audit.position()
-    gate["open"] = True
+    gate.open = True
     eventually(lambda: jobs_made(audit.entries(account(ns), begin)), "the late Job")
     eventually(lambda: kube.get("Job", ns, name) is None, "the late Job is found and deleted")
     settle(audit, account(ns))
@@ -229,24 +234,18 @@ def test_a_job_that_somebody_suspended_says_so(kube, ns, operator, kubelet):
 
 def test_a_job_that_another_operator_made_first_counts_as_it_is(kube, ns, operators, kubelet):
     """Two operators record the same run, with the image of their time; the Job of the first is there first."""
-    gate = {"held": False, "open": False}
-
-    def first_plan(call):
-        if call.name == "POST jobs" and not gate["open"]:
-            gate["held"] = True
-            eventually(lambda: gate["open"], "the gate opens")
-        return None
+    gate = Gate()
 
     def second_plan(call):
         if call.name == "POST jobs" and call.nth == 1:
-            gate["open"] = True
+            gate.open = True
             eventually(lambda: kube.list("Job", ns), "the first one's Job")
         return None
 
-    proxies = [Proxy(kube.server, first_plan), Proxy(kube.server, second_plan)]
+    proxies = [Proxy(kube.server, gate.plan), Proxy(kube.server, second_plan)]
     operators(ns, server=proxies[0].url, name="first").start()
     kube.create(ns, task("DjangoMigrate", "m", runPolicy="OnImageChange"))
-    eventually(lambda: gate["held"], "the first is about to create the Job")
+    eventually(lambda: gate.held, "the first is about to create the Job")
     old = kube.get("Deployment", ns, "web")["spec"]["template"]["spec"]["containers"][0]["image"]
     new = old + "-new"
     kube.patch("Deployment", ns, "web", {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": new}]}}}})

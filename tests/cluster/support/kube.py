@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
@@ -230,21 +231,22 @@ def settle(audit, user, seconds=1.0):
     eventually(quiet, "no more writes")
 
 
-def jobs_released(entries):
-    """How often each Job that was created suspended was let begin."""
-    released = {}
-    for e in entries:
-        ref = e.get("objectRef", {})
-        if e["verb"] == "patch" and ref.get("resource") == "jobs" and e["responseStatus"]["code"] == 200:
-            released[ref.get("name")] = released.get(ref.get("name"), 0) + 1
-    return released
-
-
 def jobs_made(entries):
     """How often each Job was created."""
-    made = {}
-    for e in entries:
-        ref = e.get("objectRef", {})
-        if e["verb"] == "create" and ref.get("resource") == "jobs" and e["responseStatus"]["code"] == 201:
-            made[ref.get("name")] = made.get(ref.get("name"), 0) + 1
-    return made
+    return jobs_written(entries, "create", 201)
+
+
+def jobs_released(entries):
+    """How often each Job that was created suspended was let begin."""
+    return jobs_written(entries, "patch", 200)
+
+
+def jobs_written(entries, verb, code):
+    """How often this was done to each Job."""
+    return dict(
+        Counter(
+            e["objectRef"].get("name")
+            for e in entries
+            if e["verb"] == verb and e.get("objectRef", {}).get("resource") == "jobs" and e["responseStatus"]["code"] == code
+        )
+    )
