@@ -14,7 +14,6 @@ from masks import masked
 from quiet import requests_within
 from support.fixtures import furnish, make_namespace, unique_name
 from support.kube import (
-    KINDS,
     account,
     becomes,
     condition,
@@ -28,7 +27,7 @@ from support.kube import (
 )
 from support.kubelet import Kubelet
 from support.operator import Operator, may
-from support.proxy import Proxy
+from support.proxy import Gate, Proxy
 
 ALL = os.environ.get("FAULTS") == "all"
 
@@ -219,12 +218,11 @@ def test_a_job_that_expires_soon_is_seen_by_an_operator_that_is_there(kube, ns, 
 @pytest.mark.parametrize("kind, spec", [("DjangoMigrate", {}), ("DjangoCelery", {"app": "myapp"})])
 def test_an_operator_is_frozen_between_its_record_and_the_job_while_a_rival_does_it(kube, ns, operators, site, audit, kind, spec):
     """When it goes on, it creates a Job for a run that is over: found, and deleted; of a purge, nothing has begun."""
-    intent = "PUT %s/status" % KINDS[kind]
-    plan = lambda call: "freeze" if call.name == intent and call.nth == 1 else None  # noqa: E731
-    proxy = Proxy(kube.server, plan, freeze=lambda: os.kill(operator.process.pid, signal.SIGSTOP))
+    gate = Gate(when_held=lambda: os.kill(operator.process.pid, signal.SIGSTOP))
+    proxy = Proxy(kube.server, gate.plan)
     operator = operators(ns, server=proxy.url, name="frozen").start()
     kube.create(ns, task(kind, "t", historyLimit=0, **spec))
-    eventually(lambda: proxy.struck)
+    eventually(gate.held.is_set, "its record stands, its Job does not")
     try:
         site.kubelet.work()
         operators(ns, name="rival").start()
@@ -234,6 +232,7 @@ def test_an_operator_is_frozen_between_its_record_and_the_job_while_a_rival_does
         begin = audit.position()
     finally:
         os.kill(operator.process.pid, signal.SIGCONT)
+        gate.open()
     late = eventually(lambda: jobs_made(audit.entries(account(ns), begin)), "the late Job")
     assert len(late) == 1
     eventually(lambda: kube.list("Job", ns) == [], "found, and deleted")

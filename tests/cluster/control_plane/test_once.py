@@ -7,21 +7,9 @@ import time
 import pytest
 from support.kube import account, becomes, condition, eventually, job_name, jobs_made, reason, settle, task, writes
 from support.kubelet import OK
-from support.proxy import Proxy
+from support.proxy import Gate, Proxy
 
 PURGE = {"app": "myapp"}
-
-
-class Gate:
-    """Holds the creation of Jobs back until it is opened: `plan` is a proxy's."""
-
-    def __init__(self):
-        self.held = self.open = False
-
-    def plan(self, call):
-        if call.name == "POST jobs" and not self.open:
-            self.held = True
-            eventually(lambda: self.open, "the gate opens")
 
 
 def test_a_purge_begins_only_when_its_uid_is_stored(kube, ns, operator, kubelet, audit):
@@ -113,14 +101,14 @@ def test_an_operator_that_slept_between_intent_and_creation_starts_nothing_late(
     proxy = Proxy(kube.server, gate.plan)
     sleeper = operators(ns, server=proxy.url, name="sleeper").start()
     made = kube.create(ns, task(kind, "t", historyLimit=0, **spec))
-    eventually(lambda: gate.held, "the first is about to create the Job")
+    eventually(gate.held.is_set, "the first is about to create the Job")
     operators(ns, name="rival").start()
     becomes(kube, ns, "t", "Succeeded", kind)
     name = job_name(made, 1)
     eventually(lambda: kube.get("Job", ns, name) is None, "pruned")
     kubelet.stop()
     begin = audit.position()
-    gate.open = True
+    gate.open()
     eventually(lambda: jobs_made(audit.entries(account(ns), begin)), "the late Job")
     eventually(lambda: kube.get("Job", ns, name) is None, "the late Job is found and deleted")
     settle(audit, account(ns))
@@ -238,14 +226,14 @@ def test_a_job_that_another_operator_made_first_counts_as_it_is(kube, ns, operat
 
     def second_plan(call):
         if call.name == "POST jobs" and call.nth == 1:
-            gate.open = True
+            gate.open()
             eventually(lambda: kube.list("Job", ns), "the first one's Job")
         return None
 
     proxies = [Proxy(kube.server, gate.plan), Proxy(kube.server, second_plan)]
     operators(ns, server=proxies[0].url, name="first").start()
     kube.create(ns, task("DjangoMigrate", "m", runPolicy="OnImageChange"))
-    eventually(lambda: gate.held, "the first is about to create the Job")
+    eventually(gate.held.is_set, "the first is about to create the Job")
     old = kube.get("Deployment", ns, "web")["spec"]["template"]["spec"]["containers"][0]["image"]
     new = old + "-new"
     kube.patch("Deployment", ns, "web", {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": new}]}}}})

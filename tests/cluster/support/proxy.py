@@ -62,6 +62,25 @@ def call_name(method, url):
     return ("NEXT " if "continue" in query else "LIST ") + resource
 
 
+class Gate:
+    """Holds the creations of Jobs back on their way until it is opened: `plan` is a proxy's. `when_held` is called at the
+    first."""
+
+    def __init__(self, when_held=lambda: None):
+        self.when_held = when_held
+        self.held, self.opened = threading.Event(), threading.Event()
+
+    def plan(self, call):
+        if call.name == "POST jobs" and not self.opened.is_set():
+            if not self.held.is_set():
+                self.when_held()
+            self.held.set()
+            self.opened.wait()
+
+    def open(self):
+        self.opened.set()
+
+
 class Proxy:
     """`plan(call)` is asked at each call and answers with a fault, or None to let it pass. `crash` is called where the
     operator is to die, and `freeze` where it is to stand still. `struck` has the faults that came to bear. `rewrite(text)` may change each answer; `page`, if set, is the size of a list's pages."""
