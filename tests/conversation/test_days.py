@@ -99,7 +99,7 @@ def site(kube, ns, kubelet, audit, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "502-html", "403-html", "404-html", "lose-request", "hang"])
-def test_everything_is_answered_like_this_for_a_while(kube, ns, operators, site, fault):
+def test_everything_is_answered_like_this_for_a_while(kube, ns, operators, site, audit, fault):
     storm = {"on": False}
     proxy = Proxy(kube.server, lambda call: fault if storm["on"] else None)
     operator = operators(ns, server=proxy.url, WATCH_SECONDS="10").start()
@@ -113,6 +113,9 @@ def test_everything_is_answered_like_this_for_a_while(kube, ns, operators, site,
     # Watches of eight resources try again at most every three seconds, three tasks less often.
     assert calls < 4 * seconds + 60, "a storm of %d calls in %d s" % (calls, seconds)
     storm["on"] = False
+    since = audit.position()
+    begun = lambda begin: {e["objectRef"]["resource"] for e in audit.entries(account(ns), begin) if (e["verb"], e["stage"]) == ("watch", "ResponseStarted")}  # noqa: E731
+    eventually(lambda: begun(since) == begun(site.begin), "each watch begins anew, some of which were still unanswered")
     site.after()
     assert operator.alive() and "panicked" not in operator.log.read_text()
     proxy.close()
