@@ -124,15 +124,16 @@ where
                 self.health.expect_watch(self.api.resource_url());
                 watcher(self.api.clone(), self.config.clone()).boxed()
             });
-            let error = match events.next().await? {
+            let (error, list_again) = match events.next().await? {
                 Ok(event) if self.order.accepts(&event) => return Some(event),
-                Ok(_) => continue,
-                Err(error) => error,
+                // Who repeats what is old may also have left something out, and would go on from there.
+                Ok(_) => ("an event is older than one before it".to_owned(), true),
+                Err(error) => (one_line(&error.to_string()), must_list_again(&error)),
             };
             let resource = K::plural(&());
             self.metrics.record_watch_error(&resource);
-            warn!(%resource, error = one_line(&error.to_string()), "watch failed; trying again");
-            if must_list_again(&error) {
+            warn!(%resource, error, "watch failed; trying again");
+            if list_again {
                 self.events = None;
             }
             tokio::time::sleep(self.delays.next().max(self.health.pause().unwrap_or_default())).await;
@@ -144,19 +145,24 @@ where
 /// until something else happens to its object.
 #[derive(Default)]
 struct EventOrder {
-    /// Since the last listing.
+    /// Of the last listing and since.
     latest: u64,
 }
 
 impl EventOrder {
     /// Whether the event is no older than those before it.
     fn accepts<K: Resource>(&mut self, event: &Event<K>) -> bool {
-        let (Event::Apply(object) | Event::Delete(object)) = event else {
-            self.latest = 0; // whatever a new listing says is so
-            return true;
+        let (object, listed) = match event {
+            Event::Init => {
+                self.latest = 0; // whatever a new listing says is so
+                return true;
+            }
+            Event::InitDone => return true,
+            Event::InitApply(object) => (object, true),
+            Event::Apply(object) | Event::Delete(object) => (object, false),
         };
         let Some(version) = version(object) else { return true };
-        let in_order = version >= self.latest;
+        let in_order = listed || version >= self.latest;
         self.latest = self.latest.max(version);
         in_order
     }
@@ -412,6 +418,7 @@ mod tests {
         for event in [Event::Init, Event::InitApply(object("9")), Event::InitApply(object("7")), Event::InitDone] {
             assert!(accepts(event), "a listing has its objects in any order");
         }
+        assert!(!accepts(apply("8")), "the listing has something newer");
         assert!(accepts(apply("11")));
         assert!(accepts(apply("11")), "told twice");
         assert!(!accepts(apply("9")) && !accepts(Event::Delete(object("10"))));
@@ -419,6 +426,6 @@ mod tests {
         assert!(!accepts(apply("11")), "it is gone");
         assert!(accepts(apply("100")) && !accepts(apply("99")), "by number");
         assert!(accepts(apply("unknown")));
-        assert!(accepts(Event::Init) && accepts(apply("3")), "after a backup was restored");
+        assert!(accepts(Event::Init) && accepts(apply("3")), "a new listing begins anew");
     }
 }

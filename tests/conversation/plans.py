@@ -74,7 +74,9 @@ def chosen_plans():
     others = {}
     for plan in sorted(plans, key=weight):
         if plan not in chosen:
-            others.setdefault((kind(plan.call), plan.fault), plan)
+            # What is believed of a task, a Job and a pod is believed by different code.
+            which = resource(plan.call) if plan.fault == "old" else None
+            others.setdefault((kind(plan.call), plan.fault, which), plan)
     return sorted({*chosen, *others.values()}, key=lambda plan: plan.number)
 
 

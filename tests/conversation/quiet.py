@@ -2,7 +2,7 @@
 
 import time
 
-from support.kube import account, settle
+from support.kube import account, eventually, settle
 
 # How many plans share one minute.
 BATCH = 16
@@ -41,8 +41,18 @@ class QuietMinutes:
             self.waiting = []
 
 
+# A watch that failed begins anew after at most that long, and may list first.
+WATCH_DELAY = 7
+
+
 def requests_within(seconds, audit, accounts):
-    """What these accounts ask for in that time that they need not."""
+    """What these accounts ask for in that time that they need not, once what the faults led to is over."""
+    if seconds > WATCH_DELAY:
+        eventually(lambda: not unneeded(WATCH_DELAY, audit, accounts), "the last that follows from a fault")
+    return unneeded(seconds, audit, accounts)
+
+
+def unneeded(seconds, audit, accounts):
     begin = audit.position()
     time.sleep(seconds)  # the window is the promise itself
     entries = [e for e in audit.entries(None, begin) if e["user"].get("username") in accounts and not may_be(e)]

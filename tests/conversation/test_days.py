@@ -98,12 +98,20 @@ def site(kube, ns, kubelet, audit, tmp_path):
     return Site(kube, ns, kubelet, audit, FAULTLESS)
 
 
+def watches_begun(audit, ns, begin):
+    """The resources whose watch the API server answered since then."""
+    entries = audit.entries(account(ns), begin)
+    return {e["objectRef"]["resource"] for e in entries if (e["verb"], e["stage"]) == ("watch", "ResponseStarted") and e["responseStatus"]["code"] == 200}
+
+
 @pytest.mark.parametrize("fault", ["429", "500", "502-html", "403-html", "404-html", "lose-request", "hang"])
 def test_everything_is_answered_like_this_for_a_while(kube, ns, operators, site, audit, fault):
     storm = {"on": False}
     proxy = Proxy(kube.server, lambda call: fault if storm["on"] else None)
     operator = operators(ns, server=proxy.url, WATCH_SECONDS="10").start()
     site.before()
+    watched = watches_begun(audit, ns, site.begin)
+    assert len(watched) == 8
     storm["on"] = True
     before = len(proxy.names())
     site.meanwhile()
@@ -114,8 +122,7 @@ def test_everything_is_answered_like_this_for_a_while(kube, ns, operators, site,
     assert calls < 4 * seconds + 60, "a storm of %d calls in %d s" % (calls, seconds)
     storm["on"] = False
     since = audit.position()
-    begun = lambda begin: {e["objectRef"]["resource"] for e in audit.entries(account(ns), begin) if (e["verb"], e["stage"]) == ("watch", "ResponseStarted")}  # noqa: E731
-    eventually(lambda: begun(since) == begun(site.begin), "each watch begins anew, some of which were still unanswered")
+    eventually(lambda: watches_begun(audit, ns, since) == watched, "each watch begins anew, some of which were still unanswered")
     site.after()
     assert operator.alive() and "panicked" not in operator.log.read_text()
     proxy.close()
@@ -177,8 +184,7 @@ def test_the_clocks_are_a_minute_apart(kube, ns, operators, site, audit, minutes
 
     proxy = Proxy(kube.server, rewrite=lambda text: re.sub(r'"creationTimestamp":"([^"]+)"', shift, text))
     operators(ns, server=proxy.url).start()
-    # A pod that does not start: its reason stands in an event, which is read after some seconds and, until one is there,
-    # at growing distances.
+    # A pod that does not start: its reason stands in an event, which is read after some seconds.
     kube.create(ns, task("DjangoMigrate", "stuck"))
     pod = eventually(lambda: site.kubelet.pods())[0]
     site.kubelet.tell(pod, "FailedCreatePodSandBox", "no network")
@@ -189,7 +195,8 @@ def test_the_clocks_are_a_minute_apart(kube, ns, operators, site, audit, minutes
     time = lambda entry: datetime.fromisoformat(entry["requestReceivedTimestamp"])  # noqa: E731
     first = time(asked(site.begin, "list", "events")[0]) - time(asked(site.begin, "create", "jobs")[0])
     assert first >= timedelta(seconds=3), "its pod is given the same time to start"
-    assert len(asked(told, "list", "events")) <= 2, "the next one said it"
+    # The next one said it; a change of the task, of its Job and of its pod may each have led to another look.
+    assert len(asked(told, "list", "events")) <= 5
     kube.delete("DjangoMigrate", ns, "stuck")
     eventually(lambda: site.kubelet.pods() == [])
     site.begin = audit.position()

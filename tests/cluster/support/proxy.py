@@ -247,9 +247,9 @@ class Proxy:
         while line := reply.readline():
             if self.rewrite:
                 line = self.rewrite(line.decode()).encode()
-            bookmark = json.loads(line)["type"] == "BOOKMARK"
+            event = reply.status == 200 and b'"type":"BOOKMARK"' not in line
             with self.lock:
-                first = line if bookmark else self.events.setdefault(name, line)
+                first = self.events.setdefault(name, line) if event else line
             if fault in ("cut", "twice", "missed", "410-stream"):
                 self.struck.append(fault)
             if fault == "cut":
@@ -266,12 +266,13 @@ class Proxy:
                     self.stale.add(name.replace("WATCH", "LIST"))
                 send(json.dumps({"type": "ERROR", "object": json.loads(status(410, "Expired"))}).encode() + b"\n")
                 return request.wfile.write(b"0\r\n\r\n")
+            if fault == "old" and first != line:
+                self.struck.append(fault)
+                send(line + first)  # after each that is newer, so also after the newest; nobody sees the one alone
+                continue
             send(line)
             if fault == "twice":
                 send(line)
-            if fault == "old" and first != line:
-                self.struck.append(fault)
-                send(first)  # after each that is newer, so also after the newest
         return request.wfile.write(b"0\r\n\r\n")
 
 
