@@ -6,8 +6,7 @@ import abc
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from inspect import iscoroutinefunction
@@ -19,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
 from .conf import lock_only_aliases, settings
-from .db.connections import is_reused, reopen
+from .db.connections import is_reused, quiet_cursor, reopen
 from .job.scrub import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
@@ -65,7 +64,7 @@ class DatabaseProbe(ReadinessProbe):
                 details = f"database {name!r}: {error}"
                 raise NotReady("db: could not connect to database", details=details) from error
             if not answered:
-                raise NotReady(f"db: database '{name}' is not responding")
+                raise NotReady("db: could not connect to database", details=f"database {name!r} is not responding")
 
 
 class MigrationsProbe(ReadinessProbe):
@@ -77,7 +76,7 @@ class MigrationsProbe(ReadinessProbe):
         self.migrated = False
 
     def ready(self, request: HttpRequest | None) -> None:
-        from .db.waiting import unapplied_migrations
+        from .db.pending import unapplied_migrations
 
         for name in () if self.migrated else self.databases:
             try:
@@ -128,7 +127,7 @@ def database_answers(connection: BaseDatabaseWrapper) -> bool:
 
 
 def select_one(connection: BaseDatabaseWrapper) -> bool:
-    with connection.cursor() as cursor:
+    with quiet_cursor(connection) as cursor:
         cursor.execute("SELECT 1" + getattr(connection.features, "bare_select_suffix", ""))
         return cursor.fetchone() is not None
 
@@ -221,50 +220,19 @@ def load_probes(setting: str) -> list[ReadinessProbe]:
     return validate_probes(setting, probe_instances(probe_classes(setting)))
 
 
-@cache
-def class_without_query_log(kind: Any) -> Any:
-    """The same kind of connection, without a log of its queries."""
-    return type(kind.__name__, (kind,), {"queries_logged": False, "original_class": kind})
-
-
-def usable_connections() -> list[Any]:
-    """The connections that have a driver; a missing driver matters only where its connection is used."""
-    found = []
-    for alias in connections:
-        with suppress(Exception):
-            found.append(connections[alias])
-    return found
-
-
-@contextmanager
-def without_query_log() -> Iterator[None]:
-    """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
-    wrappers = usable_connections()
-    # Where threads share a connection, another one may be asking just now.
-    kinds: list[Any] = [getattr(type(each), "original_class", type(each)) for each in wrappers]
-    for each, kind in zip(wrappers, kinds):
-        each.__class__ = class_without_query_log(kind)
-    try:
-        yield
-    finally:
-        for each, kind in zip(wrappers, kinds):
-            each.__class__ = kind
-
-
 def run_probes(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
     """Asks one probe after the other, and tells the log what the client is not told of the first that is not ready.
 
     :raises NotReady: as that one did.
     """
-    with without_query_log():
-        for probe in probes:
-            try:
-                probe.ready(request)
-            except NotReady as not_ready:
-                if not_ready.details or request is not None:  # else the caller sees it
-                    said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
-                    logger.warning("%s is not ready: %s", type(probe).__name__, said)
-                raise
+    for probe in probes:
+        try:
+            probe.ready(request)
+        except NotReady as not_ready:
+            if not_ready.details or request is not None:  # else the caller sees it
+                said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
+                logger.warning("%s is not ready: %s", type(probe).__name__, said)
+            raise
 
 
 @dataclass(frozen=True)

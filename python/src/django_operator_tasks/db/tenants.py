@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .connections import quiet_cursor
 from .migration_state import TABLE, migrated_schemas
 
 BATCH_SIZE = 100
@@ -21,11 +22,8 @@ def preserve_schema(connection: Any) -> Iterator[None]:
         connection.set_tenant(tenant, with_public)
 
 
-def group_by_migrations(connection: Any, on_answer: Callable[[], None]) -> list[list[str]]:
-    """The tenants, those together that have seen the same migrations.
-
-    :param on_answer: called after each answer of the server's.
-    """
+def group_by_migrations(connection: Any) -> list[list[str]]:
+    """The tenants, those together that have seen the same migrations."""
     try:
         from django_tenants.utils import get_public_schema_name, get_tenant_database_alias, get_tenant_model
     except ImportError:
@@ -35,14 +33,12 @@ def group_by_migrations(connection: Any, on_answer: Callable[[], None]) -> list[
     connection.set_schema_to_public()
     tenants = get_tenant_model().objects.using(connection.alias).exclude(schema_name=get_public_schema_name())
     names = list(tenants.order_by("schema_name").values_list("schema_name", flat=True))
-    on_answer()
     there = set(migrated_schemas(connection))
     groups: dict[int | None, list[str]] = {}
     have = [name for name in names if name in there]
     for start in range(0, len(have), BATCH_SIZE):
         for name, digest in migration_digests(connection, have[start : start + BATCH_SIZE]):
             groups.setdefault(digest, []).append(name)
-        on_answer()
     missing = [name for name in names if name not in there]
     return [*groups.values(), *([missing] if missing else [])]
 
@@ -52,6 +48,6 @@ def migration_digests(connection: Any, names: list[str]) -> Any:
     quote = connection.ops.quote_name
     one = "SELECT %s, hashtextextended(string_agg(app || '.' || name, ',' ORDER BY app, name), 0) FROM "
     query = " UNION ALL ".join(one + f"{quote(name)}.{quote(TABLE)}".replace("%", "%%") for name in names)
-    with connection.cursor() as cursor:
+    with quiet_cursor(connection) as cursor:
         cursor.execute(query, names)
         return cursor.fetchall()

@@ -1,0 +1,152 @@
+"""Takes the content of rows out of what database servers say. Parses on Python 3.6.
+
+Where a driver has a server's words in fields, or its code, those tell which part is what, in whatever language. The
+patterns are for words whose exception is not at hand.
+"""
+
+import re
+from typing import Any, Iterable, List, Optional, Set, Tuple
+
+from .renderings import renderings
+
+LEFT_OUT = "(left out)"
+# PostgreSQL's errors about a value, and about a statement's words.
+QUOTING_SQLSTATES = ("22", "42601")
+OPENING, CLOSING = '"\u00ab\u201e\u201c\u300c\u00bb', '"\u00bb\u201c\u201d\u300d\u00ab'
+QUOTED = re.compile("[%s].*[%s]" % (OPENING, CLOSING), re.DOTALL)
+TRAILING_VALUE = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
+# MySQL's errors that quote a value or a statement: duplicates, parsing, conversion, ranges, partitions.
+QUOTING_MYSQL_CODES = {1062, 1064, 1149, 1292, 1300, 1366, 1367, 1411, 1416, 1525, 1526, 1569, 1586, 1690, 1859, 3854}
+APOSTROPHES = re.compile(r"['\u2018\u201e\"\u00ab].*['\u2019\u201c\"\u00bb]", re.DOTALL)
+LAST_NAME = re.compile(r"'([\w.$-]{1,130})'\s*$")
+DUPLICATE_CODES = {1062, 1569, 1586, 1859}
+
+# What PostgreSQL's library puts before the parts of an error; also as `repr` writes it.
+LABEL = re.compile(
+    r"(?:^|\n|\\n)[ \t]{0,8}(DETAIL|HINT|CONTEXT|QUERY|STATEMENT|WHERE|LOCATION|LINE \d{1,9}):(?=\s|\\t)"
+)
+HARMLESS_LABELS = ("HINT", "LOCATION")
+PATTERNS = tuple(
+    (re.compile(pattern, re.DOTALL | re.MULTILINE), r"\1" + LEFT_OUT)
+    for pattern in (
+        # PostgreSQL
+        r"(\)=)\((?!left out\)).*?\)(?=[^)]*(?:\Z|\n|\\n))",
+        r"(Failing row contains )\(.*\)",
+        r"((?:at or near|in tsquery:) )\".*?\"(?=\s*$|\s*\\n)",
+        r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )\".*?\"(?=\s*$|\s*\\n)",
+        r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )[^\"(\n][^\n]*?(?=$|\\n)",
+        r"((?:out of range|malformed [\w ]{1,40} literal): )\".*?\"(?=\s*$|\s*\\n)",
+        r"(\bvalue )\".*\"(?= is out of range)",
+        # MySQL, MariaDB
+        r"(Duplicate entry )\\?'.*'(?= for key)",
+        r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"](?= for (?:column|function))",
+        r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"]",
+        r"(Invalid [\w ]{1,40} string: )\\?['\"].*['\"]",
+        r"(right syntax to use near )\\?'.*'(?= at line)",
+        r"(value is out of range in )\\?'.*'",
+        r"(no partition for value )(?!\(left out\)).*",
+        # SQL Server
+        r"(duplicate key value is )\(.*\)",
+        r"(Truncated value: )\\?'.*'",
+        r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'(?= to )",
+        r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'",
+        r"(The conversion of the [\w ]{1,40} value )\\?'.*'(?= overflowed)",
+        # Oracle
+        r"((?:with|on) column values )\(.*\)",
+        r"(string value containing )\\?['\"].*['\"](?= to )",
+        # Django: what a field of a fixture or of a row held
+        r"(field_value was )\\?['\"].*['\"]",
+        r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
+    )
+)
+
+
+def redact_row_values(text: str) -> str:
+    """The text without the content of rows, as far as the words of the known servers tell where it stands. It takes
+    time that grows with the square of the length: for texts that have a bound."""
+    text = redact_sections(text)
+    for pattern, left_out in PATTERNS:
+        text = pattern.sub(left_out, text)
+    return text
+
+
+def redact_sections(text: str) -> str:
+    """Leaves out the parts of PostgreSQL's errors that quote the statement or the row."""
+    parts: List[str] = []
+    end = 0
+    labels = list(LABEL.finditer(text))
+    for label, following in zip(labels, [*labels[1:], None]):
+        stop = following.start() if following else len(text)
+        if label.group(1) in HARMLESS_LABELS or text[label.end() : stop].lstrip().startswith(LEFT_OUT):
+            continue
+        parts += [text[end : label.end()], " ", LEFT_OUT]
+        end = stop
+    return "".join([*parts, text[end:]])
+
+
+def redact_known_errors(text: str, error: BaseException) -> str:
+    """The text without what the fields and codes of the exception, or of those that led to it, tell to be of a row."""
+    for link in exception_chain(error):
+        for words, clean in known_words(link):
+            for rendering in renderings(words):
+                text = text.replace(rendering, clean)
+    return text
+
+
+def known_words(error: Any) -> Iterable[Tuple[str, str]]:
+    """What a driver's exception may be quoted with, and what may be said instead."""
+    diag = getattr(error, "diag", None)
+    if diag is not None:  # psycopg
+        words = str(error).strip()
+        if words and getattr(diag, "message_primary", None):
+            yield (
+                words,
+                redact_fields(
+                    str(diag.message_primary),
+                    str(getattr(diag, "sqlstate", None) or ""),
+                    getattr(diag, "message_detail", None),
+                    getattr(diag, "message_hint", None),
+                ),
+            )
+        for field in ("message_detail", "context", "internal_query"):
+            if getattr(diag, field, None):
+                yield str(getattr(diag, field)), LEFT_OUT
+    arguments: Any = getattr(error, "args", ())
+    if arguments and isinstance(arguments[0], dict) and "M" in arguments[0]:  # pg8000
+        fields = arguments[0]
+        clean = redact_fields(str(fields["M"]), str(fields.get("C", "")), fields.get("D"), fields.get("H"))
+        yield str(error), clean
+    if getattr(error, "sqlstate", None) and getattr(error, "detail", None):  # asyncpg
+        yield str(error.detail), LEFT_OUT
+    if len(arguments) > 1 and arguments[0] in QUOTING_MYSQL_CODES and isinstance(arguments[1], str):
+        yield arguments[1], redact_mysql(arguments[0], arguments[1])
+
+
+def redact_fields(primary: str, sqlstate: str, detail: Optional[str], hint: Optional[str]) -> str:
+    """What went wrong at PostgreSQL, and what to do about it; not where, which quotes the statement and the row."""
+    if sqlstate.startswith(QUOTING_SQLSTATES):
+        primary = TRAILING_VALUE.sub(": " + LEFT_OUT, QUOTED.sub(LEFT_OUT, primary))
+    parts = [("DETAIL", LEFT_OUT if detail else ""), ("HINT", hint)]
+    return "\n".join([primary, *("%s:  %s" % part for part in parts if part[1])])
+
+
+def redact_mysql(code: int, words: str) -> str:
+    """A server's words without what stands in quotes; of a duplicate the key's name stays, which comes last."""
+    key = LAST_NAME.search(words) if code in DUPLICATE_CODES else None
+    if key and words.count("'") > 2:
+        return APOSTROPHES.sub(LEFT_OUT, words[: key.start()]) + key.group()
+    clean = APOSTROPHES.sub(LEFT_OUT, words)
+    return re.sub(r"(for value ).*", r"\1" + LEFT_OUT, clean, flags=re.DOTALL) if code == 1526 else clean
+
+
+def exception_chain(error: BaseException) -> Iterable[Any]:
+    """The exception, and those that led to it."""
+    waiting: List[Any] = [error]
+    seen: Set[int] = set()
+    while waiting:
+        link = waiting.pop(0)
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
