@@ -14,13 +14,12 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from .conf import lock_alias, settings
 from .job.durability import is_durable, static_location
 from .job.run_context import run_context
-from .probes import probe_classes
+from .probes import probe_classes, usable_connections
 
 ID = "django_operator_tasks"
 MIDDLEWARE = f"{ID}.middleware.ProbeMiddleware"
@@ -151,15 +150,6 @@ def check_poolers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
                     id=f"{ID}.W005",
                 )
             )
-    return found
-
-
-def usable_connections() -> list[Any]:
-    """The connections that have a driver; a missing driver matters only where its connection is used."""
-    found = []
-    for alias in connections:
-        with suppress(Exception):
-            found.append(connections[alias])
     return found
 
 

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import iscoroutinefunction
@@ -18,7 +19,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
 from .conf import lock_only_aliases, settings
-from .db.connections import is_reused, quiet_cursor, reopen
+from .db.connections import is_reused, reopen
+from .db.query_log import without_query_log
 from .job.scrub import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
@@ -127,7 +129,7 @@ def database_answers(connection: BaseDatabaseWrapper) -> bool:
 
 
 def select_one(connection: BaseDatabaseWrapper) -> bool:
-    with quiet_cursor(connection) as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SELECT 1" + getattr(connection.features, "bare_select_suffix", ""))
         return cursor.fetchone() is not None
 
@@ -220,19 +222,29 @@ def load_probes(setting: str) -> list[ReadinessProbe]:
     return validate_probes(setting, probe_instances(probe_classes(setting)))
 
 
+def usable_connections() -> list[Any]:
+    """The connections that have a driver; a missing driver matters only where its connection is used."""
+    found = []
+    for alias in connections:
+        with suppress(Exception):
+            found.append(connections[alias])
+    return found
+
+
 def run_probes(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
     """Asks one probe after the other, and tells the log what the client is not told of the first that is not ready.
 
     :raises NotReady: as that one did.
     """
-    for probe in probes:
-        try:
-            probe.ready(request)
-        except NotReady as not_ready:
-            if not_ready.details or request is not None:  # else the caller sees it
-                said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
-                logger.warning("%s is not ready: %s", type(probe).__name__, said)
-            raise
+    with without_query_log(usable_connections()):
+        for probe in probes:
+            try:
+                probe.ready(request)
+            except NotReady as not_ready:
+                if not_ready.details or request is not None:  # else the caller sees it
+                    said = " ".join(scrubbed(not_ready.details or not_ready.content).split())
+                    logger.warning("%s is not ready: %s", type(probe).__name__, said)
+                raise
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,8 @@
-"""Connections: those that were opened earlier, which their server may have closed; queries that nobody looks for."""
+"""Connections that were opened earlier, which their server may have closed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-from django.db.backends.utils import CursorDebugWrapper
 
 
 def is_reused(connection: Any) -> bool:
@@ -25,10 +21,3 @@ def reopen(connection: Any) -> None:
     pool: Any = getattr(connection, "pool", None)
     if hasattr(pool, "check"):
         pool.check()
-
-
-@contextmanager
-def quiet_cursor(connection: Any) -> Iterator[Any]:
-    """A cursor whose queries stand neither in `connection.queries` nor in the logger django.db.backends."""
-    with connection.cursor() as cursor:
-        yield connection.make_cursor(cursor.cursor) if isinstance(cursor, CursorDebugWrapper) else cursor

@@ -7,15 +7,13 @@ from typing import Any
 from django.db import Error
 from django.db.migrations.recorder import MigrationRecorder
 
-from .connections import quiet_cursor
-
 TABLE = "django_migrations"
 Key = tuple[str, str]  # the label of an application, and the name of a migration
 
 
 def applied_keys(connection: Any) -> list[Key]:
     """Where the connection is, the migrations, oldest first; none where there is no table of them."""
-    with quiet_cursor(connection) as cursor:
+    with connection.cursor() as cursor:
         if MigrationRecorder.Migration._meta.db_table not in connection.introspection.table_names(cursor):
             return []
         cursor.execute(select(connection.ops.quote_name(TABLE)))
@@ -45,7 +43,7 @@ def _read(connection: Any) -> dict[str, list[Key]]:
     if not hasattr(connection, "set_schema"):
         return {"": applied_keys(connection)}
     found = {}  # a schema for each tenant, and in each a table of its own
-    with quiet_cursor(connection) as cursor:
+    with connection.cursor() as cursor:
         for schema in migrated_schemas(connection):
             cursor.execute(select(".".join(map(connection.ops.quote_name, (schema, TABLE)))))
             found[schema] = [(app, name) for app, name in cursor.fetchall()]
@@ -54,7 +52,7 @@ def _read(connection: Any) -> dict[str, list[Key]]:
 
 def migrated_schemas(connection: Any) -> list[str]:
     """The schemas that have such a table."""
-    with quiet_cursor(connection) as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             "SELECT schemaname FROM pg_tables WHERE tablename = %s"
             " AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .connections import quiet_cursor
 from .migration_state import TABLE, migrated_schemas
 
 BATCH_SIZE = 100
@@ -48,6 +47,6 @@ def migration_digests(connection: Any, names: list[str]) -> Any:
     quote = connection.ops.quote_name
     one = "SELECT %s, hashtextextended(string_agg(app || '.' || name, ',' ORDER BY app, name), 0) FROM "
     query = " UNION ALL ".join(one + f"{quote(name)}.{quote(TABLE)}".replace("%", "%%") for name in names)
-    with quiet_cursor(connection) as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(query, names)
         return cursor.fetchall()

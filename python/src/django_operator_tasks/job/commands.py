@@ -64,12 +64,16 @@ class CommandLine:
 
     def install(self, management: Any) -> None:
         """Adds the commands to those of its command line."""
-        utility = management.ManagementUtility
-        execute, fetch_command = utility.execute, utility.fetch_command
+        utility, base = management.ManagementUtility, management.BaseCommand
+        execute, fetch_command, run_from_argv = utility.execute, utility.fetch_command, base.run_from_argv
 
         def execute_and_note(itself: Any) -> Any:
             self.reached = True
             return execute(itself)
+
+        def run_from_argv_and_note(itself: Any, argv: list[str]) -> Any:
+            self.reached = True  # also of a program that finds its commands in its own way
+            return run_from_argv(itself, argv)
 
         def fetch_ours_or_theirs(itself: Any, subcommand: str) -> Any:
             if is_ours(management, subcommand):
@@ -80,6 +84,7 @@ class CommandLine:
             return look_after(fetch_command(itself, subcommand), subcommand)
 
         utility.execute, utility.fetch_command = execute_and_note, fetch_ours_or_theirs
+        base.run_from_argv = run_from_argv_and_note
 
     def require_reached(self, program: str) -> None:
         """:raises TaskFailure: NothingRan, if the program ended without Django's command line."""

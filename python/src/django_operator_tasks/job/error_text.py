@@ -6,28 +6,23 @@ import sys
 import traceback
 
 from .row_values import redact_known_errors
-from .scrub import scrubbed
+from .scrub import UNREADABLE, scrub
 
 OTHERS = ("site-packages", "dist-packages", "django_operator_tasks", "/proc/self/fd/", "<frozen ")
 
 
 def describe(error: BaseException) -> str:
     """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
-    said = scrubbed(redact_known_errors(words(error), error))
+    try:
+        said = scrub(redact_known_errors(str(error), error))
+    except Exception as unreadable:  # an exception may fail at its own words
+        said = UNREADABLE % type(unreadable).__name__
     base = sys.modules.get("django.core.management.base")
     if base is not None and isinstance(error, base.CommandError):
         return said
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)
     return "%s: %s%s" % (name, said, place(error))
-
-
-def words(error: BaseException) -> str:
-    """What the exception says, if it can."""
-    try:
-        return str(error)
-    except Exception as unspeakable:
-        return "(it has no words: %s)" % type(unspeakable).__name__
 
 
 def place(error: BaseException) -> str:

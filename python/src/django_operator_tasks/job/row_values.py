@@ -118,7 +118,7 @@ def known_words(error: Any) -> Iterable[Tuple[str, str]]:
         yield str(error), clean
     if getattr(error, "sqlstate", None) and getattr(error, "detail", None):  # asyncpg
         yield str(error.detail), LEFT_OUT
-    if len(arguments) > 1 and arguments[0] in QUOTING_MYSQL_CODES and isinstance(arguments[1], str):
+    if [type(each) for each in arguments[:2]] == [int, str] and arguments[0] in QUOTING_MYSQL_CODES:
         yield arguments[1], redact_mysql(arguments[0], arguments[1])
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import os
 import runpy
 import shutil
 import sys
+import zipfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 from typing import Any
 
 from . import report
@@ -84,11 +88,23 @@ def run_project(options: Namespace, command: Sequence[str]) -> None:
 
 
 def run_script(script: str, command: Sequence[str]) -> None:
-    if not os.path.isfile(script):
+    if not os.path.exists(script):
         manage_not_found("there is no file %s in %s" % (script, os.getcwd()))
     set_import_path(os.path.dirname(os.path.realpath(script)))  # as Python does
     sys.argv = [script, *command]
-    runpy.run_path(os.path.abspath(script), run_name="__main__")
+    execute(os.path.abspath(script))
+
+
+def execute(path: str) -> None:
+    """Executes a file as Python executes the one that it is started with."""
+    if os.path.isdir(path) or zipfile.is_zipfile(path):
+        runpy.run_path(path, run_name="__main__")
+        return
+    loader = SourceFileLoader("__main__", path)
+    main = ModuleType("__main__")
+    main.__dict__.update(__file__=path, __loader__=loader, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    exec(loader.source_to_code(loader.get_data(path), path), main.__dict__)  # noqa: S102 - what the Job is for
 
 
 def run_module(module: str, command: Sequence[str]) -> None:
@@ -106,7 +122,7 @@ def run_console_script(name: str, command: Sequence[str]) -> None:
     switch_interpreter(script)
     set_import_path(os.path.dirname(os.path.realpath(script)))
     sys.argv = [script, *command]
-    runpy.run_path(script, run_name="__main__")
+    execute(os.path.abspath(script))
 
 
 def is_there(module: str) -> bool:

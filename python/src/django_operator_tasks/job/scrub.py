@@ -12,6 +12,7 @@ from .row_values import redact_row_values
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
 
 MASK = "***"
+UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
 # What comes first of a text says what it is about. Values are looked for in the first of these, patterns in the second.
 LONGEST_TEXT = 200_000
 LONGEST_RESULT = 8_000
@@ -69,7 +70,7 @@ def scrubbed(text: object) -> str:
     try:
         return scrub(text)
     except Exception as error:
-        return "(left out, as its secrets could not be taken out: %s)" % type(error).__name__
+        return UNREADABLE % type(error).__name__
 
 
 def scrub(text: object) -> str:
