@@ -43,8 +43,7 @@ def interpreter(script: str) -> list[str]:
 def of_shell(command: str, script: str) -> list[str]:
     """The interpreter where the line is for a shell: as it is for a path that is long or has spaces, and in
     environments that can be moved, where the interpreter stands beside the script."""
-    command = command.partition('"$0"')[0] if "dirname" not in command else command
-    if "dirname" in command:
-        path = command.partition(')"')[2].partition('"$0"')[0]  # what follows $(dirname -- "$(realpath -- "$0")")
-        return [os.path.dirname(os.path.realpath(script)) + "".join(shlex.split(path))]
-    return shlex.split(command)
+    beside = command.rpartition('")"')[2]  # what follows "$(dirname -- "$(realpath -- "$0")")"
+    if beside != command:
+        return [os.path.dirname(os.path.realpath(script)) + "".join(shlex.split(beside.partition('"$0"')[0]))]
+    return shlex.split(command.partition('"$0"')[0])

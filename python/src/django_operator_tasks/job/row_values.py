@@ -12,13 +12,14 @@ from .renderings import renderings
 LEFT_OUT = "(left out)"
 # PostgreSQL's errors about a value, and about a statement's words.
 QUOTING_SQLSTATES = ("22", "42601")
-OPENING, CLOSING = '"\u00ab\u201e\u201c\u300c\u00bb', '"\u00bb\u201c\u201d\u300d\u00ab'
-QUOTED = re.compile("[%s].*[%s]" % (OPENING, CLOSING), re.DOTALL)
+QUOTES = '"\u00ab\u00bb\u201c\u201d\u201e\u300c\u300d'
+QUOTED = re.compile("[%s].*[%s]" % (QUOTES, QUOTES), re.DOTALL)
 TRAILING_VALUE = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
 # MySQL's errors that quote a value or a statement: duplicates, parsing, conversion, ranges, partitions.
 QUOTING_MYSQL_CODES = {1062, 1064, 1149, 1292, 1300, 1366, 1367, 1411, 1416, 1525, 1526, 1569, 1586, 1690, 1859, 3854}
 APOSTROPHES = re.compile(r"['\u2018\u201e\"\u00ab].*['\u2019\u201c\"\u00bb]", re.DOTALL)
 LAST_NAME = re.compile(r"'([\w.$-]{1,130})'\s*$")
+NUMBERED = re.compile(r"\b(1\d{3}|3854)(?:(, )| \([0-9A-Z]{5}\): )")
 DUPLICATE_CODES = {1062, 1569, 1586, 1859}
 
 # What PostgreSQL's library puts before the parts of an error; also as `repr` writes it.
@@ -27,15 +28,14 @@ LABEL = re.compile(
 )
 HARMLESS_LABELS = ("HINT", "LOCATION")
 PATTERNS = tuple(
-    (re.compile(pattern, re.DOTALL | re.MULTILINE), r"\1" + LEFT_OUT)
+    (re.compile(pattern.replace("%s", "[" + QUOTES + "]"), re.DOTALL | re.MULTILINE), r"\1" + LEFT_OUT)
     for pattern in (
         # PostgreSQL
         r"(\)=)\((?!left out\)).*?\)(?=[^)]*(?:\Z|\n|\\n))",
         r"(Failing row contains )\(.*\)",
-        r"((?:at or near|in tsquery:) )\".*?\"(?=\s*$|\s*\\n)",
-        r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )\".*?\"(?=\s*$|\s*\\n)",
+        # What it quotes at the end of a line, after a colon or a word of its own, in the signs of several languages.
+        r"([:\uff1a]\s{0,2}|at or near )%s.*?%s(?=['\")]{0,3}\s*(?:$|\\n))",
         r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )[^\"(\n][^\n]*?(?=$|\\n)",
-        r"((?:out of range|malformed [\w ]{1,40} literal): )\".*?\"(?=\s*$|\s*\\n)",
         r"(\bvalue )\".*\"(?= is out of range)",
         # MySQL, MariaDB
         r"(Duplicate entry )\\?'.*'(?= for key)",
@@ -55,6 +55,8 @@ PATTERNS = tuple(
         r"((?:with|on) column values )\(.*\)",
         r"(string value containing )\\?['\"].*['\"](?= to )",
         # Django: what a field of a fixture or of a row held
+        r"(expected a number but got )\\?['\"].*['\"]",
+        r"(Value )\\?['\"].*['\"](?= is not a valid choice)",
         r"(field_value was )\\?['\"].*['\"]",
         r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
     )
@@ -64,9 +66,24 @@ PATTERNS = tuple(
 def redact_row_values(text: str) -> str:
     """The text without the content of rows, as far as the words of the known servers tell where it stands. It takes
     time that grows with the square of the length: for texts that have a bound."""
-    text = redact_sections(text)
+    text = redact_numbered(redact_sections(text))
     for pattern, left_out in PATTERNS:
         text = pattern.sub(left_out, text)
+    return text
+
+
+def redact_numbered(text: str) -> str:
+    """Leaves out what a server of MySQL's quotes, by the number that stands before its words in any language."""
+    found = NUMBERED.search(text)
+    while found:
+        code = int(found.group(1))
+        if code in QUOTING_MYSQL_CODES:
+            begin = found.end()
+            quote = text[begin] if found.group(2) and text[begin : begin + 1] in ("'", '"') else ""
+            end = text.rfind(quote) if quote and text.rfind(quote) > begin else len(text)
+            clean = redact_mysql(code, text[begin + len(quote) : end])
+            return text[:begin] + quote + clean + text[end:]
+        found = NUMBERED.search(text, found.end())
     return text
 
 
@@ -112,12 +129,6 @@ def known_words(error: Any) -> Iterable[Tuple[str, str]]:
             if getattr(diag, field, None):
                 yield str(getattr(diag, field)), LEFT_OUT
     arguments: Any = getattr(error, "args", ())
-    if arguments and isinstance(arguments[0], dict) and "M" in arguments[0]:  # pg8000
-        fields = arguments[0]
-        clean = redact_fields(str(fields["M"]), str(fields.get("C", "")), fields.get("D"), fields.get("H"))
-        yield str(error), clean
-    if getattr(error, "sqlstate", None) and getattr(error, "detail", None):  # asyncpg
-        yield str(error.detail), LEFT_OUT
     if [type(each) for each in arguments[:2]] == [int, str] and arguments[0] in QUOTING_MYSQL_CODES:
         yield arguments[1], redact_mysql(arguments[0], arguments[1])
 
@@ -133,7 +144,7 @@ def redact_fields(primary: str, sqlstate: str, detail: Optional[str], hint: Opti
 def redact_mysql(code: int, words: str) -> str:
     """A server's words without what stands in quotes; of a duplicate the key's name stays, which comes last."""
     key = LAST_NAME.search(words) if code in DUPLICATE_CODES else None
-    if key and words.count("'") > 2:
+    if key:
         return APOSTROPHES.sub(LEFT_OUT, words[: key.start()]) + key.group()
     clean = APOSTROPHES.sub(LEFT_OUT, words)
     return re.sub(r"(for value ).*", r"\1" + LEFT_OUT, clean, flags=re.DOTALL) if code == 1526 else clean

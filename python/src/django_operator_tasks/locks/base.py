@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -62,14 +61,16 @@ def first_row(connection: BaseDatabaseWrapper, query: str, *values: str | int) -
 
 def own_session(connection: BaseDatabaseWrapper, options: dict[str, Any]) -> BaseDatabaseWrapper:
     """Another connection to the same database, outside of any pool."""
-    settings = copy.deepcopy(connection.settings_dict)
-    settings["AUTOCOMMIT"] = True
-    own = settings.setdefault("OPTIONS", {})
+    session: BaseDatabaseWrapper = connection.copy()  # type: ignore[no-untyped-call, unused-ignore]
+    kind = unpooled_class(type(session))
+    if kind is not type(session):
+        session = kind(session.settings_dict, session.alias)
+    session.settings_dict["AUTOCOMMIT"] = True
+    own = session.settings_dict.setdefault("OPTIONS", {})
     for name in POOL_OPTIONS:
         own.pop(name, None)
     for name, value in options.items():
         own.setdefault(name, value)
-    session: BaseDatabaseWrapper = unpooled_class(type(connection))(settings, connection.alias)
     wait_for_database(session)
     return session
 
