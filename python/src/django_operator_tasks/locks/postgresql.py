@@ -219,6 +219,7 @@ class PostgresStatementLock(AdvisoryLock):
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
     """A pooler tells a number of its own when the connection is made."""
     own: Any = connection.connection
+    own = getattr(own, "driver_connection", own)  # that of SQLAlchemy's pools stands around the driver's
     return bool(own.info.backend_pid != server_process(connection))
 
 
