@@ -78,6 +78,27 @@ class Command(ReportingCommand):
         report.current.record_success("ready", databases)
 
 
+def wait_for_database(
+    timeout: float = 180, stable: float = 5, interval: float = 1, database: str = DEFAULT_DB_ALIAS, **_: Any
+) -> None:
+    """Waits for the database alone, as the function of this name in djk8s does, whatever its migrations are.
+
+    :param timeout: seconds to wait at most.
+    :param stable: seconds for which it has to answer without interruption.
+    :param interval: seconds between two looks.
+    :raises TimeoutError: when the time is up.
+    """
+    changed = Event()
+    monitor = DatabaseMonitor(connections[database], stable, interval, True, changed)
+    monitor.start()
+    try:
+        wait([monitor], timeout, changed, lambda text: print(text, flush=True))
+    except TaskError as error:
+        raise TimeoutError(str(error)) from error
+    finally:
+        monitor.stop()
+
+
 class State(NamedTuple):
     """How a database stands."""
 
