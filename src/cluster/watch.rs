@@ -88,7 +88,15 @@ impl WatchContext {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        let watch = EndlessWatch { api, config, health, metrics, events: None, delays: Delays::new() };
+        let watch = EndlessWatch {
+            api,
+            config,
+            health,
+            metrics,
+            events: None,
+            order: EventOrder::default(),
+            delays: Delays::new(),
+        };
         futures::stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) })
     }
 }
@@ -101,6 +109,7 @@ struct EndlessWatch<K: Clone + Debug + Send + 'static> {
     metrics: Arc<Metrics>,
     /// None: to be begun with a new listing.
     events: Option<BoxStream<'static, watcher::Result<Event<K>>>>,
+    order: EventOrder,
     delays: Delays,
 }
 
@@ -116,7 +125,8 @@ where
                 watcher(self.api.clone(), self.config.clone()).boxed()
             });
             let error = match events.next().await? {
-                Ok(event) => return Some(event),
+                Ok(event) if self.order.accepts(&event) => return Some(event),
+                Ok(_) => continue,
                 Err(error) => error,
             };
             let resource = K::plural(&());
@@ -128,6 +138,33 @@ where
             tokio::time::sleep(self.delays.next().max(self.health.pause().unwrap_or_default())).await;
         }
     }
+}
+
+/// The order of a watch's events. Each has a higher version than those before it; one that is older would be believed
+/// until something else happens to its object.
+#[derive(Default)]
+struct EventOrder {
+    /// Since the last listing.
+    latest: u64,
+}
+
+impl EventOrder {
+    /// Whether the event is no older than those before it.
+    fn accepts<K: Resource>(&mut self, event: &Event<K>) -> bool {
+        let (Event::Apply(object) | Event::Delete(object)) = event else {
+            self.latest = 0; // whatever a new listing says is so
+            return true;
+        };
+        let Some(version) = version(object) else { return true };
+        let in_order = version >= self.latest;
+        self.latest = self.latest.max(version);
+        in_order
+    }
+}
+
+/// The version of an object, a number that grows; of one that has none, `None`.
+pub fn version(object: &impl Resource) -> Option<u64> {
+    object.meta().resource_version.as_ref()?.parse().ok()
 }
 
 /// How long a failed watch waits. The limit is low, as there are few watches, and all work waits for them.
@@ -354,4 +391,34 @@ struct PodTemplateView {
     metadata: ObjectMeta,
     #[serde(default)]
     template: TemplateSummary,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    fn object(version: &str) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.resource_version = Some(version.into());
+        object
+    }
+
+    #[test]
+    fn an_event_that_is_older_than_one_before_it_is_none() {
+        let mut order = EventOrder::default();
+        let mut accepts = |event| order.accepts(&event);
+        let apply = |version| Event::Apply(object(version));
+        for event in [Event::Init, Event::InitApply(object("9")), Event::InitApply(object("7")), Event::InitDone] {
+            assert!(accepts(event), "a listing has its objects in any order");
+        }
+        assert!(accepts(apply("11")));
+        assert!(accepts(apply("11")), "told twice");
+        assert!(!accepts(apply("9")) && !accepts(Event::Delete(object("10"))));
+        assert!(accepts(Event::Delete(object("12"))));
+        assert!(!accepts(apply("11")), "it is gone");
+        assert!(accepts(apply("100")) && !accepts(apply("99")), "by number");
+        assert!(accepts(apply("unknown")));
+        assert!(accepts(Event::Init) && accepts(apply("3")), "after a backup was restored");
+    }
 }

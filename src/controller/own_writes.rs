@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use kube::{Resource, ResourceExt};
 
+use crate::cluster::watch::version;
+
 /// How long such a version counts though no watch has brought it.
 pub const OWN_WRITE_TTL: Duration = Duration::from_secs(30);
 
@@ -42,8 +44,7 @@ impl<K: Resource + Clone> OwnWrites<K> {
 
 /// Versions are numbers that grow, of which a watch may bring any.
 pub fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
-    let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
-    version(own.resource_version()) > version(watched.resource_version())
+    version(own) > version(watched)
 }
 
 #[cfg(test)]

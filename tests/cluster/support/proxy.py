@@ -247,8 +247,9 @@ class Proxy:
         while line := reply.readline():
             if self.rewrite:
                 line = self.rewrite(line.decode()).encode()
+            bookmark = json.loads(line)["type"] == "BOOKMARK"
             with self.lock:
-                first = self.events.setdefault(name, line)
+                first = line if bookmark else self.events.setdefault(name, line)
             if fault in ("cut", "twice", "missed", "410-stream"):
                 self.struck.append(fault)
             if fault == "cut":
@@ -270,8 +271,7 @@ class Proxy:
                 send(line)
             if fault == "old" and first != line:
                 self.struck.append(fault)
-                send(first)
-                fault = None
+                send(first)  # after each that is newer, so also after the newest
         return request.wfile.write(b"0\r\n\r\n")
 
 
