@@ -2,10 +2,10 @@
 
 import logging
 
-from django_operator_tasks.apps import TasksConfig
+from django_operator_tasks import apps
 
 
-class Djk8SConfig(TasksConfig):
+class Djk8SConfig(apps.TasksConfig):
     """As `djk8s` in INSTALLED_APPS."""
 
     default = True
