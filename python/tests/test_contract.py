@@ -9,7 +9,7 @@ from conftest import ROOT, SOURCE
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks.job import report, runner
+from django_operator_tasks.job import commands, report, runner
 from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 PACKAGE = SOURCE / "django_operator_tasks"
@@ -41,7 +41,7 @@ def first_arguments(*functions):
 
 
 def test_every_reason_is_of_the_contract_and_each_of_it_is_given():
-    given = first_arguments("TaskError", "CeleryError", "fail_early")
+    given = first_arguments("TaskError", "TaskFailure", "fail_early")
     assert given <= set(CONTRACT["reasons"]), given - set(CONTRACT["reasons"])
     everywhere = set().union(*map(texts, trees()))
     assert set(CONTRACT["reasons"]) <= everywhere, set(CONTRACT["reasons"]) - everywhere
@@ -66,7 +66,9 @@ def test_the_line_has_the_fields_of_the_contract():
     assert list(line["databases"][0]) == CONTRACT["line"]["databases"]
     made.record_failure(ValueError("no"))
     line = json.loads(made.line())
-    assert list(line) == CONTRACT["line"]["failed"] and line["ok"] is False
+    assert set(line) == {*CONTRACT["line"]["failed"], *CONTRACT["line"]["doneBefore"]} and line["ok"] is False
+    made.action = ""
+    assert list(json.loads(made.line())) == CONTRACT["line"]["failed"]
     assert CONTRACT["line"]["limit"] == report.LIMIT
 
 
@@ -126,4 +128,4 @@ def test_the_arguments_are_those_of_the_contract(argument, capsys):
 def test_the_commands_are_those_of_the_contract():
     """Those of this package; the others are Django's own."""
     own = {path.stem for path in (PACKAGE / "management/commands").glob("[a-z]*.py")}
-    assert set(CONTRACT["commands"]) - {"collectstatic"} == set(runner.OVERRIDING_COMMANDS) <= own
+    assert set(CONTRACT["commands"]) - {"collectstatic"} == set(commands.OVERRIDING_COMMANDS) <= own

@@ -67,6 +67,24 @@ def test_created_left_alone_updated_and_unchanged(site):
     assert site.script(check).strip() == "[False, True]"
 
 
+def test_who_listens_hears_of_a_user_once(site):
+    """As of one that `createsuperuser` makes."""
+    site.add_application(
+        "listening",
+        apps="from django.apps import AppConfig\n"
+        "class Listening(AppConfig):\n    name = 'listening'\n    default = True\n"
+        "    def ready(self):\n"
+        "        from django.contrib.auth import get_user_model\n"
+        "        from django.db.models.signals import post_save\n"
+        "        post_save.connect(self.hear, sender=get_user_model())\n"
+        "    def hear(self, instance, created, **_): print('heard', created)\n",
+    )
+    code, output = site.manage("ensureadmin", **NAME)
+    assert (code, output.splitlines()) == (0, ["heard True", "user ann created"])
+    code, output = site.manage("ensureadmin", "--update", "-e", "b@example.com", **NAME)
+    assert (code, output.splitlines()) == (0, ["heard False", "user ann updated"])
+
+
 def test_staff_without_all_rights(site):
     assert ensure(site, "--staff", "--no-superuser", **NAME) == "user ann created"
     assert ensure(site, "-u", "bob", DJANGO_ADMIN_STAFF="true", **NAME) == "user bob created"

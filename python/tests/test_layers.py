@@ -9,7 +9,7 @@ PACKAGE = SOURCE / "django_operator_tasks"
 LINES = 450
 # What a module of each room may import of the package; a module or a folder.
 ROOMS = {
-    "errors": set(),
+    "errors": {"job"},
     "conf": set(),
     "heartbeat": set(),
     "job": {"job", "errors"},

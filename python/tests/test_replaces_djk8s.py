@@ -5,7 +5,9 @@ import json
 import shutil
 
 import pytest
-from conftest import PROJECTS, Site, sql
+from conftest import PROJECTS, ROOT, SOURCE, Site, sql
+
+DJK8S = ROOT / "python/djk8s/src"
 
 # Where the older program is wrong or waits for ever; each with what ours does instead.
 ADMIN = {
@@ -15,24 +17,25 @@ ADMIN = {
 }
 
 
-@pytest.fixture(params=["djk8s", "django_operator_tasks"])
-def name(request):
-    return request.param
+BY_ANOTHER = "djk8s of another distribution"
 
 
 def site(name, tmp_path):
-    """The project; renamed by nothing but the package's name."""
+    """The project; renamed by nothing but the package's name, or not at all."""
     path = tmp_path / name
     shutil.copytree(PROJECTS / "legacy", path, ignore=shutil.ignore_patterns("__pycache__"))
     for file in path.rglob("*.py"):
-        file.write_text(file.read_text().replace("djk8s", name))
+        file.write_text(file.read_text().replace("djk8s", name if name != BY_ANOTHER else "djk8s"))
     (tmp_path / "data" / name).mkdir(parents=True)
-    return Site(path, tmp_path / "data" / name)
+    made = Site(path, tmp_path / "data" / name)
+    if name == BY_ANOTHER:
+        made.env["PYTHONPATH"] = "%s:%s" % (DJK8S, SOURCE)
+    return made
 
 
-@pytest.fixture
-def both(tmp_path):
-    return [site(name, tmp_path) for name in ("djk8s", "django_operator_tasks")]
+@pytest.fixture(params=["django_operator_tasks", BY_ANOTHER])
+def both(request, tmp_path):
+    return [site(name, tmp_path) for name in ("djk8s", request.param)]
 
 
 def same(both, look):
@@ -72,7 +75,10 @@ def test_every_option_is_there_with_the_same_meaning(both):
     old, new = (answers(each)["commands"] for each in both)
     for command, options in old.items():
         for option, about in options.items():
-            ours = new[command][option]
+            names = set(option.split("/"))
+            ours = next(each for given, each in new[command].items() if names <= set(given.split("/")))
+            if command == "lockedmigrate" and option == "-L/--lock-id":
+                about = {**about, "dest": "migration_lock_id"}  # as a project's own `migrate` may have one; see below
             if command in ("ensureadmin",) and option[:2] in ("-u", "-p", "-e"):
                 about = {**about, "default": None}  # read when it runs, not when it is imported
             if (command, ours["dest"]) in (("lockedmigrate", "database"), ("wait4db", "database")):
@@ -135,6 +141,53 @@ def test_the_same_work(both, databases):
 
     codes, users, migrations = same(both, look)
     assert codes == [0] * 7 and users == [("ann", "a@example.com", True, True, True)] and migrations
+
+
+# What is read when it runs here, and not when it is imported; and names of others that a module imports.
+READ_AT_IMPORT = {"DJANGO_ADMIN_USERNAME", "DJANGO_ADMIN_PASSWORD", "DJANGO_ADMIN_EMAIL"}
+READ_AT_IMPORT |= {"DEFAULT_DB_ALIAS", "os", "sys", "abc", "logging", "connections", "time", "sleep", "Sequence"}
+MODULES = ["apps", "conf", "middleware", "probes", "urls", "views"]
+MODULES += ["management.commands." + name for name in ("ensureadmin", "lockedmigrate", "probe", "wait4db")]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_can_be_imported(both, module):
+    """Of what djk8s itself has; what it imports from elsewhere is that of others."""
+    look = (
+        "import importlib, json\n"
+        "module = importlib.import_module('%s.%s')\n"
+        "names = [n for n, each in vars(module).items() if not n.startswith('_')"
+        " and getattr(each, '__module__', module.__name__) == module.__name__ and not hasattr(each, '__path__')]\n"
+        "settings = [n for n in dir(getattr(module, 'AppSettings', None)) if n.startswith('DJK8S_')]\n"
+        "print(json.dumps([names, settings]))\n"
+    )
+    old, new = both
+    names, settings = json.loads(old.script(look % ("djk8s", module), DJANGO_SETTINGS_MODULE="legacy.settings"))
+    package = "djk8s" if new.env else "django_operator_tasks"
+    ask = "import importlib\nmodule = importlib.import_module('%s.%s')\n" % (package, module)
+    ask += "print([n for n in %r if not hasattr(module, n)])\n" % [n for n in names if n not in READ_AT_IMPORT]
+    ask += "print([n for n in %r if not hasattr(module.AppSettings, n)])\n" % settings
+    assert new.script(ask, DJANGO_SETTINGS_MODULE="legacy.settings").split("\n")[:2] == ["[]", "[]"], names
+
+
+def test_the_number_of_the_lock_has_the_same_name_for_callers(both, databases):
+    for each, database in zip(both, ("old", "new")):
+        each.settings["DATABASES"] = {"default": databases("postgresql", "legacy_call_" + database)}
+    code = """
+from django.core.management import call_command
+from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
+from django.db import connection
+def look(**_):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT objid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1")
+        print("held", cursor.fetchall())
+pre_migrate.connect(look)
+call_command("lockedmigrate", "auth", lock_id=77, verbosity=0)
+"""
+    assert same(
+        both, lambda site: "held [(77,)]" in site.script(code, DJANGO_SETTINGS_MODULE="legacy.settings").splitlines()
+    )
 
 
 @pytest.mark.parametrize("empty", ["DJK8S_READINESS_PROBES", "both paths"])

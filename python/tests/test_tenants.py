@@ -62,7 +62,7 @@ def test_a_tenant_without_his_migrations_is_not_migrated(site):
         assert site.manage("lockedmigrate", "--noinput")[0] == 0
         assert finish(waiting)[0] == 0
     assert site.manage("probe", "--startup")[0] == 0
-    look = "from django.db import connection\nfrom django_operator_tasks.db.waiting import unapplied_migrations\n"
+    look = "from django.db import connection\nfrom django_operator_tasks.db.pending import unapplied_migrations\n"
     look += "connection.set_schema('red', include_public=False)\nprint(unapplied_migrations(connection), connection.schema_name, connection.include_public_schema)"
     assert site.script(look.replace("shop", "tenants"), DJANGO_SETTINGS_MODULE="tenants.settings").split() == [
         "[]",
@@ -81,7 +81,7 @@ def test_many_tenants_are_asked_for_together(site):
     sql(database(site), "INSERT INTO customers_client (schema_name, name) VALUES " + rows, *copies)
     sql(database(site), *["DELETE FROM %s.django_migrations WHERE app = 'notes'" % name for name in names[-2:]])
     code = (
-        "from django.db import connection, reset_queries\nfrom django_operator_tasks.db.waiting import unapplied_migrations\n"
+        "from django.db import connection, reset_queries\nfrom django_operator_tasks.db.pending import unapplied_migrations\n"
         "connection.force_debug_cursor = True\nprint(unapplied_migrations(connection), len(connection.queries) < 60)"
     )
     said = site.script(code, DJANGO_SETTINGS_MODULE="tenants.settings").strip()

@@ -18,6 +18,8 @@ pub const HELPER_REASONS: &[&str] = &[
     "NoWorkerReplied",
     "DatabaseUnreachable",
     "NotMigrated",
+    "NothingRan",
+    "InsufficientPrivilege",
     "LockTimeout",
     "LockUnsupported",
     "LockLost",
@@ -114,6 +116,17 @@ impl HelperResult {
         text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
     }
 
+    /// What the command had done before it failed, in words.
+    fn done_before(&self) -> String {
+        match self.count {
+            Some(count) if count > 0 && !self.action.is_empty() => {
+                let names = self.report().names.join(", ");
+                format!("; before that it had {} {count}: {names}", one_line(&self.action))
+            }
+            _ => String::new(),
+        }
+    }
+
     fn report(&self) -> Report {
         let short = |text: &str| one_line(text).chars().take(NAME_LIMIT).collect::<String>();
         Report {
@@ -175,7 +188,8 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     if let Some(line) = line.filter(|l| !l.ok) {
         let known = HELPER_REASONS.contains(&line.reason.as_str());
         let reason = if known { line.reason.as_str() } else { Reason::CommandFailed.as_str() };
-        return RunResult { report, ..RunResult::failed(reason, line.message, exit_code) };
+        let message = format!("{}{}", line.message, line.done_before());
+        return RunResult { report, ..RunResult::failed(reason, message, exit_code) };
     }
     match ended {
         Some(t) if t.reason.as_deref() == Some("OOMKilled") => RunResult::failed(

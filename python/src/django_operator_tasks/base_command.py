@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from signal import SIGTERM, signal
 from threading import current_thread, main_thread
@@ -28,8 +28,7 @@ class ReportingCommand(BaseCommand):
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
-            if end.code:
-                report.current.record_exit(end.code)
+            report.current.record_exit(end)
             raise
         except BaseException as error:
             report.current.record_failure(error)
@@ -43,19 +42,11 @@ class ReportingCommand(BaseCommand):
 
         def error(message: str) -> Any:
             if self.from_command_line:
-                report.current.record_exit(f"{message} (exit code 2)")
+                report.current.record_misuse(message)
             default_error(message)
 
         parser.error = error  # type: ignore[method-assign, unused-ignore]
         return parser
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        try:
-            return super().execute(*args, **options)
-        except Exception as error:
-            if self.from_command_line:  # else its caller may take it
-                report.current.record_failure(error)
-            raise
 
     @contextmanager
     def exit_on_sigterm(self, *, in_threads: bool = False) -> Iterator[None]:
@@ -77,9 +68,13 @@ class ReportingCommand(BaseCommand):
                 signal(SIGTERM, before)
 
     def write_and_flush(self, text: str) -> None:
-        """Tells at once, also where the output is no terminal."""
-        self.stdout.write(text)
-        self.stdout.flush()
+        """Tells at once, also where the output is no terminal. What was done stays done where nobody can be told."""
+        with suppress(OSError, ValueError):
+            try:
+                self.stdout.write(text)
+            except UnicodeError:
+                self.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+            self.stdout.flush()
 
 
 def exit_on_signal(number: int, frame: object) -> NoReturn:

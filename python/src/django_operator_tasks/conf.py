@@ -10,38 +10,38 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 PREFIX = "DJK8S_"  # for projects that import it, as from djk8s
-DEFAULTS: dict[str, Any] = {
-    # Paths at which ProbeMiddleware answers whether the process is alive, ready, started.
-    "DJK8S_HEALTH_PATHS": ("/healthz", "/livez"),
-    "DJK8S_READY_PATHS": ("/readyz",),
-    "DJK8S_STARTUP_PATHS": ("/startupz",),
-    # Classes that are asked whether the process is ready, or has started.
-    "DJK8S_READINESS_PROBES": (
-        "django_operator_tasks.probes.DatabaseProbe",
-        "django_operator_tasks.probes.MemcachedProbe",
-    ),
-    "DJK8S_STARTUP_PROBES": (
-        "django_operator_tasks.probes.DatabaseProbe",
-        "django_operator_tasks.probes.MigrationsProbe",
-    ),
-    # The lock that migrators take. Other projects' migrators use the same number, and so exclude ours.
-    "DJK8S_MIGRATE_LOCK_ID": 1000,
-    # The alias of a database, or a dict of aliases by alias: where the lock for a database is taken
-    # instead, such as past a pooler. Default: in the database itself.
-    "DJK8S_MIGRATE_LOCK_DATABASE": None,
-    # How many replicas the Deployment has, for the system checks. Default: unknown.
-    "DJK8S_REPLICAS": None,
-}
 IMPORT_STRINGS = ("DJK8S_READINESS_PROBES", "DJK8S_STARTUP_PROBES")
 
 
 class AppSettings:
-    """The project's settings, with the defaults above; read each time."""
+    """The project's settings, with the defaults below; read each time."""
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in DEFAULTS:
-            raise AttributeError(f"there is no setting {name}")
-        value = getattr(django_settings, name, DEFAULTS[name])
+    # Paths at which ProbeMiddleware answers whether the process is alive, ready, started.
+    DJK8S_HEALTH_PATHS: Any = ("/healthz", "/livez")
+    DJK8S_READY_PATHS: Any = ("/readyz",)
+    DJK8S_STARTUP_PATHS: Any = ("/startupz",)
+    # Classes that are asked whether the process is ready, or has started.
+    DJK8S_READINESS_PROBES: Any = (
+        "django_operator_tasks.probes.DatabaseProbe",
+        "django_operator_tasks.probes.MemcachedProbe",
+    )
+    DJK8S_STARTUP_PROBES: Any = (
+        "django_operator_tasks.probes.DatabaseProbe",
+        "django_operator_tasks.probes.MigrationsProbe",
+    )
+    # The lock that migrators take. Other projects' migrators use the same number, and so exclude ours.
+    DJK8S_MIGRATE_LOCK_ID: Any = 1000
+    # The alias of a database, or a dict of aliases by alias: where the lock for a database is taken
+    # instead, such as past a pooler. Default: in the database itself.
+    DJK8S_MIGRATE_LOCK_DATABASE: Any = None
+    # How many replicas the Deployment has, for the system checks. Default: unknown.
+    DJK8S_REPLICAS: Any = None
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if not name.startswith(PREFIX):
+            return value
+        value = getattr(django_settings, name, value)
         if name.endswith("_PATHS") and isinstance(value, str):
             return (value,)  # one path, and not one for each of its letters
         return perform_import(value, name) if name in IMPORT_STRINGS else value

@@ -1,11 +1,9 @@
-"""Failures that have a name of their own in the resource's status."""
+"""Failures of management commands that have a reason of their own in the resource's status."""
 
 from django.core.management.base import CommandError
 
+from .job.failure import TaskFailure
 
-class TaskError(CommandError):
+
+class TaskError(TaskFailure, CommandError):
     """A failure with a reason."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason

@@ -6,8 +6,8 @@ import abc
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import iscoroutinefunction
@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 
 from .conf import lock_only_aliases, settings
 from .db.connections import is_reused, reopen
+from .db.query_log import without_query_log
 from .job.scrub import scrubbed
 
 logger = logging.getLogger("django_operator_tasks.probe")
@@ -65,7 +66,7 @@ class DatabaseProbe(ReadinessProbe):
                 details = f"database {name!r}: {error}"
                 raise NotReady("db: could not connect to database", details=details) from error
             if not answered:
-                raise NotReady(f"db: database '{name}' is not responding")
+                raise NotReady("db: could not connect to database", details=f"database {name!r} is not responding")
 
 
 class MigrationsProbe(ReadinessProbe):
@@ -77,7 +78,7 @@ class MigrationsProbe(ReadinessProbe):
         self.migrated = False
 
     def ready(self, request: HttpRequest | None) -> None:
-        from .db.waiting import unapplied_migrations
+        from .db.pending import unapplied_migrations
 
         for name in () if self.migrated else self.databases:
             try:
@@ -221,12 +222,6 @@ def load_probes(setting: str) -> list[ReadinessProbe]:
     return validate_probes(setting, probe_instances(probe_classes(setting)))
 
 
-@cache
-def class_without_query_log(kind: Any) -> Any:
-    """The same kind of connection, without a log of its queries."""
-    return type(kind.__name__, (kind,), {"queries_logged": False, "original_class": kind})
-
-
 def usable_connections() -> list[Any]:
     """The connections that have a driver; a missing driver matters only where its connection is used."""
     found = []
@@ -236,27 +231,12 @@ def usable_connections() -> list[Any]:
     return found
 
 
-@contextmanager
-def without_query_log() -> Iterator[None]:
-    """Keeps queries out of `connection.queries` and of the logger django.db.backends: nobody looks for them."""
-    wrappers = usable_connections()
-    # Where threads share a connection, another one may be asking just now.
-    kinds: list[Any] = [getattr(type(each), "original_class", type(each)) for each in wrappers]
-    for each, kind in zip(wrappers, kinds):
-        each.__class__ = class_without_query_log(kind)
-    try:
-        yield
-    finally:
-        for each, kind in zip(wrappers, kinds):
-            each.__class__ = kind
-
-
 def run_probes(probes: Sequence[ReadinessProbe], request: HttpRequest | None) -> None:
     """Asks one probe after the other, and tells the log what the client is not told of the first that is not ready.
 
     :raises NotReady: as that one did.
     """
-    with without_query_log():
+    with without_query_log(usable_connections()):
         for probe in probes:
             try:
                 probe.ready(request)

@@ -234,8 +234,9 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser, savi
     if requested.staff is not None:
         flags["is_staff"] = requested.staff
     related = {name: fields.pop(name) for name in list(fields) if model._meta.get_field(name).many_to_many}
-    set_fields(user, {**fields, **supported_flags(model, flags)})
-    user.save(using=users.db)
+    changed = set_fields(user, {**fields, **supported_flags(model, flags)})
+    if changed or make is None:  # who listens to post_save hears of a user once, if it can be
+        user.save(using=users.db)
     set_related(user, related)
     return user
 

@@ -27,10 +27,10 @@ impl Task for DjangoMigrate {
         }
         match spec.lock.mode {
             LockMode::Auto => argv.extend([
-                format!("--lock-id={}", spec.lock.id),
-                format!("--lock-timeout={}", spec.lock.timeout_seconds),
+                format!("--migration-lock-id={}", spec.lock.id),
+                format!("--migration-lock-timeout={}", spec.lock.timeout_seconds),
             ]),
-            LockMode::None => argv.push("--lock-mode=none".into()),
+            LockMode::None => argv.push("--migration-lock-mode=none".into()),
         }
         argv.extend([&spec.app, &spec.migration].into_iter().filter_map(non_empty).map(str::to_owned));
         Command { runner: Runner::Manage, argv, env: Vec::new(), at_most_once: false, default_timeout: None }
@@ -41,6 +41,9 @@ impl Task for DjangoMigrate {
             None => ("MigrationsApplied", "migrations applied".into()),
             Some(("pruned", _)) => ("MigrationsPruned", format!("{} pruned", pluralize(report, "migration record"))),
             Some((_, Some(0))) => ("NoMigrationsToApply", "no migrations to apply".into()),
+            Some(("faked", _)) => {
+                ("MigrationsFaked", format!("{} recorded without being run", pluralize(report, "migration")))
+            }
             Some(("unapplied", _)) => ("MigrationsUnapplied", format!("{} taken back", pluralize(report, "migration"))),
             _ => ("MigrationsApplied", format!("{} applied", pluralize(report, "migration"))),
         }

@@ -239,8 +239,8 @@ def test_a_finished_task_stays_finished_over_a_restart_and_an_upgrade(kube, ns, 
     begin = audit.position()
     # Another operator: another helper by one byte, and other generated arguments.
     program = bytearray(open(operator.binary, "rb").read())
-    assert program.count(b"--lock-timeout=") == 1
-    program = program.replace(b"--lock-timeout=", b"--LOCK-TIMEOUT=")
+    assert program.count(b"--migration-lock-timeout=") == 1
+    program = program.replace(b"--migration-lock-timeout=", b"--MIGRATION-LOCK-TIMEOUT=")
     comment = program.index(b"django_operator_tasks/job/report.py")
     program[comment - 20] ^= 1  # the time of that file in the zip
     upgraded = tmp_path / "upgraded"
@@ -253,7 +253,7 @@ def test_a_finished_task_stays_finished_over_a_restart_and_an_upgrade(kube, ns, 
     made = jobs_made(audit.entries(account(ns), begin))
     assert len(made) == 1
     job = kube.get("Job", ns, list(made)[0])
-    assert "--LOCK-TIMEOUT=300" in job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--MIGRATION-LOCK-TIMEOUT=300" in job["spec"]["template"]["spec"]["containers"][0]["args"]
     assert len([c for c in kube.list("ConfigMap", ns) if c["metadata"]["name"].startswith("django-operator-tasks-")]) == 2
 
 

@@ -8,10 +8,25 @@ from django.db import Error
 from django.db.migrations.recorder import MigrationRecorder
 
 TABLE = "django_migrations"
+Key = tuple[str, str]  # the label of an application, and the name of a migration
 
 
-def applied_migrations(connection: Any) -> dict[str, bool] | None:
-    """The migrations, oldest first; None if they cannot be read, which others report better."""
+def applied_keys(connection: Any) -> list[Key]:
+    """Where the connection is, the migrations, oldest first; none where there is no table of them."""
+    with connection.cursor() as cursor:
+        if MigrationRecorder.Migration._meta.db_table not in connection.introspection.table_names(cursor):
+            return []
+        cursor.execute(select(connection.ops.quote_name(TABLE)))
+        return [(app, name) for app, name in cursor.fetchall()]
+
+
+def select(table: str) -> str:
+    return f"SELECT app, name FROM {table} ORDER BY id"  # noqa: S608 - what callers give is quoted
+
+
+def applied_migrations(connection: Any) -> dict[str, list[Key]] | None:
+    """The migrations, oldest first, by schema where there are tenants, else all by ""; None if they cannot be read,
+    which others report better."""
     try:
         return _read(connection)
     except Error:
@@ -24,18 +39,19 @@ def applied_migrations(connection: Any) -> dict[str, bool] | None:
         return None
 
 
-def _read(connection: Any) -> dict[str, bool]:
-    if hasattr(connection, "set_schema"):  # a schema for each tenant, and in each a table of its own
-        found: dict[str, bool] = {}
+def _read(connection: Any) -> dict[str, list[Key]]:
+    if not hasattr(connection, "set_schema"):
+        return {"": applied_keys(connection)}
+    found = {}  # a schema for each tenant, and in each a table of its own
+    with connection.cursor() as cursor:
         for schema in migrated_schemas(connection):
-            found.update({f"{schema}: {name}": True for name in _applied_in_schema(connection, schema)})
-        return found
-    recorded = MigrationRecorder(connection).applied_migrations()
-    records = sorted(recorded.items(), key=lambda item: item[1].pk or 0)
-    return {f"{app}.{name}": True for (app, name), _ in records}
+            cursor.execute(select(".".join(map(connection.ops.quote_name, (schema, TABLE)))))
+            found[schema] = [(app, name) for app, name in cursor.fetchall()]
+    return found
 
 
 def migrated_schemas(connection: Any) -> list[str]:
+    """The schemas that have such a table."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT schemaname FROM pg_tables WHERE tablename = %s"
@@ -44,10 +60,3 @@ def migrated_schemas(connection: Any) -> list[str]:
             [TABLE],
         )
         return [row[0] for row in cursor.fetchall()]
-
-
-def _applied_in_schema(connection: Any, schema: str) -> list[str]:
-    table = ".".join(map(connection.ops.quote_name, (schema, TABLE)))
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT app, name FROM {table} ORDER BY id")  # noqa: S608 - both names are quoted
-        return [f"{app}.{name}" for app, name in cursor.fetchall()]

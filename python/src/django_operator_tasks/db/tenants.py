@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,11 +21,8 @@ def preserve_schema(connection: Any) -> Iterator[None]:
         connection.set_tenant(tenant, with_public)
 
 
-def group_by_migrations(connection: Any, on_answer: Callable[[], None]) -> list[list[str]]:
-    """The tenants, those together that have seen the same migrations.
-
-    :param on_answer: called after each answer of the server's.
-    """
+def group_by_migrations(connection: Any) -> list[list[str]]:
+    """The tenants, those together that have seen the same migrations."""
     try:
         from django_tenants.utils import get_public_schema_name, get_tenant_database_alias, get_tenant_model
     except ImportError:
@@ -35,14 +32,12 @@ def group_by_migrations(connection: Any, on_answer: Callable[[], None]) -> list[
     connection.set_schema_to_public()
     tenants = get_tenant_model().objects.using(connection.alias).exclude(schema_name=get_public_schema_name())
     names = list(tenants.order_by("schema_name").values_list("schema_name", flat=True))
-    on_answer()
     there = set(migrated_schemas(connection))
     groups: dict[int | None, list[str]] = {}
     have = [name for name in names if name in there]
     for start in range(0, len(have), BATCH_SIZE):
         for name, digest in migration_digests(connection, have[start : start + BATCH_SIZE]):
             groups.setdefault(digest, []).append(name)
-        on_answer()
     missing = [name for name in names if name not in there]
     return [*groups.values(), *([missing] if missing else [])]
 

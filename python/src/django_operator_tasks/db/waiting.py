@@ -5,40 +5,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from django.db import OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
 
 from ..errors import TaskError
+from ..job.report import say
 from ..job.run_context import run_context
+from ..job.scrub import scrubbed
 from .connections import is_between_transactions, is_reused, reopen
-from .tenants import group_by_migrations, preserve_schema
+from .failures import is_transient, lacks_right
+from .pending import unapplied_in_current_schema
 
 DATABASE_SECONDS = 60
 TABLE_SECONDS = 300
 PAUSE = 1.0
-# Texts of a server that is not there yet; whatever else it says will not change by waiting.
-TRANSIENT_ERRORS = (
-    "refused",
-    "starting up",
-    "could not translate host name",
-    "name resolution",
-    "name or service not known",
-    "no route to host",
-    "timeout",
-    "timed out",
-    "can't connect",
-    "closed the connection",
-)
 
 
 def wait_for_database(connection: BaseDatabaseWrapper) -> None:
     """Waits for a server that is about to come up; only inside of a Job."""
     _wait_until(
-        lambda: _can_connect(connection),
+        lambda: _connection_obstacle(connection),
         DATABASE_SECONDS,
         "database %r" % connection.alias,
         "DatabaseUnreachable",
@@ -50,7 +38,7 @@ def wait_for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     """Asks for a model's table. Inside of a Job, where everything of a release is applied at once, waits for it, and
     for every migration of its application: half a table is none."""
     _wait_until(
-        lambda: _has_table(connection, model),
+        lambda: None if _has_table(connection, model) else "",
         TABLE_SECONDS,
         "the migrations of %s" % model._meta.app_label,
         "NotMigrated",
@@ -59,66 +47,47 @@ def wait_for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     )
 
 
-def unapplied_migrations(connection: Any, on_answer: Callable[[], None] = lambda: None) -> list[str]:
-    """The migrations that the code knows and the database has not seen; also those of each tenant.
-
-    :param on_answer: called after each answer of the server's, where there are many.
-    """
-    missing = unapplied_in_current_schema(connection)
-    if missing or not hasattr(connection, "include_public_schema"):
-        return missing  # tenants come later
-    with preserve_schema(connection):
-        for group in group_by_migrations(connection, on_answer):
-            connection.set_schema(group[0], include_public=False)
-            names = unapplied_in_current_schema(connection)
-            missing += [f"{schema}: {name}" for schema in group for name in names]
-            on_answer()
-    return missing
-
-
-def unapplied_in_current_schema(connection: BaseDatabaseWrapper, app: str | None = None) -> list[str]:
-    """The same for where the connection is; of one application, or of all."""
-    executor = MigrationExecutor(connection)
-    leaves = [node for node in executor.loader.graph.leaf_nodes() if app in (None, node[0])]
-    plan: list[Any] = executor.migration_plan(leaves)
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
-
-
 def _has_table(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
-    if run_context() and unapplied_in_current_schema(connection, model._meta.app_label):
-        return False
     try:
+        if run_context() and unapplied_in_current_schema(connection, model._meta.app_label):
+            return False
         model._base_manager.using(connection.alias).exists()
-    except (OperationalError, ProgrammingError):
+    except (OperationalError, ProgrammingError) as error:
+        if lacks_right(error):
+            said = scrubbed(error).strip()
+            raise TaskError(
+                "InsufficientPrivilege", f"the user of database {connection.alias!r} lacks a right: {said}"
+            ) from error
         if model._meta.db_table in connection.introspection.table_names():
             raise  # something else is wrong
         return False
     return True
 
 
-def _can_connect(connection: BaseDatabaseWrapper) -> bool:
+def _connection_obstacle(connection: BaseDatabaseWrapper) -> str | None:
+    """Why there is no connection yet; None if there is one."""
     reused = is_reused(connection)
     try:
         connection.ensure_connection()
         if reused and is_between_transactions(connection) and not connection.is_usable():
             reopen(connection)
             connection.ensure_connection()
-        return True
-    except OperationalError as error:
+        return None
+    except (OperationalError, InterfaceError) as error:
         connection.close()
-        if not run_context() or not any(text in str(error).lower() for text in TRANSIENT_ERRORS):
+        if not run_context() or not is_transient(error):
             raise
-        return False
+        return ": " + scrubbed(error).strip()
 
 
-def _wait_until(there: Callable[[], bool], seconds: float, what: str, reason: str, message: str) -> None:
+def _wait_until(obstacle: Callable[[], str | None], seconds: float, what: str, reason: str, message: str) -> None:
     seconds = seconds if run_context() else 0
     deadline = time.monotonic() + seconds
     told = False
-    while not there():
+    while (words := obstacle()) is not None:
         if time.monotonic() >= deadline:
-            raise TaskError(reason, message + (" (waited %d s)" % seconds if seconds else ""))
+            raise TaskError(reason, message + (" (waited %d s)" % seconds if seconds else "") + words)
         if not told:
-            print("waiting for %s" % what, flush=True)
+            say("waiting for %s" % what)
             told = True
         time.sleep(PAUSE)

@@ -8,18 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import report
+from .failure import TaskFailure
 
 REPLY_SECONDS = 2.0
 ATTEMPTS = 3
 NOT_FOUND = 404
-
-
-class CeleryError(Exception):
-    """A failure with a reason, as TaskError is, for where there is no Django."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def run(argv: Sequence[str]) -> None:
@@ -38,7 +31,7 @@ def run(argv: Sequence[str]) -> None:
     try:
         from celery.app.utils import find_app
     except ImportError as error:
-        raise CeleryError("CeleryNotInstalled", "the image has no Celery: %s" % error) from error
+        raise TaskFailure("CeleryNotInstalled", "the image has no Celery: %s" % error) from error
     app = find_app(options.app)
     if options.verb == "purge":
         purge(app, [options.queue] if options.queue else None)
@@ -57,7 +50,7 @@ def purge(app: Any, queues: Sequence[str] | None) -> None:
         connection.ensure_connection(max_retries=3)
         for name in names:
             if queues and not queue_exists(app, connection, name):
-                raise CeleryError(
+                raise TaskFailure(
                     "UnknownQueue",
                     "the broker knows no queue %r and no worker consumes it; is spec.worker the name of a queue?"
                     % name,
@@ -74,7 +67,7 @@ def purge(app: Any, queues: Sequence[str] | None) -> None:
                 channel.close()
     described = ["%s: %d" % item for item in counts.items()]
     report.current.record_success("purged", described, count=sum(counts.values()))
-    print("Purged " + ", ".join(described))
+    report.say("Purged " + ", ".join(described))
 
 
 def queue_exists(app: Any, connection: Any, queue: str) -> bool:
@@ -109,21 +102,37 @@ def is_not_found(error: BaseException) -> bool:
 
 def broadcast(app: Any, method: str, arguments: dict[str, str], done: str) -> None:
     """Sends a command to all workers, and again if none replies: they may be busy, and it does no harm."""
+    listening = listening_workers(app)
     for _ in range(ATTEMPTS):
         replies = app.control.broadcast(method, arguments=arguments, reply=True, timeout=REPLY_SECONDS) or []
         if replies:
             break
     else:
-        raise CeleryError(
+        raise TaskFailure(
             "NoWorkerReplied",
-            "no worker replied within %d s; a worker that starts later will not know of it"
-            % (ATTEMPTS * REPLY_SECONDS),
+            "no worker replied within %d s%s; a worker that starts later will not know of it"
+            % (ATTEMPTS * REPLY_SECONDS, ", not even " + ", ".join(sorted(listening)) if listening else ""),
         )
     answers = {worker: answer for reply in replies for worker, answer in reply.items()}
     errors = ["%s: %s" % (worker, answer["error"]) for worker, answer in answers.items() if "error" in answer]
     if errors:
-        raise CeleryError("CommandFailed", "; ".join(errors))
+        raise TaskFailure("CommandFailed", "; ".join(errors))
+    silent = [worker for worker in listening if worker not in answers]
     if method == "terminate" and all("unknown" in str(answer.get("ok", "")) for answer in answers.values()):
-        done = "revoked"  # it ran nowhere; no worker will start it any more
-    report.current.record_success(done, sorted(answers))
-    print("%s by %s" % (done, ", ".join(sorted(answers))))
+        done = "revoked"  # no worker that replied runs it, and none will start it any more
+    names = sorted(answers) + [worker + " (no reply: busy, or gone)" for worker in sorted(silent)]
+    report.current.record_success(done, names)
+    report.say("%s by %s" % (done, ", ".join(names)))
+
+
+def listening_workers(app: Any) -> list[str]:
+    """The workers that commands are sent to, as far as the broker tells: Redis and its like know their mailboxes. A
+    worker that runs one task at a time does not reply until it is done."""
+    mailbox = ".%s.pidbox" % app.control.mailbox.namespace
+    try:
+        with app.connection_for_read() as connection:
+            bindings = connection.default_channel.get_table(app.control.mailbox.exchange.name)
+    except Exception:  # not every transport has such a table
+        return []
+    queues = {str(binding[2]) for binding in bindings if len(binding) > 2}
+    return [queue[: -len(mailbox)] for queue in queues if queue.endswith(mailbox)]

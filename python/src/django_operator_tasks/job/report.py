@@ -7,9 +7,11 @@ Python 3.6, as it has to say what is missing there.
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from .error_text import describe
+from .failure import DEFAULT_REASON, TaskFailure, reason_of
 from .run_context import run_context
 from .scrub import forget_secrets, scrubbed, without_credentials
 
@@ -23,6 +25,12 @@ NAMES_AT_EACH_END = 5
 def log_path() -> str:
     """The container's terminationMessagePath, which only the operator leaves at its default for sure."""
     return PATH if run_context() else os.environ.get(PATH_VARIABLE) or PATH
+
+
+def ends_the_container() -> bool:
+    """Whether the container ends with this command, as far as anybody knows. A success that is followed by a server, as
+    in `lockedmigrate && exec gunicorn`, would stand there as the last words of its crash."""
+    return bool(run_context()) or os.getpid() == 1 or bool(os.environ.get(PATH_VARIABLE))
 
 
 class Report:
@@ -57,31 +65,45 @@ class Report:
             }
         )
 
-    def record_failure(self, error: BaseException, reason: Optional[str] = None) -> None:
+    def record_failure(self, error: BaseException) -> None:
         """Says what went wrong; the first word counts, as others only follow from it."""
         if self.failure is None:
-            self.failure = (reason or getattr(error, "reason", None) or "CommandFailed", describe(error))
+            self.failure = (reason_of(error), describe(error))
 
-    def record_exit(self, code: object) -> None:
-        """Says with what exit code the command ended, where it said nothing itself."""
+    def record_exit(self, end: SystemExit) -> None:
+        """Says how the command ended, where it said nothing itself: in its words, or by what it was dealing with."""
+        if self.failure is not None or not exit_status(end.code):
+            return
+        if isinstance(end.code, int):
+            cause = None if end.__suppress_context__ else end.__context__
+            base = sys.modules.get("django.core.management.base")
+            if isinstance(cause, TaskFailure) or (base is not None and isinstance(cause, base.CommandError)):
+                self.record_failure(cause)
+            else:
+                after = "" if cause is None else ", at " + describe(cause)
+                self.failure = (DEFAULT_REASON, "the command ended with exit code %d%s" % (end.code, after))
+        else:
+            self.failure = (DEFAULT_REASON, str(end.code))
+
+    def record_misuse(self, message: str) -> None:
+        """Says what is wrong about the command line."""
         if self.failure is None:
-            words = "the command ended with exit code %s" % code if isinstance(code, int) else str(code)
-            self.failure = ("CommandFailed", words)
+            self.failure = (DEFAULT_REASON, message + " (exit code 2)")
 
     def line(self) -> bytes:
         """The JSON line, within the limit."""
-        data: Dict[str, Any] = {}
+        data: Dict[str, Any] = {"ok": self.failure is None}
         if self.failure is not None:
             reason, message = self.failure
-            data = {"ok": False, "reason": reason, "message": scrubbed(message)}
-        else:
-            data = {"ok": True, "action": self.action, "count": self.count, "names": self.names}
+            data.update(reason=reason, message=scrubbed(message))
+        if self.failure is None or self.action:  # what was done before it failed stays done
+            data.update(action=self.action, count=self.count, names=self.names)
         data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
         data["databases"] = self.databases
         # What is too long is halved, and then whole fields give way, as a line that was cut is no line.
         while len(_dump(data)) > LIMIT and len(data.get("message", "")) > SHORTEST_MESSAGE:
             data["message"] = data["message"][: len(data["message"]) // 2] + "…"
-        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", "")):
+        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", ""), ("reason", "")):
             if field in data and len(_dump(data)) > LIMIT:
                 data[field] = empty
         return _dump(data)
@@ -89,13 +111,13 @@ class Report:
     def write(self, path: Optional[str] = None) -> None:
         """Writes the line where the kubelet reads it, if this is a container that has such a place."""
         path = path or log_path()
-        if self.unfinished or not os.path.exists(path):
+        if self.unfinished or not os.path.exists(path) or (self.failure is None and not ends_the_container()):
             return
         try:
             with open(path, "wb") as log:
                 log.write(self.line() + b"\n")
         except OSError as error:
-            print("cannot write %s: %s" % (path, error), file=sys.stderr)
+            complain("cannot write %s: %s" % (path, error))
 
 
 current = Report()
@@ -108,12 +130,37 @@ def reset() -> None:
     forget_secrets()
 
 
+def exit_status(code: object) -> int:
+    """The exit status that a program means by what it gave to `sys.exit`. The system keeps the lowest byte alone: 256,
+    as by a program that counts its errors, would be a success."""
+    if code is None:
+        return 0
+    if not isinstance(code, int):
+        return 1
+    return code & 0xFF or int(code != 0)
+
+
 def fail_early(reason: str, message: str) -> NoReturn:
     """Ends the process before there is anything that could fail by itself."""
     current.failure = (reason, message)
     current.write()
-    print(message, file=sys.stderr)
+    complain(message)
     sys.exit(1)
+
+
+def say(message: object) -> None:
+    """Prints, if anybody can be told; what was done stays done where nobody can."""
+    _print(message, sys.stdout)
+
+
+def complain(message: object) -> None:
+    """The same for errors."""
+    _print(message, sys.stderr)
+
+
+def _print(message: object, stream: Any) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # it is closed, full, or none
+        print(message, file=stream, flush=True)
 
 
 def _dump(data: Dict[str, Any]) -> bytes:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import os
 import runpy
 import shutil
 import sys
+import zipfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from contextlib import suppress
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+from typing import Any
 
 from . import report
-
-PACKAGE = "django_operator_tasks"
-# Commands that the operator means when it names them; the others give way to the project's own.
-OVERRIDING_COMMANDS = ("ensureadmin", "lockedmigrate")
-FALLBACK_COMMANDS = ("probe", "wait4db")
-MANAGE = "django.my.domain/manage"
+from .commands import CommandLine
+from .interpreter import switch_interpreter
+from .manage import manage_not_found
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,149 +33,126 @@ def main(argv: Sequence[str]) -> int:
     how.add_argument("--console", metavar="NAME", help="run the console script, under its own interpreter")
     how.add_argument("--celery", action="store_true", help="carry out a command line of Celery")
     options = parser.parse_args(own)
-    code = 1
+    print_whatever_the_encoding()
+    code = run(options, command)
+    if report.current.failure is not None:
+        code = code or 1
+    report.current.write()
+    flush_output()
+    return code
+
+
+def run(options: Namespace, command: Sequence[str]) -> int:
+    """Runs the command to its end, whatever that is, and records it; the exit status."""
     try:
         if options.celery:
             from .celery_control import run
 
-            set_import_path()
+            set_import_path(os.getcwd())
             run(command)
         else:
             run_project(options, command)
-        code = 0
-    except SystemExit as exit_:
-        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-        if code:
-            report.current.record_exit(exit_.code)
-            if not isinstance(exit_.code, int):
-                print(exit_.code, file=sys.stderr)  # as Python does when it is not held up
+    except SystemExit as end:
+        report.current.record_exit(end)
+        if not isinstance(end.code, int) and end.code is not None:
+            report.complain(end.code)  # as Python does when it is not held up
+        return report.exit_status(end.code)
     except BaseException as error:  # whatever it is, the operator has to hear of it
+        if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "django":
+            error.msg = f"{error.msg}; is this the interpreter that the project is installed for?"
         report.current.record_failure(error)
-        sys.excepthook(type(error), error, error.__traceback__)
-    if report.current.failure is not None:
-        code = code or 1
-    report.current.write()
-    sys.stdout.flush()
-    return code
+        with suppress(Exception):  # a project may have a hook of its own
+            sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    return 0
 
 
 def run_project(options: Namespace, command: Sequence[str]) -> None:
     """Starts the project as its owner starts it, with the commands of this package among its own."""
-    if options.script:
-        if not os.path.isfile(options.script):
-            manage_not_found("there is no file %s in %s" % (options.script, os.getcwd()))
-        install_commands(os.path.dirname(os.path.abspath(options.script)))
-        sys.argv = [options.script, *command]
-        runpy.run_path(options.script, run_name="__main__")
-    elif options.module:
-        install_commands(os.getcwd())
-        sys.argv = [options.module, *command]
-        if importlib.util.find_spec(options.module) is None:
-            manage_not_found("there is no module %s" % options.module)
-        runpy.run_module(options.module, run_name="__main__", alter_sys=True)
-    else:
-        script = shutil.which(options.console)
-        if script is None:
-            manage_not_found("there is no program %s on the PATH" % options.console)
-        switch_interpreter(script)
-        install_commands(os.path.dirname(script))
-        sys.argv = [script, *command]
-        runpy.run_path(script, run_name="__main__")
+    command_line = CommandLine()
+    command_line.watch()
+    try:
+        if options.script:
+            program = options.script
+            run_script(program, command)
+        elif options.module:
+            program = f"python -m {options.module}"
+            run_module(options.module, command)
+        else:
+            program = options.console
+            run_console_script(program, command)
+    except SystemExit as end:
+        if report.exit_status(end.code):
+            raise
+    command_line.require_reached(program)
 
 
-def manage_not_found(problem: str) -> NoReturn:
-    report.fail_early(
-        "ManageNotFound", "%s; say how commands start there by the annotation %s on the target" % (problem, MANAGE)
-    )
+def run_script(script: str, command: Sequence[str]) -> None:
+    if not os.path.exists(script):
+        manage_not_found("there is no file %s in %s" % (script, os.getcwd()))
+    set_import_path(os.path.dirname(os.path.realpath(script)))  # as Python does
+    sys.argv = [script, *command]
+    execute(os.path.abspath(script))
 
 
-def set_import_path(directory: str | None = None) -> None:
+def execute(path: str) -> None:
+    """Executes a file as Python executes the one that it is started with."""
+    if os.path.isdir(path) or zipfile.is_zipfile(path):
+        runpy.run_path(path, run_name="__main__")
+        return
+    loader = SourceFileLoader("__main__", path)
+    main = ModuleType("__main__")
+    main.__dict__.update(__file__=path, __loader__=loader, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    exec(loader.source_to_code(loader.get_data(path), path), main.__dict__)  # noqa: S102 - what the Job is for
+
+
+def run_module(module: str, command: Sequence[str]) -> None:
+    set_import_path(os.getcwd())
+    sys.argv = [module, *command]
+    if not is_there(module):
+        manage_not_found("there is no module %s" % module)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def run_console_script(name: str, command: Sequence[str]) -> None:
+    script = shutil.which(name)
+    if script is None:
+        manage_not_found("there is no program %s on the PATH" % name)
+    switch_interpreter(script)
+    set_import_path(os.path.dirname(os.path.realpath(script)))
+    sys.argv = [script, *command]
+    execute(os.path.abspath(script))
+
+
+def is_there(module: str) -> bool:
+    """Whether there is a module of this name; its package may fail for reasons of its own."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            return False
+        raise
+
+
+def set_import_path(directory: str) -> None:
     """Imports as the project's own program does; this package comes last."""
     home = sys.path.pop(0)
-    sys.path.insert(0, directory or os.getcwd())
+    sys.path.insert(0, directory)
     sys.path.append(home)
 
 
-def install_commands(directory: str) -> None:
-    """Adds the commands of this package to those that Django finds, and listens to what becomes of them."""
-    set_import_path(directory)
+def print_whatever_the_encoding() -> None:
+    """A character that the container's locale lacks must not be what a command fails by."""
+    stream: Any = sys.stdout
+    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def flush_output() -> None:
+    """What is not printed by now has nobody who reads it; Python would end with an exit code of its own for it."""
     try:
-        from django.core import management
-        from django.core.management.base import BaseCommand
-    except ImportError as error:
-        raise ImportError("%s; is this the interpreter that the project is installed for?" % error) from error
-
-    find = management.get_commands
-
-    def get_commands() -> dict[str, str]:
-        return {**dict.fromkeys(FALLBACK_COMMANDS, PACKAGE), **find(), **dict.fromkeys(OVERRIDING_COMMANDS, PACKAGE)}
-
-    replacement: Any = get_commands
-    replacement.cache_clear = getattr(find, "cache_clear", lambda: None)
-    management.get_commands = replacement
-    execute = BaseCommand.execute
-
-    depth = [0]
-
-    def execute_and_report(self: BaseCommand, *args: Any, **options: Any) -> str | None:
-        if depth[0]:  # a command within a command: its caller deals with what becomes of it
-            return execute(self, *args, **options)
-        depth[0] += 1
-        try:
-            before_command(self)
-            output = execute(self, *args, **options)
-            after_command(self)
-            return output
-        except BaseException as error:
-            if not (isinstance(error, SystemExit) and not error.code):
-                report.current.record_failure(error)
-            raise
-        finally:
-            depth[0] -= 1
-
-    command: Any = BaseCommand
-    command.execute = execute_and_report
-
-
-def command_name(command: object) -> str:
-    return type(command).__module__.rsplit(".", 1)[-1]
-
-
-def before_command(command: object) -> None:
-    """Checks that have to come before a command of Django's own."""
-    if command_name(command) == "collectstatic":
-        from .durability import require_durable_static_root
-
-        require_durable_static_root()
-
-
-def after_command(command: object) -> None:
-    """Reads what a command of Django's own did."""
-    if command_name(command) == "collectstatic":
-        lists: list[Any] = [
-            getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")
-        ]
-        report.current.record_success("collected", count=sum(map(len, lists)))
-
-
-def switch_interpreter(script: str) -> None:
-    """Goes over to the interpreter that the script's first line names, if it is another."""
-    with open(script, "rb") as file:
-        first, second = file.readline().decode("utf-8", "replace"), file.readline().decode("utf-8", "replace")
-    if not first.startswith("#!"):
-        manage_not_found("%s is no script" % script)
-    words = first[2:].split()
-    if words and os.path.basename(words[0]) == "sh" and "exec" in second:  # how pip writes long paths
-        words = [second.split("exec'", 1)[-1].strip().split('"')[1]] if '"' in second else second.split()[1:2]
-    if words and os.path.basename(words[0]) == "env":
-        words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
-    if not words or ("python" not in os.path.basename(words[0]) and "pypy" not in os.path.basename(words[0])):
-        manage_not_found("%s does not start with a Python interpreter" % script)
-    # By name, not by what it links to: an interpreter knows its virtual environment by its name.
-    if os.path.abspath(words[0]) != os.path.abspath(sys.executable or "") and not os.environ.get(
-        "DJANGO_OPERATOR_EXEC"
-    ):
-        os.environ["DJANGO_OPERATOR_EXEC"] = "1"
-        if not os.access(words[0], os.X_OK):
-            manage_not_found("%s names the interpreter %s, which is not there" % (script, words[0]))
-        os.execv(words[0], [*words, sys.argv[0], *sys.argv[1:]])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        sys.stdout = None

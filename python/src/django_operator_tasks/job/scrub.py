@@ -1,27 +1,49 @@
-"""Takes secrets out of free text. Parses on Python 3.6."""
+"""Takes secrets out of free text: by their values, which are known, and by what stands where secrets stand. Parses on
+Python 3.6.
+"""
 
 import os
 import re
 import sys
-from typing import Any, Iterable, Set, Tuple
+from typing import Any, Iterable, Iterator, List, Set, Tuple
 
-from .error_text import redact_row_values
+from .renderings import SHORTEST_PART, parts, renderings
+from .row_values import redact_row_values
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
 
-SHORTEST_UNNAMED_SECRET = 6
+MASK = "***"
+UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
+# What comes first of a text says what it is about. Values are looked for in the first of these, patterns in the second.
+LONGEST_TEXT = 200_000
+LONGEST_RESULT = 8_000
+# A value that is no longer than this is a word that may stand anywhere, so it counts as a secret only as a whole word.
+LONGEST_WORD = 5
 PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"  # noqa: S105 - its name
-# Variables that images and Kubernetes set themselves and that are no secrets, for pods that take whole
-# Secrets into their environment.
-KNOWN_PLAIN_VARIABLES = re.compile(
-    r"^(PATH|HOME|HOSTNAME|PWD|LANG|LC_.*|TZ|TERM|SHLVL|GPG_KEY|PYTHON.*|DJANGO_SETTINGS_MODULE|VIRTUAL_ENV"
-    r"|KUBERNETES_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)$"
-)
-CREDENTIALS_IN_URL = re.compile(r"(?<=://)\S+@|(?<=[?&]password=)[^&\s]+", re.IGNORECASE)
-PASSWORD_OPTIONS = ("PASSWORD", "password", "passwd")
-# Variables whose names say that they are secret, as Django's debug page knows them too.
+# Variables whose names say that they are secret, and those of Django's own list of settings that its debug page hides.
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|SIGNATURE|CREDENTIAL|API_?KEY|(^|_)(PASS|PW|KEYS?|DSN)(_|$)", re.IGNORECASE
 )
+HIDDEN_SETTING = re.compile(r"API|TOKEN|KEY|SECRET|PASS|SIGNATURE|CREDENTIAL|DSN", re.IGNORECASE)
+# Variables that images and Kubernetes set themselves, with the only values that they set.
+WORDS_OF_IMAGES = re.compile(
+    r"^(PATH|HOME|HOSTNAME|PWD|OLDPWD|LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|SHLVL|USER|_|PYTHON[A-Z_]*|DJANGO_SETTINGS_MODULE"
+    r"|VIRTUAL_ENV)$"
+)
+SERVICE_LINK = re.compile(r"^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
+SERVICE_VALUE = re.compile(r"^((tcp|udp|sctp)://)?[0-9a-fA-F.:\[\]]*$|^(tcp|udp|sctp)$")
+FINGERPRINT = re.compile(r"^[0-9A-F]{40}$")  # GPG_KEY of Python's images
+
+SCHEME = re.compile(r"://")
+URL_BREAK = re.compile(r"[\s'\"<>`]")
+URL_USER = re.compile(r"[^\s'\"<>`/\[]{0,200}:(?!\d{1,5}(?!\S))[^\s/]")
+URL_PASSWORD_WITH_SPACES = re.compile(r"[^\n'\"<>]{1,200}?@(?=[\w\[])")
+PARAMETER = re.compile(
+    r"(?i)((?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|credentials?|signature"
+    r"|(?<=[?&;])(?:sig|key|code|auth|pass))['\"]?\s{0,3}[=:]\s{0,3}(?<=[=:'\"\s]))"
+    r"('(?:[^'\\\n]|\\.){1,500}'|\"(?:[^\"\\\n]|\\.){1,500}\"|(?<==)[^\s&;,'\")\]}]{1,500})"
+)
+AUTHORIZATION = re.compile(r"(?i)\b((?:basic|bearer|digest|token)\s{1,3})(?=[\w.~+/=-]{0,200}\d)[\w.~+/=-]{16,2000}")
+PASSWORD_OPTIONS = ("PASSWORD", "password", "passwd")
 
 _hidden: Set[str] = set()
 
@@ -37,63 +59,175 @@ def forget_secrets() -> None:
 
 
 def without_credentials(value: object) -> str:
-    """A host or a name of a database; of a URL what is no credential."""
+    """A host or a name of a database; of a URL or a connection string what is no credential."""
     text = str(value or "")
-    return CREDENTIALS_IN_URL.sub(mask, text).split("?")[0] if "://" in text else text
+    clean = mask_parameters(mask_urls(text))
+    return clean.split("?")[0] if "://" in text else clean
 
 
-def scrubbed(text: str) -> str:
+def scrubbed(text: object) -> str:
     """The text without secrets; if they cannot be told, no text."""
     try:
         return scrub(text)
     except Exception as error:
-        return "(left out, as its secrets could not be taken out: %s)" % type(error).__name__
+        return UNREADABLE % type(error).__name__
 
 
 def scrub(text: object) -> str:
-    """The text without secrets."""
-    clean = redact_row_values(str(text))
-    for secret in sorted(secrets(), key=len, reverse=True):
-        clean = clean.replace(secret, "***")
-    return CREDENTIALS_IN_URL.sub(mask, clean)
+    """The text without secrets, and not longer than what is read of it."""
+    whole = str(text)
+    clean = whole[:LONGEST_TEXT]
+    found = sorted(secrets(), key=len, reverse=True)
+    for secret in found:
+        clean = mask_value(clean, secret)
+    if len(whole) > LONGEST_TEXT and found:
+        clean = clean[: -len(found[0])]  # where one may have been cut in two
+    return mask_parameters(mask_urls(redact_row_values(clean[:LONGEST_RESULT])))
 
 
-def mask(found: Any) -> str:
-    return "***@" if found.group().endswith("@") else "***"
+def mask_value(text: str, secret: str) -> str:
+    """The text without this value."""
+    if len(secret) > LONGEST_WORD:
+        return text.replace(secret, MASK)
+    if secret not in text:
+        return text
+    return re.sub(r"(?<!\w)%s(?!\w)" % re.escape(secret), MASK, text)
+
+
+def mask_urls(text: str) -> str:
+    """The text without the credentials of URLs, whatever characters they have."""
+    pieces: List[str] = []
+    begin = 0
+    schemes = [match.end() for match in SCHEME.finditer(text)]
+    for start, limit in zip(schemes, [*schemes[1:], len(text)]):
+        end = URL_BREAK.search(text, start, limit)
+        at = text.rfind("@", start, end.start() if end else limit)
+        if at < 0 and URL_USER.match(text, start, limit):
+            spaced = URL_PASSWORD_WITH_SPACES.match(text, start, limit)
+            at = spaced.end() - 1 if spaced else -1
+        if at >= 0:
+            pieces += [text[begin:start], MASK]
+            begin = at
+    return "".join([*pieces, text[begin:]])
+
+
+def mask_parameters(text: str) -> str:
+    """The text without the values of what is called a password, a token and the like."""
+    return AUTHORIZATION.sub(r"\1" + MASK, PARAMETER.sub(mask_parameter, text))
+
+
+def mask_parameter(found: Any) -> str:
+    """The name of a parameter, and its quotes."""
+    name, value = found.groups()
+    quote = value[0] if value[0] in "'\"" else ""
+    return "%s%s%s%s" % (name, quote, MASK, quote)
 
 
 def secrets() -> Set[str]:
-    """Every value that must not be seen."""
+    """Every value that must not be seen, in all ways in which it is written."""
+    found: Set[str] = set()
+    for value in secret_values():
+        for part in parts(value):
+            if part == value or len(part) >= SHORTEST_PART:
+                found |= renderings(part)
+    return {value for value in found if value.strip() and value != MASK}
+
+
+def secret_values() -> Iterator[str]:
+    """The values themselves."""
     context = run_context()
-    found = {os.environ.get(name, "") for name in context.get("secretEnv", [])} | _hidden
-    found.add(os.environ.get(PASSWORD_VARIABLE, ""))
-    found |= {value for name, value in possible_secrets() if SECRET_NAME.search(name)}
-    if context.get("wholeSecrets"):
-        known = set(context.get("plainEnv", [])) | {RUN_CONTEXT_VARIABLE}
-        found |= {value for name, value in possible_secrets() if name not in known}
+    named = list(context.get("secretEnv", []))
+    yield from (os.environ.get(name, "") for name in [*named, PASSWORD_VARIABLE])
+    yield from _hidden
+    plain = set(context.get("plainEnv", []))
+    for name, value in os.environ.items():
+        if name == RUN_CONTEXT_VARIABLE or len(value) < SHORTEST_PART or is_of_image(name, value):
+            continue
+        if SECRET_NAME.search(name) or (context.get("wholeSecrets") and name not in plain):
+            yield value
     settings = _settings()
     if settings is not None:
-        try:
-            keys = [settings.SECRET_KEY]  # Django refuses to hand out an empty one
-        except Exception:
-            keys = []
-        for key in keys + list(getattr(settings, "SECRET_KEY_FALLBACKS", None) or []):
-            found.add(key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key or ""))
-        for database in (getattr(settings, "DATABASES", None) or {}).values():
-            for options in (database, database.get("OPTIONS") or {}):
-                found |= {str(options.get(name) or "") for name in PASSWORD_OPTIONS}
-    return {value for value in found if value}
+        yield from settings_secrets(settings)
 
 
-def possible_secrets() -> Iterable[Tuple[str, str]]:
-    """Variables that may hold a secret, though nobody named them as such."""
-    for name, value in os.environ.items():
-        if (
-            name != RUN_CONTEXT_VARIABLE
-            and not KNOWN_PLAIN_VARIABLES.match(name)
-            and len(value) >= SHORTEST_UNNAMED_SECRET
-        ):
-            yield name, value
+def is_of_image(name: str, value: str) -> bool:
+    """Whether a variable is one that Kubernetes or an image sets, and has such a value."""
+    if WORDS_OF_IMAGES.match(name):
+        return True
+    if SERVICE_LINK.match(name):
+        return bool(SERVICE_VALUE.match(value))
+    return name == "GPG_KEY" and bool(FINGERPRINT.match(value))
+
+
+def settings_secrets(settings: Any) -> Iterator[str]:
+    """The settings that Django's own reporter hides, the passwords of databases, and credentials in any setting."""
+    hidden = hidden_settings()
+    for name, value in readable_settings(settings):
+        if name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "EMAIL_HOST_PASSWORD"):
+            yield from texts(value)
+        elif name == "DATABASES":
+            for database in (value or {}).values():
+                for options in (database, database.get("OPTIONS") or {}):
+                    yield from (str(options.get(option) or "") for option in PASSWORD_OPTIONS)
+                yield from hidden_texts(database, hidden)
+        elif not is_djangos(name) and hidden.search(name):
+            yield from (text for text in texts(value) if len(text) >= SHORTEST_PART)
+        else:
+            yield from hidden_texts(value, hidden)
+
+
+def hidden_settings() -> Any:
+    """The pattern of the names; a project may have one of its own."""
+    views = sys.modules.get("django.views.debug")  # loaded where a project has a filter of its own
+    try:
+        own = views.get_default_exception_reporter_filter().hidden_settings.pattern if views else ""
+        return re.compile("%s|%s" % (HIDDEN_SETTING.pattern, own) if own else HIDDEN_SETTING.pattern, re.IGNORECASE)
+    except Exception:
+        return HIDDEN_SETTING
+
+
+def readable_settings(settings: Any) -> Iterator[Tuple[str, Any]]:
+    """Names and values; without those that refuse to be read."""
+    for name in dir(settings):
+        if name.isupper():
+            try:
+                yield name, getattr(settings, name)
+            except Exception:  # noqa: S112 - Django refuses to hand out an empty SECRET_KEY
+                continue
+
+
+def is_djangos(name: str) -> bool:
+    """Whether a setting is Django's own, of which is known that it holds no secret."""
+    defaults = sys.modules.get("django.conf.global_settings")
+    return hasattr(defaults, name)
+
+
+def hidden_texts(value: Any, hidden: Any, depth: int = 0) -> Iterator[str]:
+    """What in a setting has a name that is to be hidden, or is a URL with credentials."""
+    if isinstance(value, str):
+        if "://" in value and "@" in value:
+            yield from (part for part in parts(value) if part != value)
+        return
+    if depth > 5 or not isinstance(value, (dict, list, tuple, set)):
+        return
+    for key, inside in value.items() if isinstance(value, dict) else [("", each) for each in value]:
+        if isinstance(key, str) and hidden.search(key) and "FUNCTION" not in key and "PREFIX" not in key:
+            yield from (text for text in texts(inside) if len(text) >= SHORTEST_PART)
+        else:
+            yield from hidden_texts(inside, hidden, depth + 1)
+
+
+def texts(value: Any) -> Iterable[str]:
+    """The texts in a value."""
+    if isinstance(value, bytes):
+        return [value.decode("utf-8", "replace")]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [text for each in value for text in texts(each)]
+    return []
 
 
 def _settings() -> Any:

@@ -14,22 +14,30 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ..errors import TaskError
 from .base import Lock, acquire, release
 from .mysql import MySQLLock, MySQLStatementLock
-from .postgresql import PostgresLock, PostgresStatementLock
+from .postgresql import PostgresLock, PostgresReentrantLock, PostgresStatementLock
 from .sqlite import FileLock
 
 __all__ = ["FileLock", "Lock", "MySQLLock", "PostgresLock", "migration_lock", "statement_lock"]
 
 LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresLock, "mysql": MySQLLock, "sqlite": FileLock}
+REENTRANT_LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresReentrantLock}
 STATEMENT_LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresStatementLock, "mysql": MySQLStatementLock}
 
 
 @contextmanager
 def migration_lock(
-    connection: BaseDatabaseWrapper, lock_id: int, timeout: float | None, say: Callable[[str], object]
+    connection: BaseDatabaseWrapper,
+    lock_id: int,
+    timeout: float | None,
+    say: Callable[[str], object],
+    *,
+    in_its_session: bool = False,
 ) -> Iterator[None]:
     """Holds the lock while the block runs.
 
     :param timeout: seconds to wait for it; None: without end.
+    :param in_its_session: on the connection itself, whose user is about to take the same lock once more. Another
+        session of ours would be the one that they wait for.
     :raises TaskError: LockTimeout, LockUnsupported, LockLost.
     """
     if connection.vendor not in LOCKS:
@@ -39,7 +47,8 @@ def migration_lock(
             " by --lock-database or the setting DJK8S_MIGRATE_LOCK_DATABASE, or take none, by --lock-mode none"
             " (spec.lock.mode: None), and see to it yourself that only one migrates",
         )
-    lock = LOCKS[connection.vendor](connection, lock_id)
+    kinds = {**LOCKS, **REENTRANT_LOCKS} if in_its_session else LOCKS
+    lock = kinds[connection.vendor](connection, lock_id)
     try:
         lock.open()
         acquire(lock, timeout, say)

@@ -14,6 +14,9 @@ from ..db.waiting import wait_for_database
 from ..errors import TaskError
 
 PAUSE = 0.5
+# Packages whose engines keep a pool, and the options that Django's pool and theirs have.
+POOL_PACKAGES = ("dj_db_conn_pool", "django_db_geventpool", "django_postgrespool2", "django_psycopg2_pool")
+POOL_OPTIONS = ("pool", "MAX_CONNS", "REUSE_CONNS", "POOL_OPTIONS")
 ORPHAN_PREFIX = "a migrator that was killed or lost its lock, whose statement still runs: "
 
 
@@ -57,15 +60,27 @@ def first_row(connection: BaseDatabaseWrapper, query: str, *values: str | int) -
 
 
 def own_session(connection: BaseDatabaseWrapper, options: dict[str, Any]) -> BaseDatabaseWrapper:
-    """Another connection to the same database, outside of any pool of Django's."""
-    copy: BaseDatabaseWrapper = connection.copy()  # type: ignore[no-untyped-call, unused-ignore]
-    copy.settings_dict["AUTOCOMMIT"] = True
-    own = copy.settings_dict.setdefault("OPTIONS", {})
-    own.pop("pool", None)
+    """Another connection to the same database, outside of any pool."""
+    session: BaseDatabaseWrapper = connection.copy()  # type: ignore[no-untyped-call, unused-ignore]
+    kind = unpooled_class(type(session))
+    if kind is not type(session):
+        session = kind(session.settings_dict, session.alias)
+    session.settings_dict["AUTOCOMMIT"] = True
+    own = session.settings_dict.setdefault("OPTIONS", {})
+    for name in POOL_OPTIONS:
+        own.pop(name, None)
     for name, value in options.items():
         own.setdefault(name, value)
-    wait_for_database(copy)
-    return copy
+    wait_for_database(session)
+    return session
+
+
+def unpooled_class(kind: type) -> Any:
+    """The class of a connection below those of packages that keep a pool: a session of the lock's own would wait there
+    for the one that migrates to be given back."""
+    kinds = kind.__mro__
+    pooling = [n for n, each in enumerate(kinds) if each.__module__.split(".")[0] in POOL_PACKAGES]
+    return kinds[max(pooling) + 1] if pooling else kind
 
 
 def acquire(lock: Lock, timeout: float | None, say: Callable[[str], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from threading import Event, Thread
 
 from django.db import Error
@@ -15,6 +16,10 @@ NAME_LIMIT = 64
 # for longer.
 PING_SECONDS = 30
 SILENT_SECONDS = 120
+# The server's own limit for that silence.
+LONGEST_SILENCE = 31_536_000
+# A ping to a server that hangs: the release finds out what became of the lock.
+PING_LIMIT = 10
 
 
 class NamedLock(Lock):
@@ -46,18 +51,20 @@ class MySQLLock(NamedLock):
 
     def __init__(self, connection: BaseDatabaseWrapper, lock_id: int) -> None:
         super().__init__(connection, lock_id)
+        self.pings = True
         self.ended = Event()
         self.pinger = Thread(target=self.ping, daemon=True)
 
     def open(self) -> None:
         self.connection = own_session(self.original, {})
         self.name = lock_name(f"migrate-{self.id}", self.connection)
+        self.pings = has_system_threads()
         with self.connection.cursor() as cursor:
-            cursor.execute("SET SESSION wait_timeout = %s", [SILENT_SECONDS])
+            cursor.execute("SET SESSION wait_timeout = %s", [SILENT_SECONDS if self.pings else LONGEST_SILENCE])
 
     def try_acquire(self) -> bool:
         acquired = self.try_get()
-        if acquired:
+        if acquired and self.pings:
             self.connection.inc_thread_sharing()
             self.pinger.start()
         return acquired
@@ -72,16 +79,27 @@ class MySQLLock(NamedLock):
 
     def release(self) -> bool:
         self.end_pings()
-        return super().release()
+        return not self.pinger.is_alive() and super().release()
 
     def end_pings(self) -> None:
         self.ended.set()
         if self.pinger.is_alive():
-            self.pinger.join()
+            self.pinger.join(PING_LIMIT)
 
     def close(self) -> None:
         self.end_pings()
-        super().close()
+        if not self.pinger.is_alive():  # else it still uses it, and the end of the process closes it
+            super().close()
+
+
+def has_system_threads() -> bool:
+    """Whether a thread runs while another one waits for a server. Those of gevent and eventlet do not, as the drivers
+    in C know nothing of them."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    greenlets = (gevent is not None and gevent.is_module_patched("threading")) or (
+        eventlet is not None and eventlet.is_monkey_patched("thread")
+    )
+    return not greenlets
 
 
 class MySQLStatementLock(NamedLock):

@@ -162,6 +162,28 @@ class PostgresLock(AdvisoryLock):
         return words
 
 
+class PostgresReentrantLock(PostgresLock):
+    """On the session that migrates, which may take it again: a server counts how often."""
+
+    session: Any = None
+
+    def open(self) -> None:
+        self.connection.ensure_connection()
+        self.session = self.connection.connection
+        self.pooled = is_pooled(self.connection)
+
+    def try_acquire(self) -> bool:
+        if self.pooled and not self.pooler_checked and not self.check_pooler():
+            return False
+        return self.call("pg_try_advisory_lock")
+
+    def release(self) -> bool:
+        return self.connection.connection is self.session and super().release()
+
+    def holder(self) -> str:
+        return AdvisoryLock.holder(self)
+
+
 class PostgresStatementLock(AdvisoryLock):
     """On the session that migrates. A pooler's is not ours to keep a lock in."""
 
@@ -197,6 +219,7 @@ class PostgresStatementLock(AdvisoryLock):
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
     """A pooler tells a number of its own when the connection is made."""
     own: Any = connection.connection
+    own = getattr(own, "driver_connection", own)  # that of SQLAlchemy's pools stands around the driver's
     return bool(own.info.backend_pid != server_process(connection))
 
 

@@ -93,7 +93,7 @@ class Command(ReportingCommand):
         with self.exit_on_sigterm():
             user, action = retry_transaction(attempt, connection, location)
         report.current.record_success(action, [user.get_username()])
-        self.stdout.write(f"user {user.get_username()} {action}")
+        self.write_and_flush(f"user {user.get_username()} {action}")
 
 
 def requested_user(options: Mapping[str, Any], model: Any) -> RequestedUser:

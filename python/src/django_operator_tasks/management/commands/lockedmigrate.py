@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import threading
 import time
+from argparse import SUPPRESS, ArgumentError
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.core.management.commands.migrate import Command as DjangoMigrate
+from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from ...base_command import ReportingCommand, unique_values
 from ...conf import lock_alias, settings
 from ...db.connections import is_between_transactions
-from ...db.migration_state import applied_migrations
+from ...db.migration_changes import MigrationChanges
 from ...db.waiting import wait_for_database
 from ...errors import TaskError
 from ...job import report
 from ...job.durability import require_durable_database
-from ...job.run_context import run_context
 from ...locks import migration_lock, statement_lock
 
 AUTO, NONE = "auto", "none"
-OWN_OPTIONS = ("--lock-id", "--lock-timeout", "--lock-mode", "--lock-database")
+LOCK_OPTIONS = ("id", "timeout", "mode", "database")
 DATABASES_KEY = "_lock_databases"  # among the options, where the project's own may be called anything
-STORE, APPEND, EXTEND = argparse._StoreAction, argparse._AppendAction, argparse._ExtendAction
 
 
 if TYPE_CHECKING:
-    Migrate = DjangoMigrate
+    Migrate = MigrateCommand
 else:
     Migrate = object
 
@@ -43,47 +42,47 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
     default_database: Any = DEFAULT_DB_ALIAS
+    changes: MigrationChanges | None = None
+    takes_lock_itself = False  # the project's own `migrate`, by an option of its own for the lock's number
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        self.default_database = allow_several_databases(parser)
-        self.own = OwnOptions(parser)
-        self.own.add(
+        databases = SeveralDatabases(parser)
+        super().add_arguments(databases)  # type: ignore[arg-type]
+        if not databases.has_option:
+            databases.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
+        self.default_database = databases.default
+        parser.set_defaults(**{databases.dest: None})
+        self.takes_lock_itself = not add_lock_option(
+            parser,
+            "id",
             "-L",
-            "--lock-id",
             type=int,
             default=settings.DJK8S_MIGRATE_LOCK_ID,
             help="The advisory lock ID to use for migrations.",
         )
-        self.own.add(
-            "--lock-timeout",
+        add_lock_option(
+            parser,
+            "timeout",
             type=float,
             default=None,
             metavar="SEC",
             help="Seconds to wait for the lock before failing. Default: wait without end.",
         )
-        self.own.add(
-            "--lock-mode",
+        add_lock_option(
+            parser,
+            "mode",
             choices=[AUTO, NONE],
             default=AUTO,
             help="auto: the lock that the database's engine has; none: no lock. Default: auto.",
         )
-        self.own.add(
-            "--lock-database",
+        add_lock_option(
+            parser,
+            "database",
             choices=tuple(connections),
             default=None,
             help="Takes the lock in this database instead, such as one that goes past a pooler."
             " Default: the setting DJK8S_MIGRATE_LOCK_DATABASE, else the database that is migrated.",
         )
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        if run_context():  # the operator means this command's options, whatever the project's are called
-            parse = parser.parse_args
-            parser.parse_args = lambda args=None, *more: parse(  # type: ignore[method-assign, assignment]
-                [self.own.renamed(word) for word in args or ()], *more
-            )
-        return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         databases = unique_values(options.get("database"), self.default_database)
@@ -94,13 +93,13 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
         return {**super().get_check_kwargs(options), "databases": options[DATABASES_KEY]}
 
     def handle(self, *args: Any, **options: Any) -> None:
-        lock_id, timeout, mode, lock_database = (options.pop(self.own.dests[name]) for name in OWN_OPTIONS)
+        lock_id, timeout, mode, lock_database = (options.pop(f"migration_lock_{name}") for name in LOCK_OPTIONS)
         if timeout is not None and not timeout >= 0:
             raise CommandError("--lock-timeout must be 0 or more seconds")
         databases = options.pop(DATABASES_KEY)
         # The project's `migrate` may call this command, which runs the project's `migrate`.
         migrate = django_migrate if migrating_databases.aliases else super().handle
-        changes = MigrationChanges(options, prefix_alias=len(databases) > 1)
+        self.changes = changes = MigrationChanges(options, several_databases=len(databases) > 1)
         for database in databases:
             options["database"] = database
             if database in migrating_databases.aliases:
@@ -120,7 +119,8 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
                 with self.exit_on_sigterm():
                     if mode != NONE:
                         holder = connections[lock_database or lock_alias(database) or database]
-                        stack.enter_context(migration_lock(holder, lock_id, timeout, say))
+                        shared = self.takes_lock_itself and holder is connection
+                        stack.enter_context(migration_lock(holder, lock_id, timeout, say, in_its_session=shared))
                     wait_for_database(connection)
                     if mode != NONE:
                         left = None if timeout is None else round(max(0, timeout - time.monotonic() + started), 1)
@@ -128,8 +128,14 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
                 with migrating_databases.add(database), changes.record(connection):
                     run_to_completion(migrate, *args, **options)
 
+    def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:
+        """What Django calls at each step."""
+        if self.changes is not None:
+            self.changes.note(action, migration, fake)
+        super().migration_progress_callback(action, migration, fake)
+
     def run_read_only(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
-        """MigrationChanges nothing, so it takes no lock; --check ends the process if there is something to do."""
+        """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
         try:
             migrate(*args, **options)
         except SystemExit as end:
@@ -162,7 +168,7 @@ migrating_databases = MigratingDatabases()
 
 def django_migrate(*args: Any, **options: Any) -> None:
     """Django's own `migrate`, also for options of one that has others."""
-    command = DjangoMigrate()
+    command = MigrateCommand()
     defaults = vars(command.create_parser("manage.py", "migrate").parse_args([]))
     command.execute(*args, **{**defaults, **options})
 
@@ -177,77 +183,51 @@ def run_to_completion(migrate: Callable[..., Any], *args: Any, **options: Any) -
         raise CommandError("a migration, or who listens to it, ended the process before its end") from end
 
 
-def allow_several_databases(parser: Any) -> Any:
-    """Lets --database, as the project's own `migrate` has it, be given several times; its default."""
-    option = parser._option_string_actions.get("--database")
-    if option is None:
-        option = parser.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
-    default = parser.get_default(option.dest)
-    parser.set_defaults(**{option.dest: None})
-    kind: Any = EXTEND if option.nargs else APPEND
-    if type(option) is STORE:
-        option.__class__ = kind
-    more = "May be given several times: they are migrated in that order, each under a lock."
-    option.help = f"{option.help or ''} {more}".strip()
-    return default or DEFAULT_DB_ALIAS
+class SeveralDatabases:
+    """The parser for the project's own `migrate`, whose option --database may be given several times."""
 
-
-class OwnOptions:
-    """The options of this command. One that the project's own `migrate` has as well stays the project's; ours is
-    then --migration-lock-… ."""
-
-    def __init__(self, parser: Any) -> None:
+    def __init__(self, parser: CommandParser) -> None:
         self.parser = parser
-        self.dests: dict[str, str] = {}
-        self.renamed_flags: dict[str, str] = {}
+        self.has_option = False
+        self.default: Any = DEFAULT_DB_ALIAS
+        self.dest = "database"
 
-    def add(self, *flags: str, **kwargs: Any) -> None:
-        name = flags[-1]
-        flags = tuple(flag for flag in flags if flag not in self.parser._option_string_actions)
-        if name not in flags or name[2:].replace("-", "_") in {action.dest for action in self.parser._actions}:
-            self.renamed_flags[name] = "--migration-" + name[2:]
-            flags = (self.renamed_flags[name],)
-        self.dests[name] = self.parser.add_argument(*flags, **kwargs).dest
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parser, name)
 
-    def renamed(self, word: str) -> str:
-        name, equals, value = word.partition("=")
-        return self.renamed_flags.get(name, name) + equals + value
+    def add_argument(self, *flags: Any, **kwargs: Any) -> Any:
+        if "--database" not in flags:
+            return self.parser.add_argument(*flags, **kwargs)
+        if kwargs.get("action", "store") == "store":
+            kwargs["action"] = "extend" if kwargs.get("nargs") else "append"
+        more = "May be given several times: they are migrated in that order, each under a lock."
+        kwargs["help"] = f"{kwargs.get('help') or ''} {more}".strip()
+        self.default = kwargs.pop("default", None) or DEFAULT_DB_ALIAS
+        option = self.parser.add_argument(*flags, **kwargs)
+        self.has_option, self.dest = True, option.dest
+        return option
 
 
-class MigrationChanges:
-    """What the migrations changed, told also when they break off half-way."""
-
-    def __init__(self, options: dict[str, Any], *, prefix_alias: bool) -> None:
-        self.prune = bool(options.get("prune"))
-        self.prefix_alias = prefix_alias
-        self.added: list[str] = []
-        self.removed: list[str] = []
-
-    @contextmanager
-    def record(self, connection: Any) -> Iterator[None]:
-        """Reads `django_migrations` before and after the block."""
-        before = applied_migrations(connection)
+def add_lock_option(parser: CommandParser, name: str, *short: str, **kwargs: Any) -> bool:
+    """An option of this command, `--migration-lock-…`, for short `--lock-…` where the project's own `migrate` has none
+    of that name; whether it has none."""
+    dest, long, medium = f"migration_lock_{name}", f"--migration-lock-{name}", f"--lock-{name}"
+    try:
+        parser.add_argument(*short, medium, long, dest=dest, **kwargs)
+        return True
+    except ArgumentError:
+        parser.add_argument(long, dest=dest, **kwargs)
+    free = True
+    for flag in (*short, medium):
         try:
-            yield
-        finally:
-            after = applied_migrations(connection)
-            if before is not None and after is not None:
-                self.added += self.named(connection, (name for name in after if name not in before))
-                self.removed += self.named(connection, (name for name in before if name not in after))
-            if self.prune:
-                report.current.record_success("pruned", self.removed)
-            elif self.removed and not self.added:
-                report.current.record_success("unapplied", self.removed)
-            else:
-                report.current.record_success("applied", self.added)
-            if before is None or after is None:
-                report.current.count = None  # nobody knows
-
-    def named(self, connection: Any, names: Iterator[str]) -> list[str]:
-        return [f"{connection.alias}: {name}" if self.prefix_alias else name for name in names]
+            parser.add_argument(flag, dest=dest, **{**kwargs, "default": SUPPRESS, "help": SUPPRESS})
+        except ArgumentError:
+            free = free and flag != medium
+    return free
 
 
-def with_lock(migrate: type[BaseCommand]) -> type[BaseCommand]:
+@cache
+def with_lock(migrate: Any) -> Any:
     """The class of a `migrate`, with the lock; itself if it has one."""
     if issubclass(migrate, LockedMigrateMixin):
         return migrate
@@ -256,14 +236,14 @@ def with_lock(migrate: type[BaseCommand]) -> type[BaseCommand]:
     )
 
 
-def project_migrate() -> type[BaseCommand]:
+def project_migrate() -> Any:
     """The class of the project's own `migrate`; django-tenants and others bring one."""
     app: Any = get_commands()["migrate"]
     if isinstance(app, BaseCommand):
         return type(app)
     module = sys.modules.get(f"{app}.management.commands.migrate")
     if module is not None and getattr(module.__spec__, "_initializing", False):
-        return DjangoMigrate  # it imports this command just now, to derive from it
+        return MigrateCommand  # it imports this command just now, to derive from it
     return type(load_command_class(app, "migrate"))
 
 

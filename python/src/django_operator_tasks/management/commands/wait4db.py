@@ -12,7 +12,8 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ...base_command import ReportingCommand, add_seconds_option, unique_values
-from ...db.waiting import unapplied_migrations
+from ...db.failures import lacks_right
+from ...db.pending import unapplied_migrations
 from ...errors import TaskError
 from ...job import report
 from ...job.scrub import scrubbed
@@ -23,6 +24,7 @@ CONNECT_SECONDS = 10
 # A server that takes longer over `SELECT 1` does not answer.
 SILENT_SECONDS = 10.0
 UNREACHABLE = "DatabaseUnreachable"
+LACKS_RIGHT = "InsufficientPrivilege"
 
 
 class Command(ReportingCommand):
@@ -76,6 +78,27 @@ class Command(ReportingCommand):
         report.current.record_success("ready", databases)
 
 
+def wait_for_database(
+    timeout: float = 180, stable: float = 5, interval: float = 1, database: str = DEFAULT_DB_ALIAS, **_: Any
+) -> None:
+    """Waits for the database alone, as the function of this name in djk8s does, whatever its migrations are.
+
+    :param timeout: seconds to wait at most.
+    :param stable: seconds for which it has to answer without interruption.
+    :param interval: seconds between two looks.
+    :raises TimeoutError: when the time is up.
+    """
+    changed = Event()
+    monitor = DatabaseMonitor(connections[database], stable, interval, True, changed)
+    monitor.start()
+    try:
+        wait([monitor], timeout, changed, lambda text: print(text, flush=True))
+    except TaskError as error:
+        raise TimeoutError(str(error)) from error
+    finally:
+        monitor.stop()
+
+
 class State(NamedTuple):
     """How a database stands."""
 
@@ -101,7 +124,7 @@ class DatabaseMonitor(Thread):
         self.ended = Event()
         self.migrated = ready_only
         self.alive_since: float | None = None
-        self.query_started_at: float | None = None
+        self.asked_at: float | None = None
         self.state = UNKNOWN
         self.error: Exception | None = None
 
@@ -109,13 +132,12 @@ class DatabaseMonitor(Thread):
         connection = self.connection
         connections[self.alias] = connection  # in this thread as well
         while not self.ended.is_set():
-            self.query_started_at = time.monotonic()
             try:
-                self.state = self.check(connection)
+                with connection.execute_wrapper(self.ask):
+                    self.state = self.check(connection)
             except Exception as error:  # nothing that waiting mends; the other thread tells
                 self.error = error
                 self.ended.set()
-            self.query_started_at = None
             self.changed.set()
             stable_in = self.stable if self.alive_since is None else self.alive_since + self.stable - time.monotonic()
             self.ended.wait(min(self.interval, stable_in) if stable_in > 0 else self.interval)
@@ -128,37 +150,45 @@ class DatabaseMonitor(Thread):
             self.connection.settings_dict["OPTIONS"] = self.options
             self.connection.dec_thread_sharing()
 
+    def ask(self, act: Callable[..., Any], *args: Any) -> Any:
+        """Asks the server. Its silence is the time of that alone, and not what it takes to understand the answer."""
+        self.asked_at = time.monotonic()
+        try:
+            return act(*args)
+        finally:
+            self.asked_at = None
+
     def check(self, connection: Any) -> State:
         """Finds out how things stand now."""
         try:
+            self.ask(connection.ensure_connection)
+            asked = time.monotonic()
             if not select_one(connection):
                 raise Error("it does not answer")
+            now = time.monotonic()
             if self.state is UNKNOWN:
                 self.state = State(False, "NotMigrated", "not known yet, what migrations it has")
-            now = time.monotonic()
-            if self.alive_since is None or self.seconds_without_answer() > SILENT_SECONDS:
+            if self.alive_since is None or now - asked > SILENT_SECONDS:
                 self.alive_since = now
             alive = now - self.alive_since
-            self.query_started_at = now
-            missing = [] if self.migrated else unapplied_migrations(connection, self.on_answer)
+            missing = [] if self.migrated else unapplied_migrations(connection)
             self.migrated = not missing
         except Error as error:
             connection.close()
             self.alive_since = None
-            return State(False, UNREACHABLE, "not ready: " + (scrubbed(str(error)).strip() or type(error).__name__))
+            said = scrubbed(error).strip() or type(error).__name__
+            if lacks_right(error):
+                return State(False, LACKS_RIGHT, f"its user lacks a right: {said}")
+            return State(False, UNREACHABLE, f"not ready: {said}")
         if missing:
             count = len(missing)
             return State(False, "NotMigrated", f"not migrated: {count} migrations to come, the next is {missing[0]}")
         return State(alive >= self.stable, "", f"ready, without interruption for {alive:.0f} s")
 
-    def on_answer(self) -> None:
-        """The database answered a query of several."""
-        self.query_started_at = time.monotonic()
-
     def seconds_without_answer(self) -> float:
         """Seconds since it was asked, while it does not answer."""
-        query_started_at = self.query_started_at
-        return 0.0 if query_started_at is None else time.monotonic() - query_started_at
+        asked_at = self.asked_at
+        return 0.0 if asked_at is None else time.monotonic() - asked_at
 
     def current_state(self) -> State:
         """How it stands, also while it does not answer."""

@@ -1,0 +1,1 @@
+"""django-operator-tasks by the name of djk8s."""

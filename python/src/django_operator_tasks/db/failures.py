@@ -1,0 +1,107 @@
+"""What a database's error is about, by the codes of servers and drivers: their words come in many languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import Error, InterfaceError, OperationalError
+
+# SQLSTATEs of PostgreSQL: connection exceptions, too many connections, a server that stops, starts or recovers.
+TRANSIENT_SQLSTATES = ("08", "53300", "57P01", "57P02", "57P03", "57P05")
+# Of a login that was refused, of a database that is not there, of a right that is missing.
+REFUSED_SQLSTATES = ("28", "3D000", "42501")
+# MySQL's and MariaDB's: logins, hosts, databases, accounts and encryption that are refused whenever one tries.
+REFUSED_MYSQL_CODES = {
+    1044,
+    1045,
+    1049,
+    1102,
+    1129,
+    1130,
+    1251,
+    1524,
+    1698,
+    1820,
+    1862,
+    2026,
+    2049,
+    2054,
+    2058,
+    2059,
+    2061,
+    3118,
+    3159,
+    4151,
+}
+# Oracle's: a login, an account, a password, a right to connect.
+REFUSED_ORACLE_CODES = ("ORA-01005", "ORA-01017", "ORA-01045", "ORA-28000", "ORA-28001", "ORA-28009")
+# PostgreSQL's library gives no code to what fails before there is a session. Words of logins that are refused; where a
+# server has others for them, they are waited for as for a server that starts, which ends as well.
+REFUSED_WORDS = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "no password supplied",
+    "does not exist",
+    "permission denied",
+    "is not permitted to log in",
+    "is not currently accepting connections",
+    "certificate verify failed",
+    "does not support ssl",
+    "invalid connection option",
+    "invalid sslmode",
+    'missing "=" after',
+    "unable to open database file",
+)
+LACKS_RIGHT_SQLSTATES = {"42501"}
+LACKS_RIGHT_MYSQL_CODES = {1044, 1142, 1143, 1227, 1370}
+LACKS_RIGHT_ORACLE_CODES = ("ORA-01031",)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a connection that failed may succeed when the server has started, has recovered or has room again."""
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return False
+    sqlstate = sqlstate_of(error)
+    if sqlstate:
+        return sqlstate.startswith(TRANSIENT_SQLSTATES) or not sqlstate.startswith(REFUSED_SQLSTATES)
+    number = number_of(error)
+    if number is not None:
+        return number not in REFUSED_MYSQL_CODES
+    words = str(error).lower()
+    return not any(refused in words for refused in REFUSED_WORDS + tuple(map(str.lower, REFUSED_ORACLE_CODES)))
+
+
+def lacks_right(error: BaseException) -> bool:
+    """Whether the server refuses what was asked for as its user has no right to it."""
+    return (
+        sqlstate_of(error) in LACKS_RIGHT_SQLSTATES
+        or number_of(error) in LACKS_RIGHT_MYSQL_CODES
+        or (isinstance(error, Error) and str(error).startswith(LACKS_RIGHT_ORACLE_CODES))
+    )
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """The SQLSTATE that PostgreSQL's drivers give."""
+    for link in causes(error):
+        for name in ("sqlstate", "pgcode"):
+            code = getattr(link, name, None)
+            if isinstance(code, str) and code:
+                return code
+    return ""
+
+
+def number_of(error: BaseException) -> int | None:
+    """The number that MySQL's drivers give."""
+    for link in causes(error):
+        if link.args and isinstance(link.args[0], int) and not isinstance(link.args[0], bool) and len(link.args) > 1:
+            return link.args[0]
+    return None
+
+
+def causes(error: BaseException) -> Iterator[Any]:
+    """The error, and the driver's behind it."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__

@@ -1,0 +1,163 @@
+"""Takes the content of rows out of what database servers say. Parses on Python 3.6.
+
+Where a driver has a server's words in fields, or its code, those tell which part is what, in whatever language. The
+patterns are for words whose exception is not at hand.
+"""
+
+import re
+from typing import Any, Iterable, List, Optional, Set, Tuple
+
+from .renderings import renderings
+
+LEFT_OUT = "(left out)"
+# PostgreSQL's errors about a value, and about a statement's words.
+QUOTING_SQLSTATES = ("22", "42601")
+QUOTES = '"\u00ab\u00bb\u201c\u201d\u201e\u300c\u300d'
+QUOTED = re.compile("[%s].*[%s]" % (QUOTES, QUOTES), re.DOTALL)
+TRAILING_VALUE = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
+# MySQL's errors that quote a value or a statement: duplicates, parsing, conversion, ranges, partitions.
+QUOTING_MYSQL_CODES = {1062, 1064, 1149, 1292, 1300, 1366, 1367, 1411, 1416, 1525, 1526, 1569, 1586, 1690, 1859, 3854}
+APOSTROPHES = re.compile(r"['\u2018\u201e\"\u00ab].*['\u2019\u201c\"\u00bb]", re.DOTALL)
+LAST_NAME = re.compile(r"'([\w.$-]{1,130})'\s*$")
+NUMBERED = re.compile(r"\b(1\d{3}|3854)(?:(, )| \([0-9A-Z]{5}\): )")
+DUPLICATE_CODES = {1062, 1569, 1586, 1859}
+
+# What PostgreSQL's library puts before the parts of an error; also as `repr` writes it.
+LABEL = re.compile(
+    r"(?:^|\n|\\n)[ \t]{0,8}(DETAIL|HINT|CONTEXT|QUERY|STATEMENT|WHERE|LOCATION|LINE \d{1,9}):(?=\s|\\t)"
+)
+HARMLESS_LABELS = ("HINT", "LOCATION")
+PATTERNS = tuple(
+    (re.compile(pattern.replace("%s", "[" + QUOTES + "]"), re.DOTALL | re.MULTILINE), r"\1" + LEFT_OUT)
+    for pattern in (
+        # PostgreSQL
+        r"(\)=)\((?!left out\)).*?\)(?=[^)]*(?:\Z|\n|\\n))",
+        r"(Failing row contains )\(.*\)",
+        # What it quotes at the end of a line, after a colon or a word of its own, in the signs of several languages.
+        r"([:\uff1a]\s{0,2}|at or near )%s.*?%s(?=['\")]{0,3}\s*(?:$|\\n))",
+        r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )[^\"(\n][^\n]*?(?=$|\\n)",
+        r"(\bvalue )\".*\"(?= is out of range)",
+        # MySQL, MariaDB
+        r"(Duplicate entry )\\?'.*'(?= for key)",
+        r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"](?= for (?:column|function))",
+        r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"]",
+        r"(Invalid [\w ]{1,40} string: )\\?['\"].*['\"]",
+        r"(right syntax to use near )\\?'.*'(?= at line)",
+        r"(value is out of range in )\\?'.*'",
+        r"(no partition for value )(?!\(left out\)).*",
+        # SQL Server
+        r"(duplicate key value is )\(.*\)",
+        r"(Truncated value: )\\?'.*'",
+        r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'(?= to )",
+        r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'",
+        r"(The conversion of the [\w ]{1,40} value )\\?'.*'(?= overflowed)",
+        # Oracle
+        r"((?:with|on) column values )\(.*\)",
+        r"(string value containing )\\?['\"].*['\"](?= to )",
+        # Django: what a field of a fixture or of a row held
+        r"(expected a number but got )\\?['\"].*['\"]",
+        r"(Value )\\?['\"].*['\"](?= is not a valid choice)",
+        r"(field_value was )\\?['\"].*['\"]",
+        r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
+    )
+)
+
+
+def redact_row_values(text: str) -> str:
+    """The text without the content of rows, as far as the words of the known servers tell where it stands. It takes
+    time that grows with the square of the length: for texts that have a bound."""
+    text = redact_numbered(redact_sections(text))
+    for pattern, left_out in PATTERNS:
+        text = pattern.sub(left_out, text)
+    return text
+
+
+def redact_numbered(text: str) -> str:
+    """Leaves out what a server of MySQL's quotes, by the number that stands before its words in any language."""
+    found = NUMBERED.search(text)
+    while found:
+        code = int(found.group(1))
+        if code in QUOTING_MYSQL_CODES:
+            begin = found.end()
+            quote = text[begin] if found.group(2) and text[begin : begin + 1] in ("'", '"') else ""
+            end = text.rfind(quote) if quote and text.rfind(quote) > begin else len(text)
+            clean = redact_mysql(code, text[begin + len(quote) : end])
+            return text[:begin] + quote + clean + text[end:]
+        found = NUMBERED.search(text, found.end())
+    return text
+
+
+def redact_sections(text: str) -> str:
+    """Leaves out the parts of PostgreSQL's errors that quote the statement or the row."""
+    parts: List[str] = []
+    end = 0
+    labels = list(LABEL.finditer(text))
+    for label, following in zip(labels, [*labels[1:], None]):
+        stop = following.start() if following else len(text)
+        if label.group(1) in HARMLESS_LABELS or text[label.end() : stop].lstrip().startswith(LEFT_OUT):
+            continue
+        parts += [text[end : label.end()], " ", LEFT_OUT]
+        end = stop
+    return "".join([*parts, text[end:]])
+
+
+def redact_known_errors(text: str, error: BaseException) -> str:
+    """The text without what the fields and codes of the exception, or of those that led to it, tell to be of a row."""
+    for link in exception_chain(error):
+        for words, clean in known_words(link):
+            for rendering in renderings(words):
+                text = text.replace(rendering, clean)
+    return text
+
+
+def known_words(error: Any) -> Iterable[Tuple[str, str]]:
+    """What a driver's exception may be quoted with, and what may be said instead."""
+    diag = getattr(error, "diag", None)
+    if diag is not None:  # psycopg
+        words = str(error).strip()
+        if words and getattr(diag, "message_primary", None):
+            yield (
+                words,
+                redact_fields(
+                    str(diag.message_primary),
+                    str(getattr(diag, "sqlstate", None) or ""),
+                    getattr(diag, "message_detail", None),
+                    getattr(diag, "message_hint", None),
+                ),
+            )
+        for field in ("message_detail", "context", "internal_query"):
+            if getattr(diag, field, None):
+                yield str(getattr(diag, field)), LEFT_OUT
+    arguments: Any = getattr(error, "args", ())
+    if [type(each) for each in arguments[:2]] == [int, str] and arguments[0] in QUOTING_MYSQL_CODES:
+        yield arguments[1], redact_mysql(arguments[0], arguments[1])
+
+
+def redact_fields(primary: str, sqlstate: str, detail: Optional[str], hint: Optional[str]) -> str:
+    """What went wrong at PostgreSQL, and what to do about it; not where, which quotes the statement and the row."""
+    if sqlstate.startswith(QUOTING_SQLSTATES):
+        primary = TRAILING_VALUE.sub(": " + LEFT_OUT, QUOTED.sub(LEFT_OUT, primary))
+    parts = [("DETAIL", LEFT_OUT if detail else ""), ("HINT", hint)]
+    return "\n".join([primary, *("%s:  %s" % part for part in parts if part[1])])
+
+
+def redact_mysql(code: int, words: str) -> str:
+    """A server's words without what stands in quotes; of a duplicate the key's name stays, which comes last."""
+    key = LAST_NAME.search(words) if code in DUPLICATE_CODES else None
+    if key:
+        return APOSTROPHES.sub(LEFT_OUT, words[: key.start()]) + key.group()
+    clean = APOSTROPHES.sub(LEFT_OUT, words)
+    return re.sub(r"(for value ).*", r"\1" + LEFT_OUT, clean, flags=re.DOTALL) if code == 1526 else clean
+
+
+def exception_chain(error: BaseException) -> Iterable[Any]:
+    """The exception, and those that led to it."""
+    waiting: List[Any] = [error]
+    seen: Set[int] = set()
+    while waiting:
+        link = waiting.pop(0)
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]

@@ -1,0 +1,101 @@
+"""What a `migrate` is said to have done: what it did."""
+
+import json
+
+import pytest
+from conftest import sql
+
+ENGINES = ["sqlite", "postgresql", "mysql"]
+HEAD = "from django.db import migrations, models\nclass Migration(migrations.Migration):\n"
+STEP = HEAD + "    dependencies = [('counted', '%s')]\n    operations = [migrations.RunSQL('SELECT 1', 'SELECT 1')]\n"
+FIRST = (
+    HEAD
+    + "    initial = True\n    operations = [migrations.CreateModel('Thing', [('id', models.AutoField(primary_key=True))])]\n"
+)
+SQUASHED = (
+    HEAD
+    + "    initial = True\n    replaces = [('counted', '0001_initial'), ('counted', '0002_two'), ('counted', '0003_three')]\n"
+    "    operations = [migrations.CreateModel('Thing', [('id', models.AutoField(primary_key=True))])]\n"
+)
+FILES = {
+    "migrations__0001_initial": FIRST,
+    "migrations__0002_two": STEP % "0001_initial",
+    "migrations__0003_three": STEP % "0002_two",
+    "migrations__0004_four": STEP % "0003_three",
+}
+
+
+@pytest.fixture(params=ENGINES)
+def said(request, shop, databases, tmp_path):
+    """Runs lockedmigrate; its exit status and what stands in the log."""
+    shop.settings["DATABASES"] = {"default": databases(request.param, "changes")}
+    log = tmp_path / "log"
+
+    def said(*argv):
+        log.write_text("")
+        code, output = shop.manage("lockedmigrate", "counted", *argv, DJK8S_TERMINATION_LOG=str(log))
+        line = json.loads(log.read_text())
+        return code, line.get("action"), line.get("count"), line.get("names"), output
+
+    return said
+
+
+def squash(shop, *, only=False):
+    home = shop.tmp_path / "more/counted/migrations"
+    (home / "0001_squashed_0003_three.py").write_text(SQUASHED)
+    if only:
+        for name in ("0001_initial", "0002_two", "0003_three"):
+            (home / (name + ".py")).unlink()
+        (home / "0004_four.py").write_text(STEP % "0001_squashed_0003_three")
+
+
+def test_those_that_are_only_recorded_are_not_applied(shop, said):
+    shop.add_application("counted", **FILES)
+    assert said("0002", "--fake")[:4] == (0, "faked", 2, ["counted.0001_initial", "counted.0002_two"])
+    assert said("--fake")[1:4] == ("faked", 2, ["counted.0003_three", "counted.0004_four"])
+    assert said("0003", "--fake")[1:4] == ("faked", 1, ["counted.0004_four"])
+    assert said("0003", "--fake")[1:3] == ("faked", 0)
+
+
+def test_an_initial_one_whose_tables_are_there(shop, said):
+    shop.add_application("counted", **FILES)
+    assert said("0001")[1:4] == ("applied", 1, ["counted.0001_initial"])
+    sql(shop.settings["DATABASES"]["default"], "DELETE FROM django_migrations WHERE app = 'counted'")
+    names = ["counted.0001_initial (faked)", "counted.0002_two"]
+    assert said("0002", "--fake-initial")[1:4] == ("applied", 2, names)
+    sql(shop.settings["DATABASES"]["default"], "DELETE FROM django_migrations WHERE app = 'counted'")
+    assert said("0001", "--fake-initial")[1:4] == ("faked", 1, ["counted.0001_initial (faked)"])
+
+
+def test_a_squashed_one_that_ran_is_one(shop, said):
+    shop.add_application("counted", **FILES)
+    squash(shop, only=True)
+    names = ["counted.0001_squashed_0003_three", "counted.0004_four"]
+    for argv, action in (([], "applied"), (["zero"], "unapplied")):
+        _, done, count, listed, _ = said(*argv)
+        assert (done, count, sorted(listed)) == (action, 2, names)
+
+
+def test_those_that_ran_in_place_of_a_squashed_one_are_what_ran(shop, said):
+    shop.add_application("counted", **FILES)
+    assert said("0002")[2] == 2
+    squash(shop)
+    assert said()[1:4] == ("applied", 2, ["counted.0003_three", "counted.0004_four"])
+
+
+def test_a_squashed_one_whose_parts_had_run_is_recorded_and_nothing_else(shop, said):
+    shop.add_application("counted", **FILES)
+    assert said("0003")[2] == 3
+    squash(shop)
+    assert said("0001_squashed_0003_three")[1:3] == ("applied", 0)
+
+
+def test_what_was_done_before_one_fails_is_told(shop, said):
+    broken = {
+        **FILES,
+        "migrations__0003_three": HEAD
+        + "    dependencies = [('counted', '0002_two')]\n    operations = [migrations.RunSQL('NONSENSE')]\n",
+    }
+    shop.add_application("counted", **broken)
+    code, action, count, names, _ = said()
+    assert (code, action, count, names) == (1, "applied", 2, ["counted.0001_initial", "counted.0002_two"])

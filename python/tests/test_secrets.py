@@ -1,0 +1,259 @@
+"""No secret, and nothing of a row, leaves in the line: with what drivers and libraries really said, and with secrets
+made up at random."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+from conftest import SOURCE
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(SOURCE))
+
+from django_operator_tasks.job import report, scrub
+from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
+
+CORPUS = [json.loads(line) for line in (Path(__file__).parent / "corpus/texts.jsonl").read_text().splitlines()]
+FAMILIES = (
+    "psycopg ",
+    "psycopg2",
+    "mysqlclient",
+    "PyMySQL",
+    "mysql-connector",
+    "sqlite3",
+    "Django",
+    "redis",
+    "kombu",
+    "requests",
+    "boto3",
+)
+BOUNDARY = "-----"
+
+
+def forms(value):
+    """A value as it may stand in a text, and each of its lines that is one by itself."""
+    lines = [line for line in value.splitlines() if len(line) >= 6 and not line.startswith(BOUNDARY)]
+    return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *(lines if len(value.splitlines()) > 1 else ())}
+
+
+def leaked(text, values):
+    return [form for value in values for form in forms(value) if form in text]
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch):
+    for name in ("STRIPE_API_KEY", "TOKEN", RUN_CONTEXT_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    scrub.forget_secrets()
+
+
+def test_nothing_that_was_ever_said_tells_a_secret_or_a_row(monkeypatch):
+    found = Counter(entry["source"].split(",")[0] for entry in CORPUS)
+    assert len(CORPUS) > 300 and all(any(name.startswith(each) for name in found) for each in FAMILIES), found
+    telling = [entry for entry in CORPUS if leaked(entry["text"], entry["rows"] + entry["secrets"])]
+    assert len(telling) > 1000, "most of them do tell"
+    for entry in CORPUS:
+        with monkeypatch.context() as environment:
+            for number, secret in enumerate(entry["secrets"]):
+                environment.setenv("VALUE_%d" % number, secret)
+            names = ["VALUE_%d" % number for number in range(len(entry["secrets"]))]
+            environment.setenv(RUN_CONTEXT_VARIABLE, json.dumps({"secretEnv": names}))
+            clean = scrub.scrub(entry["text"])
+            assert not leaked(clean, entry["rows"] + entry["secrets"]), (entry, clean)
+            assert scrub.scrub(clean) == clean, "what is clean stays as it is"
+
+
+def test_what_was_said_stays_of_use(monkeypatch):
+    """Of the errors that people meet, what is no value."""
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, "{}")
+    kept = {
+        "a duplicate": ("duplicate", "Duplicate", "UNIQUE", "t_name_key", "for key"),
+        "a length": ("too long",),
+        "not null": ("not-null",),
+        "an integer": ("integer", "INTEGER"),
+        "a statement": ("nothing", "SQL syntax"),
+    }
+    for entry in CORPUS:
+        if entry["what"] in kept and not any(each in entry["source"] for each in ("_", "ru_RU")):
+            assert any(word in scrub.scrub(entry["text"]) for word in kept[entry["what"]]), entry
+
+
+def encodings(secret):
+    """How libraries write a value."""
+    return [
+        secret,
+        repr(secret),
+        repr(secret.encode()),
+        ascii(secret),
+        json.dumps(secret),
+        json.dumps(secret, ensure_ascii=False),
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        secret.strip(),
+        repr({"a": [secret]}),
+        "https://shop:%s@h/x" % quote(secret, safe=""),
+        "postgres://shop:%s@h:5432/x?sslmode=require" % secret,
+        "password=%s host=h" % secret,
+    ]
+
+
+# What people have as secrets: any text but white space alone, keys in lines, URLs, JSON.
+PLAIN = st.text(min_size=6, max_size=60).filter(
+    lambda text: len(text.strip()) >= 6 and "\0" not in text and text.isprintable()
+)
+LINES = st.lists(st.text("ABCDEFabcdef0123456789+/", min_size=16, max_size=64), min_size=2, max_size=5).map(
+    lambda lines: "\n".join(["-----BEGIN KEY-----", *lines, "-----END KEY-----", ""])
+)
+SECRET = st.one_of(PLAIN, LINES)
+
+
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    secret=SECRET,
+    around=st.tuples(st.text(max_size=30), st.text(max_size=30)),
+    way=st.integers(0, 13),
+    named=st.booleans(),
+)
+@example(secret='it\'s "quoted" \\', around=("", ""), way=1, named=True)
+@example(secret="p@ss/w:rd#1?&=%41", around=("", ""), way=12, named=True)
+def test_no_secret_of_any_environment_stands_in_a_line(monkeypatch, secret, around, way, named):
+    with monkeypatch.context() as environment:
+        environment.setenv("VALUE", secret)
+        facts = {"secretEnv": ["VALUE"]} if named else {"wholeSecrets": True, "plainEnv": []}
+        environment.setenv(RUN_CONTEXT_VARIABLE, json.dumps(facts))
+        made = report.Report()
+        made.record_failure(ValueError(around[0] + encodings(secret)[way] + around[1]))
+        said = json.loads(made.line())["message"]
+        assert secret not in said and secret.strip() not in said
+        assert repr(secret)[1:-1] not in said and quote(secret, safe="") not in said
+        for line in secret.splitlines():
+            assert len(line) < 6 or line.startswith(BOUNDARY) or line not in said
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=300))
+def test_what_is_clean_stays_as_it_is(text):
+    clean = scrub.scrub(text)
+    assert scrub.scrub(clean) == clean
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "http://x",
+        "\n",
+        "password=",
+        "DETAIL: ",
+        "(a)=(",
+        "'",
+        '"',
+        "Duplicate entry '",
+        "(1062, '",
+        "“",
+        "Bearer ",
+        "://a:b ",
+        '"password": "',
+        ': "',
+        "LINE 1: ",
+    ],
+)
+def test_the_time_that_it_takes_has_a_bound(piece):
+    """Ten megabytes, of which the first part is looked at: in as little time as that part."""
+    import time
+
+    def seconds(text):
+        started = time.process_time()
+        scrub.scrub(text)
+        return time.process_time() - started
+
+    part = seconds(piece * (scrub.LONGEST_TEXT // len(piece)))
+    assert seconds(piece * (10_000_000 // len(piece))) < 10 * part + 1
+
+
+def test_a_text_that_is_cut_keeps_no_half_of_a_secret(monkeypatch):
+    secret = "s3cret-" * 20
+    monkeypatch.setenv("VALUE", secret)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    for place in range(scrub.LONGEST_TEXT - len(secret), scrub.LONGEST_TEXT + 1, 7):
+        text = secret * ((place - 10) // len(secret))
+        text += "x" * (place - len(text)) + secret
+        assert "s3cret" not in scrub.scrub(text)
+
+
+def test_short_values_do_not_destroy_the_text(monkeypatch):
+    monkeypatch.setenv("VALUE", "0")
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    assert scrub.scrub("0001_initial failed, the value is 0") == "0001_initial failed, the value is ***"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("KUBERNETES_TOKEN", "of-a-secret", True),
+        ("KUBERNETES_SERVICE_HOST", "10.96.0.1", False),
+        ("REDIS_PORT_6379_TCP", "tcp://10.96.0.7:6379", False),
+        ("REDIS_PORT", "of-a-secret", True),
+        ("PYTHONUNBUFFERED", "true-enough", False),
+        ("ANYTHING", "of-a-secret", True),
+    ],
+)
+def test_a_variable_of_a_whole_secret(monkeypatch, name, value, secret):
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"wholeSecrets": true, "plainEnv": []}')
+    assert (value in scrub.scrub("it is %s" % value)) is not secret
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("host=x password=hunter2 user=y", "host=x password=*** user=y"),
+        ("host=x password='hun ter\\'2' user=y", "host=x password='***' user=y"),
+        ("GET https://h/x?access_token=hunter2&a=b", "GET https://h/x?access_token=***&a=b"),
+        ("GET https://h/x?a=b&sig=hunter2", "GET https://h/x?a=b&sig=***"),
+        ("redis://:my pass@redis:6379/0 is gone", "redis://***@redis:6379/0 is gone"),
+        ("Authorization: Bearer abcdef0123456789", "Authorization: Bearer ***"),
+        ("{'password': 'hunter2', 'a': 'b'}", "{'password': '***', 'a': 'b'}"),
+        (
+            "https://example.com:443 refused; ask admin@example.com",
+            "https://example.com:443 refused; ask admin@example.com",
+        ),
+        ("password: This field is required", "password: This field is required"),
+        ("f() got an unexpected keyword argument 'password'", "f() got an unexpected keyword argument 'password'"),
+    ],
+)
+def test_what_stands_where_secrets_stand(text, clean):
+    assert scrub.scrub(text) == clean
+
+
+def test_the_settings_that_djangos_reporter_hides(monkeypatch):
+    class Settings:
+        SECRET_KEY = "key-1-of-the-project"
+        DATABASES = {"default": {"PASSWORD": "pw", "OPTIONS": {"sslpassword": "of-the-file"}}}
+        STRIPE_TOKEN = "sk_live_1234"
+        CACHES = {"default": {"LOCATION": "redis://:of-redis@h/0", "KEY_PREFIX": "prefix-of-keys"}}
+        EMAIL_HOST_PASSWORD = "of-the-mail"
+        AWS = {"secret_access_key": "of-the-cloud"}
+        AUTH_USER_MODEL = "people.Person"
+        PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+    import django.conf.global_settings  # noqa: F401 - as a process that has Django has it
+
+    monkeypatch.setattr(scrub, "_settings", lambda: Settings)
+    text = "key-1-of-the-project pw of-the-file sk_live_1234 of-redis of-the-mail of-the-cloud"
+    assert scrub.scrub(text) == " ".join(["***"] * 7)
+    plain = "people.Person django.contrib.auth.hashers.MD5PasswordHasher prefix-of-keys"
+    assert scrub.scrub(plain) == plain
+
+
+def test_a_database_whose_host_is_a_connection_string():
+    made = report.Report()
+    made.add_database(
+        type("C", (), {"alias": "a", "settings_dict": {"ENGINE": "x.y", "HOST": "host=x password=y", "NAME": "n"}})
+    )
+    assert made.databases[0]["host"] == "host=x password=***"

@@ -1,0 +1,214 @@
+"""What is waited for, and what is not: by codes, not by words, and where a database is nobody's or a right is missing."""
+
+import json
+import sys
+
+import pytest
+from conftest import SOURCE, finish, output_until, sql
+
+sys.path.insert(0, str(SOURCE))
+
+JOB = {"DJANGO_OPERATOR_RUN": '{"secretEnv": []}'}
+
+
+@pytest.fixture
+def site(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "awaited")}
+    return shop
+
+
+def role(site, options="LOGIN"):
+    """Makes it the user of the project's database, with no right but that of everybody."""
+    owner = site.settings["DATABASES"]["default"]
+    if sql(owner, "SELECT 1 FROM pg_roles WHERE rolname = 'limited'"):
+        sql(owner, "DROP OWNED BY limited", "DROP ROLE limited")
+    sql(owner, "CREATE ROLE limited PASSWORD '%s' %s" % (owner["PASSWORD"], options))
+    site.settings["DATABASES"]["default"] = {**owner, "USER": "limited"}
+    return owner
+
+
+def test_a_server_without_room_is_waited_for(site):
+    owner = role(site, "LOGIN CONNECTION LIMIT 0")
+    sql(owner, "GRANT ALL ON SCHEMA public TO limited")
+    with site.start("manage.py", "lockedmigrate", "--noinput", **JOB) as process:
+        output_until(process, "waiting for database 'default'")
+        sql(owner, "ALTER ROLE limited CONNECTION LIMIT -1")
+        code, output = finish(process)
+    assert code == 0 and "Applying stock.0005_last" in output, output
+
+
+def test_a_login_that_is_refused_is_not_waited_for(site):
+    owner = role(site, "NOLOGIN")
+    code, output = site.manage("lockedmigrate", "--noinput", **JOB)
+    assert code == 1 and "waiting for" not in output, output
+    site.settings["DATABASES"]["default"] = {**owner, "NAME": "nosuch"}
+    code, output = site.manage("lockedmigrate", "--noinput", **JOB)
+    assert code == 1 and "waiting for" not in output and "nosuch" in output, output
+
+
+def test_mysql_refuses_by_code(shop, databases):
+    database = databases("mysql", "awaited")
+    for change in ({"PASSWORD": "wrong"}, {"NAME": "nosuch"}, {"USER": "nobody-at-all"}):
+        shop.settings["DATABASES"] = {"default": {**database, **change}}
+        code, output = shop.manage("lockedmigrate", "--noinput", **JOB)
+        assert code == 1 and "waiting for" not in output, output
+
+
+ORACLE = "ORA-01017: invalid username/password; logon denied"
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        # Where libpq has only words, those of a server that starts, in whatever language, are waited for.
+        (("connection failed: FATAL:  the database system is starting up",), True),
+        (("connection failed: FATAL:  the database system is in recovery mode",), True),
+        (("connection failed: FATAL:  the database system is not yet accepting connections",), True),
+        (("connection failed: FATAL:  the database system is shutting down",), True),
+        (("connection failed: FATAL:  sorry, too many clients already",), True),
+        (("connection failed: FATAL:  das Datenbanksystem startet",), True),
+        (("connection failed: ВАЖНО:  система баз данных запускается",), True),
+        (("connection to server failed: Connection reset by peer",), True),
+        (("server closed the connection unexpectedly",), True),
+        (('connection failed: FATAL:  password authentication failed for user "shop"',), False),
+        (('connection failed: FATAL:  database "shop" does not exist',), False),
+        (('connection failed: FATAL:  no pg_hba.conf entry for host "10.0.0.1"',), False),
+        ((1040, "Too many connections"), True),
+        ((2002, "Can't connect to local server through socket"), True),
+        ((2003, "Can't connect to MySQL server"), True),
+        ((2005, "Unknown server host"), True),
+        ((2013, "Lost connection to server at 'handshake: reading initial communication packet'"), True),
+        ((1053, "Server shutdown in progress"), True),
+        ((1045, "Zugriff verweigert"), False),
+        ((1049, "Base de données inconnue"), False),
+        (("ORA-12514: TNS:listener does not currently know of service requested in connect descriptor",), True),
+        ((ORACLE,), False),
+    ],
+    ids=str,
+)
+def test_which_errors_pass_by_themselves(error, transient):
+    from django.db import OperationalError
+
+    from django_operator_tasks.db.failures import is_transient
+
+    assert is_transient(OperationalError(*error)) is transient
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "transient"),
+    [
+        ("57P03", True),
+        ("57P01", True),
+        ("53300", True),
+        ("08006", True),
+        ("28P01", False),
+        ("28000", False),
+        ("3D000", False),
+        ("42501", False),
+    ],
+)
+def test_a_code_outranks_the_words(sqlstate, transient):
+    from django.db import OperationalError
+
+    from django_operator_tasks.db.failures import is_transient
+
+    cause = type("Failed", (Exception,), {"sqlstate": sqlstate})("in any language; it does not exist")
+    error = OperationalError("in any language; it does not exist")
+    error.__cause__ = cause
+    assert is_transient(error) is transient
+
+
+@pytest.mark.parametrize("rule", ["by database", "by model"])
+def test_a_database_that_the_routers_keep_migrations_from_is_migrated(site, databases, rule):
+    site.settings["DATABASES"]["other"] = databases("postgresql", "awaited_other")
+    condition = "db == 'default'" if rule == "by database" else "db == 'default' or model_name is None and None"
+    site.add_application(
+        "routing",
+        routers="class OnlyDefault:\n    def allow_migrate(self, db, app_label, model_name=None, **hints):\n        return %s\n"
+        % condition,
+    )
+    site.settings["DATABASE_ROUTERS"] = ["routing.routers.OnlyDefault"]
+    assert site.manage("lockedmigrate", "--noinput")[0] == 0
+    code, output = site.manage("wait4db", "-s", "0.1", "-t", "20", "-d", "default", "-d", "other")
+    assert code == 0, output
+    code, output = site.manage("probe", "--startup")
+    assert code == 0, output
+
+
+def test_a_right_that_is_missing_is_called_so(site, tmp_path):
+    assert site.manage("lockedmigrate", "--noinput")[0] == 0
+    owner = role(site)
+    log = tmp_path / "log"
+    log.touch()
+    env = {"DJK8S_TERMINATION_LOG": str(log)}
+    code, output = site.manage("wait4db", "-s", "0.1", "-t", "2", **env)
+    line = json.loads(log.read_text())
+    assert (code, line["reason"]) == (1, "InsufficientPrivilege") and "django_migrations" in line["message"], output
+    with site.start("manage.py", "wait4db", "-s", "0.1", "-t", "3600") as process:
+        output_until(process, "lacks a right")
+        sql(owner, "GRANT SELECT ON django_migrations TO limited")
+        assert finish(process)[0] == 0
+
+
+def test_a_user_without_rights_to_the_users_is_told(site, tmp_path):
+    assert site.manage("lockedmigrate", "--noinput")[0] == 0
+    owner = role(site)
+    sql(owner, "GRANT SELECT ON django_migrations TO limited")
+    log = tmp_path / "log"
+    log.touch()
+    env = {"DJK8S_TERMINATION_LOG": str(log), "DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long-enough-1"}
+    code, output = site.manage("ensureadmin", **env)
+    assert (code, json.loads(log.read_text())["reason"]) == (1, "InsufficientPrivilege"), output
+
+
+def many_migrations(site, number):
+    home = {"models": ""}
+    for n in range(number):
+        before = "[('many', 'm%05d')]" % (n - 1) if n else "[]"
+        home["migrations__m%05d" % n] = (
+            "from django.db import migrations\nclass Migration(migrations.Migration):\n    dependencies = %s\n" % before
+        )
+    site.add_application("many", **home)
+
+
+def test_a_look_costs_a_query_and_not_the_graph(site):
+    """Of a thousand migrations; the graph is made once, also while they are applied."""
+    many_migrations(site, 1000)
+    assert site.manage("lockedmigrate", "--fake", "--noinput", "--verbosity=0")[0] == 0
+    code = """
+from unittest import mock
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django_operator_tasks.db.pending import unapplied_migrations
+made = []
+build = MigrationLoader.build_graph
+with mock.patch.object(MigrationLoader, "build_graph", lambda self: (made.append(1), build(self))):
+    print(len(unapplied_migrations(connection)))
+    for name in ("m00999", "m00998"):
+        connection.cursor().execute("DELETE FROM django_migrations WHERE name = %s", [name])
+        print(unapplied_migrations(connection)[0], len(unapplied_migrations(connection)))
+print("made", len(made))
+"""
+    assert site.script(code).split() == ["0", "many.m00999", "1", "many.m00998", "2", "made", "1"]
+
+
+def test_time_that_python_takes_is_not_the_servers_silence(site):
+    """The graph of ten thousand migrations takes seconds; nobody waits for the server then."""
+    code = """
+import time
+from threading import Event
+from django.db import connections
+from django_operator_tasks.management.commands import wait4db
+wait4db.unapplied_migrations = lambda connection: time.sleep(1.5) or []
+wait4db.SILENT_SECONDS = 1.0
+monitor = wait4db.DatabaseMonitor(connections["default"], 0.1, 0.1, False, Event())
+monitor.start()
+deadline = time.monotonic() + 60
+states = set()
+while not monitor.migrated and time.monotonic() < deadline:
+    states.add(monitor.current_state().message)
+    time.sleep(0.02)
+monitor.stop()
+print(any("stopped to answer" in each for each in states), monitor.migrated)
+"""
+    assert site.script(code).split() == ["False", "True"]
