@@ -69,6 +69,8 @@ RUNS = HEAD + COMMAND_LINE + "execute_from_command_line(sys.argv)\n"
         ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", 1, "Mute"),
         ("raise type('Long', (Exception,), {'reason': 'LockLost'})('x' * 10_000_000)", 1, "Long: xxx"),
         ("sys.excepthook = None; raise ValueError('no')", 1, "ValueError: no"),
+        ("sys.excepthook = lambda *a: sys.exit(0); raise ValueError('no')", 1, "ValueError: no"),
+        ("sys.exit(type('Mute', (), {'__str__': lambda self: 1 / 0})())", 1, "without words"),
         ("exec('def f(): f()\\nf()')", 1, "RecursionError"),
     ],
     ids=str,
@@ -114,6 +116,35 @@ def test_a_command_that_ready_runs_is_not_the_one_that_was_asked_for(end):
     manage = HEAD + "import django\ndjango.setup()\n"
     code, line, _ = end(manage, files=READY, DJANGO_SETTINGS_MODULE="noisy_settings")
     assert (code, line["reason"]) == (1, "NothingRan")
+
+
+def test_a_program_that_only_calls_a_command_has_run_one(end):
+    manage = (
+        HEAD + "import django\ndjango.setup()\nfrom django.core.management import call_command\ncall_command('check')\n"
+    )
+    code, line, output = end(manage)
+    assert (code, line["ok"]) == (0, True), output
+
+
+def test_a_failure_of_this_package_is_told_in_its_words_alone(end):
+    _, line, _ = end("")
+    assert line["message"].startswith("manage.py ended without")
+
+
+def test_a_compiled_manage_py(end, tmp_path):
+    import py_compile
+
+    source = tmp_path / "source.py"
+    source.write_text(RUNS)
+    py_compile.compile(str(source), cfile=str(tmp_path / "manage.pyc"))
+    code, line, output = end(None, how=("--script", "manage.pyc"))
+    assert (code, line["ok"]) == (0, True), output
+
+
+def test_a_look_for_djangos_command_line_changes_nothing(end):
+    look = "import importlib.util\nimportlib.util.find_spec('django.core.management')\n"
+    code, line, output = end(HEAD + look + RUNS, "lockedmigrate")
+    assert (code, line["ok"], line["action"]) == (0, True, "applied"), output
 
 
 def test_what_was_done_stays_done_in_a_locale_without_its_letters(end):
@@ -187,7 +218,7 @@ def test_a_program_sees_what_it_sees_without_the_helper(end, tmp_path):
     assert output.splitlines()[0] == plain.strip()
 
 
-@pytest.mark.parametrize("kind", ["plain", "long", "spaces", "relocatable", "env"])
+@pytest.mark.parametrize("kind", ["plain", "long", "spaces", "relocatable", "env", "env with options"])
 def test_the_interpreter_of_a_console_script(end, tmp_path, kind):
     """As pip and uv write them."""
     home = tmp_path / ("a place" if kind == "spaces" else "bin")
@@ -199,6 +230,7 @@ def test_the_interpreter_of_a_console_script(end, tmp_path, kind):
         "spaces": "#!/bin/sh\n'''exec' \"%s/python\" \"$0\" \"$@\"\n' '''\n" % home,
         "relocatable": "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n",
         "env": "#!/usr/bin/env python\n",
+        "env with options": "#!/usr/bin/env -S python -X utf8\n",
     }
     script = home / "shopctl"
     script.write_text(heads[kind] + "import sys\nprint(sys.executable)\n" + RUNS)

@@ -67,6 +67,19 @@ def test_created_left_alone_updated_and_unchanged(site):
     assert site.script(check).strip() == "[False, True]"
 
 
+@pytest.mark.parametrize("name", ["Ann", "\u00e1nn", "ANN"], ids=ascii)
+def test_a_database_that_takes_one_name_for_another_does_not_hand_over_an_account(shop, databases, name):
+    """As MySQL's collations do, though neither the model nor its manager asked for it."""
+    shop.settings["DATABASES"] = {"default": databases("mysql", "collation")}
+    assert shop.manage("lockedmigrate", "--noinput")[0] == 0
+    assert shop.manage("ensureadmin", "--no-superuser", "--staff", **NAME)[0] == 0
+    before = sql(database(shop), "SELECT username, password, is_superuser FROM auth_user")
+    env = {"DJANGO_ADMIN_USERNAME": name, "DJANGO_ADMIN_PASSWORD": "another-one-2"}
+    code, output = shop.manage("ensureadmin", "--update", "--superuser", **env)
+    assert code == 1 and "--username: for the database this is the name of another user, ann" in output, output
+    assert sql(database(shop), "SELECT username, password, is_superuser FROM auth_user") == before
+
+
 def test_who_listens_hears_of_a_user_once(site):
     """As of one that `createsuperuser` makes."""
     site.add_application(

@@ -562,3 +562,38 @@ def test_a_migration_that_ends_the_process_has_not_migrated(shop, databases):
     )
     code, output = shop.manage("lockedmigrate", "ending")
     assert code == 1 and "ended the process before its end" in output
+
+
+@pytest.mark.parametrize("how", ["set_defaults", "the action's own"])
+def test_the_database_that_the_projects_migrate_means_by_default(shop, databases, how):
+    shop.settings["DATABASES"] = {"default": databases("sqlite", "unmeant"), "primary": databases("sqlite", "meant")}
+    change = {
+        "set_defaults": "parser.set_defaults(database='primary')",
+        "the action's own": "[a for a in parser._actions if a.dest == 'database'][0].default = 'primary'",
+    }
+    shop.add_application(
+        "own",
+        management__commands__migrate="from django.core.management.commands.migrate import Command as Migrate\n"
+        "class Command(Migrate):\n    def add_arguments(self, parser):\n        super().add_arguments(parser)\n        "
+        + change[how],
+    )
+    code, output = shop.manage("lockedmigrate", "--noinput")
+    assert code == 0, output
+    assert sql(shop.settings["DATABASES"]["primary"], "SELECT count(*) FROM django_migrations")[0][0] > 0
+    assert sql(default(shop), "SELECT count(*) FROM sqlite_master") == [(0,)]
+
+
+def test_a_database_option_in_a_group_of_the_projects_migrate(shop, databases):
+    shop.settings["DATABASES"] = {"default": databases("sqlite", "grouped")}
+    shop.add_application(
+        "own",
+        management__commands__migrate="from django.core.management.base import BaseCommand\n"
+        "from django.core.management.commands.migrate import Command as Migrate\n"
+        "class Command(Migrate):\n    def add_arguments(self, parser):\n"
+        "        class Others:\n            def add_argument(self, *flags, **kwargs):\n"
+        "                if '--database' not in flags: parser.add_argument(*flags, **kwargs)\n"
+        "        Migrate.add_arguments(self, Others())\n"
+        "        parser.add_argument_group('g').add_argument('--database', default='default')\n",
+    )
+    code, output = shop.manage("lockedmigrate", "--noinput")
+    assert code == 0 and "Applying stock.0005_last" in output, output

@@ -130,6 +130,7 @@ def test_no_secret_of_any_environment_stands_in_a_line(monkeypatch, secret, arou
         made = report.Report()
         made.record_failure(ValueError(around[0] + encodings(secret)[way] + around[1]))
         said = json.loads(made.line())["message"]
+        assert scrub.UNREADABLE[:20] not in said
         assert secret not in said and secret.strip() not in said
         assert repr(secret)[1:-1] not in said and quote(secret, safe="") not in said
         for line in secret.splitlines():
@@ -207,6 +208,61 @@ def test_a_variable_of_a_whole_secret(monkeypatch, name, value, secret):
     monkeypatch.setenv(name, value)
     monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"wholeSecrets": true, "plainEnv": []}')
     assert (value in scrub.scrub("it is %s" % value)) is not secret
+
+
+HARMLESS = [
+    'Set the environment variable: "SHOP_BUCKET"',
+    'No fixture named: "initial"',
+    'Unknown queue: "priority"',
+    "processed 1366, of which 'orders' failed and 'customers' did not",
+    "no such table: orders",
+    "Conflicting migrations detected; multiple leaf nodes in the migration graph: (0002_a, 0002_b in shop).",
+    'relation "auth_user" does not exist',
+    'column "name" of relation "shop_order" already exists',
+    "ModuleNotFoundError: No module named 'shop.settings'",
+    "(2003, \"Can't connect to MySQL server on 'db' (111)\")",
+    'connection to server at "db" (10.0.0.1), port 5432 failed: Connection refused',
+    "waited 300 s for migration lock 1000; it is held by server process 7 (client 10.0.0.7, application 'web')",
+    "https://example.com/a?b=c and https://[::1]:8000/",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_tells_nothing_stays_word_for_word(text):
+    assert scrub.scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["PYTHON_REGISTRY_TOKEN", "PYTHONANYWHERE_API_TOKEN", "MYSQL_PWD", "DBPASS", "REDIS_AUTH"]
+)
+def test_a_name_that_says_so_outranks_one_that_images_have(monkeypatch, name):
+    monkeypatch.setenv(name, "s3cr7")
+    assert scrub.scrub("it is s3cr7.") == "it is ***."
+
+
+@pytest.mark.parametrize("length", [10, 499, 501, 2000, 7000])
+def test_a_token_of_any_length(length):
+    token = "aB3" + "x" * length + "7890123"
+    texts = ["{'access_token': '%s'}", '{"access_token": "%s"}', "?access_token=%s&a=b", "Bearer %s", "X-Api-Key: %s"]
+    for text in [*texts, "password='%s"]:
+        assert "xxx" not in scrub.scrub(text % token), text
+
+
+def test_settings_that_hold_no_secret_though_their_names_do(monkeypatch):
+    class Settings:
+        SECRET_KEY = "key-1-of-the-project"
+        DATABASES = {}
+        CELERY_TASK_ROUTES = {"shop.api.tasks.*": {"queue": "default"}}
+        LOGGING = {"loggers": {"shop.api": {"handlers": ["console"], "level": "WARNING"}}}
+        API_APPS = ["orders"]
+        TOKEN_MODEL = "shop.models.Token"
+        API_TOKEN_URL = "https://example.com/token"
+
+    import django.conf.global_settings  # noqa: F401 - as a process that has Django has it
+
+    monkeypatch.setattr(scrub, "_settings", lambda: Settings)
+    text = "default console WARNING orders.0003_reorders shop.models.Token https://example.com/token"
+    assert scrub.scrub(text) == text
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,18 @@ def test_a_database_that_the_routers_keep_migrations_from_is_migrated(site, data
     assert code == 0, output
 
 
+def test_a_database_for_some_models_alone_has_to_be_migrated(site, databases):
+    site.settings["DATABASES"]["other"] = databases("postgresql", "awaited_other")
+    site.add_application(
+        "routing",
+        routers="class Split:\n    def allow_migrate(self, db, app_label, model_name=None, **hints):\n"
+        "        return db == 'other' if model_name == 'run' else db == 'default'\n",
+    )
+    site.settings["DATABASE_ROUTERS"] = ["routing.routers.Split"]
+    code, output = site.manage("wait4db", "-s", "0.1", "-t", "2", "-d", "other")
+    assert code == 1 and "stock.0001_initial" in output, output
+
+
 def test_a_right_that_is_missing_is_called_so(site, tmp_path):
     assert site.manage("lockedmigrate", "--noinput")[0] == 0
     owner = role(site)

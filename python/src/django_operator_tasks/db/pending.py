@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from django.apps import apps
+from django.core.signals import setting_changed
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
@@ -75,9 +76,11 @@ class Graphs:
     def get(self, connection: BaseDatabaseWrapper, applied: frozenset[Key]) -> Graph:
         """The graph for a database that has seen these migrations."""
         with self.lock:
-            if self.replaced is not None and applied & self.replaced in self.known:
-                return self.known[applied & self.replaced]
-            loader = MigrationLoader(connection)
+            replaced = self.replaced
+            if replaced is not None and applied & replaced in self.known:
+                return self.known[applied & replaced]
+        loader = MigrationLoader(connection)  # asks the server: another thread's may answer meanwhile
+        with self.lock:
             if self.replaced is None:
                 listed = {key for migration in loader.replacements.values() for key in migration.replaces}
                 self.replaced = frozenset(listed - set(loader.replacements))
@@ -87,16 +90,24 @@ class Graphs:
             graph = self.known[frozenset(loader.applied_migrations or ()) & self.replaced] = Graph(loader)
             return graph
 
+    def forget(self, *, setting: str, **_: Any) -> None:
+        """Tests change the applications."""
+        if setting in ("INSTALLED_APPS", "MIGRATION_MODULES"):
+            with self.lock:
+                self.replaced = None
+                self.known.clear()
+
 
 graphs = Graphs()
+setting_changed.connect(graphs.forget)
 
 
 def may_migrate(alias: str, label: str) -> bool:
-    """Whether the project's routers let an application, or at least one of its models, into a database."""
-    if not router.allow_migrate(alias, label):
-        return False
+    """Whether the project's routers let anything of an application into a database."""
     try:
         models = list(apps.get_app_config(label).get_models(include_auto_created=True))
     except LookupError:  # of a label that the project gave up
-        return True
-    return not models or any(router.allow_migrate_model(alias, model) for model in models)
+        models = []
+    if models:
+        return any(router.allow_migrate_model(alias, model) for model in models)
+    return bool(router.allow_migrate(alias, label))

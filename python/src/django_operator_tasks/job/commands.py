@@ -27,14 +27,18 @@ class AfterImport(MetaPathFinder):
 
     def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
         self.name, self.then = name, then
+        self.searching = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self.name:
+        if fullname != self.name or self.searching:
             return None
-        sys.meta_path.remove(self)  # the others find it
-        spec = importlib.util.find_spec(fullname)
+        self.searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)  # as the others find it
+        finally:
+            self.searching = False
         if spec is None or spec.loader is None:
             return spec
         loader: Any = spec.loader
@@ -42,7 +46,8 @@ class AfterImport(MetaPathFinder):
 
         def execute_and_call(module: ModuleType) -> None:
             execute(module)
-            if module.__name__ == self.name:  # a loader of an archive is that of others too
+            if module.__name__ == self.name and self in sys.meta_path:  # a loader of an archive is that of others too
+                sys.meta_path.remove(self)
                 self.then(module)
 
         loader.exec_module = execute_and_call
@@ -85,6 +90,16 @@ class CommandLine:
 
         utility.execute, utility.fetch_command = execute_and_note, fetch_ours_or_theirs
         base.run_from_argv = run_from_argv_and_note
+        execute_command = base.execute
+
+        def execute_command_and_note(itself: Any, *args: Any, **options: Any) -> Any:
+            from django.apps import apps
+
+            # Also a program that only calls `call_command`; not what an application calls while Django starts.
+            self.reached = self.reached or apps.ready
+            return execute_command(itself, *args, **options)
+
+        base.execute = execute_command_and_note
 
     def require_reached(self, program: str) -> None:
         """:raises TaskFailure: NothingRan, if the program ended without Django's command line."""

@@ -5,20 +5,22 @@ import os
 import sys
 import traceback
 
+from .failure import TaskFailure
 from .row_values import redact_known_errors
-from .scrub import UNREADABLE, scrub
+from .scrub import LONGEST_TEXT, UNREADABLE, scrub
 
 OTHERS = ("site-packages", "dist-packages", "django_operator_tasks", "/proc/self/fd/", "<frozen ")
 
 
 def describe(error: BaseException) -> str:
-    """Type, message and last frame of an exception; of a CommandError only the message, as it is words."""
+    """Type, message and last frame of an exception; of a CommandError, and of a failure of this
+    package, only the message, as it is words."""
     try:
-        said = scrub(redact_known_errors(str(error), error))
+        said = scrub(redact_known_errors(str(error)[:LONGEST_TEXT], error))
     except Exception as unreadable:  # an exception may fail at its own words
         said = UNREADABLE % type(unreadable).__name__
     base = sys.modules.get("django.core.management.base")
-    if base is not None and isinstance(error, base.CommandError):
+    if isinstance(error, TaskFailure) or (base is not None and isinstance(error, base.CommandError)):
         return said
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)

@@ -34,10 +34,17 @@ def interpreter(script: str) -> list[str]:
     if words and os.path.basename(words[0]) == "sh" and second.startswith("'''exec' "):
         words = of_shell(second[len("'''exec' ") :], script)
     if words and os.path.basename(words[0]) == "env":
-        words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
+        words = after_env(words[1:])
     if not words or not any(name in os.path.basename(words[0]) for name in ("python", "pypy")):
         manage_not_found(f"{script} does not start with a Python interpreter")
     return words
+
+
+def after_env(words: list[str]) -> list[str]:
+    """What `env` starts, with its options; env's own come before."""
+    while words and (words[0].startswith("-") or "=" in words[0]):
+        words = words[1:]
+    return [shutil.which(words[0]) or words[0], *words[1:]] if words else []
 
 
 def of_shell(command: str, script: str) -> list[str]:

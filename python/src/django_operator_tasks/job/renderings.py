@@ -8,6 +8,8 @@ from typing import Any, Iterable, Iterator, Set
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 SHORTEST_PART = 6
+# What libraries leave as it is in a URL, by its part.
+SAFE_CHARACTERS = ("", "/", "/:", "!$&'()*+,;=", "!$&'()*+,;=:", "!$&'()*+,;=:@/", "!#$%&'()*+,/:;=?@[]~", "~()*!.'")
 PEM_BOUNDARY = "-----"
 USER_INFO = re.compile(r"://(\S*)@")
 # A key of a connection string, such as libpq's: its value may stand in quotes.
@@ -25,7 +27,7 @@ def renderings(text: str) -> Set[str]:
     found |= {text.replace("'", "\\'"), text.replace('"', '\\"'), text.replace("'", "''"), text.replace("\\", "\\\\")}
     found |= {text.replace("'", "'\"'\"'")}  # as a shell takes it
     encoded = text.encode("utf-8", "replace")
-    for safe in ("", "/", "/:", "!$&'()*+,;=", "!$&'()*+,;=:", "!$&'()*+,;=:@/", "~()*!.'", "-_.~"):
+    for safe in SAFE_CHARACTERS:
         for way in (quote, quote_plus):
             percent = way(encoded, safe=safe)
             found |= {percent, lower_percent(percent)}

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from .error_text import describe
 from .failure import DEFAULT_REASON, TaskFailure, reason_of
+from .row_values import redact_known_errors
 from .run_context import run_context
 from .scrub import forget_secrets, scrubbed, without_credentials
 
@@ -83,7 +84,7 @@ class Report:
                 after = "" if cause is None else ", at " + describe(cause)
                 self.failure = (DEFAULT_REASON, "the command ended with exit code %d%s" % (end.code, after))
         else:
-            self.failure = (DEFAULT_REASON, str(end.code))
+            self.failure = (DEFAULT_REASON, said_at_end(end))
 
     def record_misuse(self, message: str) -> None:
         """Says what is wrong about the command line."""
@@ -130,6 +131,18 @@ def reset() -> None:
     forget_secrets()
 
 
+def said_at_end(end: SystemExit) -> str:
+    """What a program gave to `sys.exit` in place of a code."""
+    if isinstance(end.code, BaseException):
+        return describe(end.code)
+    try:
+        words = str(end.code)
+    except Exception as unspeakable:
+        return "it ended with an object without words: %s" % type(unspeakable).__name__
+    cause = None if end.__suppress_context__ else end.__context__
+    return words if cause is None else redact_known_errors(words, cause)
+
+
 def exit_status(code: object) -> int:
     """The exit status that a program means by what it gave to `sys.exit`. The system keeps the lowest byte alone: 256,
     as by a program that counts its errors, would be a success."""
@@ -159,7 +172,7 @@ def complain(message: object) -> None:
 
 
 def _print(message: object, stream: Any) -> None:
-    with suppress(OSError, ValueError, AttributeError):  # it is closed, full, or none
+    with suppress(Exception):  # it is closed, full, or none; and an object may fail at its own words
         print(message, file=stream, flush=True)
 
 

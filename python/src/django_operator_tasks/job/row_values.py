@@ -10,31 +10,46 @@ from typing import Any, Iterable, List, Optional, Set, Tuple
 from .renderings import renderings
 
 LEFT_OUT = "(left out)"
+# Of a server's words; what comes later in a text is cut off anyway.
+LONGEST_WORDS = 20_000
 # PostgreSQL's errors about a value, and about a statement's words.
 QUOTING_SQLSTATES = ("22", "42601")
 QUOTES = '"\u00ab\u00bb\u201c\u201d\u201e\u300c\u300d'
+# What PostgreSQL says of a value that it cannot take: in English, German, French, Spanish, Russian and Japanese.
+WORDS = (
+    r"[Ss]yntax|[Ii]nvalid|malformed|out of range|tsquery|literal"
+    r"|ung\u00fcltig|fehlerhaft|au\u00dferhalb|[Ww]ert"
+    r"|syntaxe|invalide|mal form|valeur|litt\u00e9ral|hors "
+    r"|sintaxis|v\u00e1lid|valor|fuera "
+    r"|\u0441\u0438\u043d\u0442\u0430\u043a\u0441|\u043e\u0448\u0438\u0431|\u043d\u0435\u0432\u0435\u0440\u043d"
+    r"|\u0432\u043d\u0435 |\u69cb\u6587|\u4e0d\u6b63|\u7bc4\u56f2|\u8aa4\u3063\u3066|\u30ea\u30c6\u30e9\u30eb"
+)
 QUOTED = re.compile("[%s].*[%s]" % (QUOTES, QUOTES), re.DOTALL)
 TRAILING_VALUE = re.compile(r":\s+(?!\(left out\)).+", re.DOTALL)
 # MySQL's errors that quote a value or a statement: duplicates, parsing, conversion, ranges, partitions.
-QUOTING_MYSQL_CODES = {1062, 1064, 1149, 1292, 1300, 1366, 1367, 1411, 1416, 1525, 1526, 1569, 1586, 1690, 1859, 3854}
+QUOTING_MYSQL_CODES = {
+    *(1062, 1064, 1149, 1292, 1300, 1366, 1367, 1411, 1416, 1525, 1526, 1557, 1569, 1586, 1690, 1761, 1762, 1859, 1918),
+    3854,
+}
 APOSTROPHES = re.compile(r"['\u2018\u201e\"\u00ab].*['\u2019\u201c\"\u00bb]", re.DOTALL)
 LAST_NAME = re.compile(r"'([\w.$-]{1,130})'\s*$")
-NUMBERED = re.compile(r"\b(1\d{3}|3854)(?:(, )| \([0-9A-Z]{5}\): )")
+NUMBERED = re.compile(r"(?:\(|\b)(1\d{3}|3854)(?:(, )(?=['\"])| \([0-9A-Z]{5}\): )")
 DUPLICATE_CODES = {1062, 1569, 1586, 1859}
 
 # What PostgreSQL's library puts before the parts of an error; also as `repr` writes it.
 LABEL = re.compile(
     r"(?:^|\n|\\n)[ \t]{0,8}(DETAIL|HINT|CONTEXT|QUERY|STATEMENT|WHERE|LOCATION|LINE \d{1,9}):(?=\s|\\t)"
 )
+FLAGS = re.DOTALL | re.MULTILINE
 HARMLESS_LABELS = ("HINT", "LOCATION")
 PATTERNS = tuple(
-    (re.compile(pattern.replace("%s", "[" + QUOTES + "]"), re.DOTALL | re.MULTILINE), r"\1" + LEFT_OUT)
+    (re.compile(pattern.replace("QUOTE", "[%s]" % QUOTES).replace("WORD", "(?:%s)" % WORDS), FLAGS), r"\1" + LEFT_OUT)
     for pattern in (
         # PostgreSQL
         r"(\)=)\((?!left out\)).*?\)(?=[^)]*(?:\Z|\n|\\n))",
         r"(Failing row contains )\(.*\)",
         # What it quotes at the end of a line, after a colon or a word of its own, in the signs of several languages.
-        r"([:\uff1a]\s{0,2}|at or near )%s.*?%s(?=['\")]{0,3}\s*(?:$|\\n))",
+        r"(WORD[^\n]{0,120}?[:\uff1a]\s{0,2}|at or near )QUOTE.*?QUOTE(?=['\")]{0,3}\s*(?:$|\\n))",
         r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )[^\"(\n][^\n]*?(?=$|\\n)",
         r"(\bvalue )\".*\"(?= is out of range)",
         # MySQL, MariaDB
@@ -57,6 +72,7 @@ PATTERNS = tuple(
         # Django: what a field of a fixture or of a row held
         r"(expected a number but got )\\?['\"].*['\"]",
         r"(Value )\\?['\"].*['\"](?= is not a valid choice)",
+        r"(contains a value )\\?['\"].*['\"](?= that does not)",
         r"(field_value was )\\?['\"].*['\"]",
         r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
     )
@@ -105,7 +121,7 @@ def redact_known_errors(text: str, error: BaseException) -> str:
     """The text without what the fields and codes of the exception, or of those that led to it, tell to be of a row."""
     for link in exception_chain(error):
         for words, clean in known_words(link):
-            for rendering in renderings(words):
+            for rendering in renderings(words[:LONGEST_WORDS]):
                 text = text.replace(rendering, clean)
     return text
 
@@ -160,4 +176,6 @@ def exception_chain(error: BaseException) -> Iterable[Any]:
             continue
         seen.add(id(link))
         yield link
-        waiting += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
+        inside = getattr(link, "exceptions", None)
+        inside = inside if isinstance(inside, (list, tuple)) else ()
+        waiting += [link.__cause__, link.__context__, *(each for each in inside if isinstance(each, BaseException))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import os
+import pkgutil
 import runpy
 import shutil
 import sys
@@ -61,7 +62,7 @@ def run(options: Namespace, command: Sequence[str]) -> int:
         if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "django":
             error.msg = f"{error.msg}; is this the interpreter that the project is installed for?"
         report.current.record_failure(error)
-        with suppress(Exception):  # a project may have a hook of its own
+        with suppress(BaseException):  # a project may have a hook of its own, which may end the process
             sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
@@ -104,7 +105,9 @@ def execute(path: str) -> None:
     main = ModuleType("__main__")
     main.__dict__.update(__file__=path, __loader__=loader, __builtins__=builtins)
     sys.modules["__main__"] = main
-    exec(loader.source_to_code(loader.get_data(path), path), main.__dict__)  # noqa: S102 - what the Job is for
+    with open(path, "rb") as file:
+        code: Any = getattr(pkgutil, "read_code")(file)  # noqa: B009 - of a compiled file; its stubs know nothing of it
+    exec(code or loader.source_to_code(loader.get_data(path), path), main.__dict__)  # noqa: S102 - what the Job is for
 
 
 def run_module(module: str, command: Sequence[str]) -> None:

@@ -18,16 +18,19 @@ LONGEST_TEXT = 200_000
 LONGEST_RESULT = 8_000
 # A value that is no longer than this is a word that may stand anywhere, so it counts as a secret only as a whole word.
 LONGEST_WORD = 5
+SHORTEST_NAMED = 3
 PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"  # noqa: S105 - its name
 # Variables whose names say that they are secret, and those of Django's own list of settings that its debug page hides.
 SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW|PASSPHRASE|SIGNATURE|CREDENTIAL|API_?KEY|(^|_)(PASS|PW|KEYS?|DSN)(_|$)", re.IGNORECASE
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|SIGNATURE|CREDENTIAL|API_?KEY|PASS$|(^|_)(PASS|PW|PWD|KEYS?|DSN|AUTH)(_|$)",
+    re.IGNORECASE,
 )
-HIDDEN_SETTING = re.compile(r"API|TOKEN|KEY|SECRET|PASS|SIGNATURE|CREDENTIAL|DSN", re.IGNORECASE)
+HIDDEN_SETTING = re.compile(r"API_?KEY|TOKEN|KEY|SECRET|PASS|SIGNATURE|CREDENTIAL|DSN", re.IGNORECASE)
 # Variables that images and Kubernetes set themselves, with the only values that they set.
 WORDS_OF_IMAGES = re.compile(
-    r"^(PATH|HOME|HOSTNAME|PWD|OLDPWD|LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|SHLVL|USER|_|PYTHON[A-Z_]*|DJANGO_SETTINGS_MODULE"
-    r"|VIRTUAL_ENV)$"
+    r"^(PATH|HOME|HOSTNAME|PWD|OLDPWD|LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|SHLVL|USER|_|DJANGO_SETTINGS_MODULE|VIRTUAL_ENV"
+    r"|PYTHON(UNBUFFERED|PATH|HOME|HASHSEED|IOENCODING|UTF8|OPTIMIZE|DONTWRITEBYTECODE|FAULTHANDLER|WARNINGS|NOUSERSITE"
+    r"|PYCACHEPREFIX|_VERSION|_PIP_VERSION|_SHA256|_GET_PIP_URL|_GET_PIP_SHA256|_SETUPTOOLS_VERSION))$"
 )
 SERVICE_LINK = re.compile(r"^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
 SERVICE_VALUE = re.compile(r"^((tcp|udp|sctp)://)?[0-9a-fA-F.:\[\]]*$|^(tcp|udp|sctp)$")
@@ -38,11 +41,13 @@ URL_BREAK = re.compile(r"[\s'\"<>`]")
 URL_USER = re.compile(r"[^\s'\"<>`/\[]{0,200}:(?!\d{1,5}(?!\S))[^\s/]")
 URL_PASSWORD_WITH_SPACES = re.compile(r"[^\n'\"<>]{1,200}?@(?=[\w\[])")
 PARAMETER = re.compile(
-    r"(?i)((?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|credentials?|signature"
-    r"|(?<=[?&;])(?:sig|key|code|auth|pass))['\"]?\s{0,3}[=:]\s{0,3}(?<=[=:'\"\s]))"
-    r"('(?:[^'\\\n]|\\.){1,500}'|\"(?:[^\"\\\n]|\\.){1,500}\"|(?<==)[^\s&;,'\")\]}]{1,500})"
+    r"(?i)((?:password|passwd|passphrase|pwd|secret|token|(?:api|access|secret|private)[_-]?key|credentials?|signature"
+    r"|_pass|(?<=['\"])pass|(?<=[?&;])(?:sig|key|code|auth|pass))['\"]?\s{0,3}[=:]\s{0,3}(?<=[=:'\"\s]))"
+    r"('(?:[^'\\\n]|\\.)+(?:'|$)|\"(?:[^\"\\\n]|\\.)+(?:\"|$)|(?<==)[^\s&;,'\")\]}]+)"
 )
-AUTHORIZATION = re.compile(r"(?i)\b((?:basic|bearer|digest|token)\s{1,3})(?=[\w.~+/=-]{0,200}\d)[\w.~+/=-]{16,2000}")
+HEADER = re.compile(r"(?i)\b(x-[\w-]{0,40}(?:key|token|secret)[\w-]{0,40}\s{0,3}:\s{0,3})[^\s'\"]+")
+AUTHORIZATION = re.compile(r"(?i)\b((?:basic|bearer|digest|token)\s{1,3})(?=[\w.~+/=-]{0,200}\d)[\w.~+/=-]{16,}")
+PLAIN_VALUE = re.compile(r"^(?:[a-z_]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[a-z][a-z0-9+.-]*://[^@\s]*)$")
 PASSWORD_OPTIONS = ("PASSWORD", "password", "passwd")
 
 _hidden: Set[str] = set()
@@ -113,7 +118,7 @@ def mask_urls(text: str) -> str:
 
 def mask_parameters(text: str) -> str:
     """The text without the values of what is called a password, a token and the like."""
-    return AUTHORIZATION.sub(r"\1" + MASK, PARAMETER.sub(mask_parameter, text))
+    return AUTHORIZATION.sub(r"\1" + MASK, HEADER.sub(r"\1" + MASK, PARAMETER.sub(mask_parameter, text)))
 
 
 def mask_parameter(found: Any) -> str:
@@ -141,9 +146,10 @@ def secret_values() -> Iterator[str]:
     yield from _hidden
     plain = set(context.get("plainEnv", []))
     for name, value in os.environ.items():
-        if name == RUN_CONTEXT_VARIABLE or len(value) < SHORTEST_PART or is_of_image(name, value):
+        if name == RUN_CONTEXT_VARIABLE or is_of_image(name, value):
             continue
-        if SECRET_NAME.search(name) or (context.get("wholeSecrets") and name not in plain):
+        guessed = context.get("wholeSecrets") and name not in plain and len(value) >= SHORTEST_PART
+        if guessed or (SECRET_NAME.search(name) and len(value) >= SHORTEST_NAMED):
             yield value
     settings = _settings()
     if settings is not None:
@@ -171,7 +177,7 @@ def settings_secrets(settings: Any) -> Iterator[str]:
                     yield from (str(options.get(option) or "") for option in PASSWORD_OPTIONS)
                 yield from hidden_texts(database, hidden)
         elif not is_djangos(name) and hidden.search(name):
-            yield from (text for text in texts(value) if len(text) >= SHORTEST_PART)
+            yield from (text for text in texts(value) if may_be_secret(text))
         else:
             yield from hidden_texts(value, hidden)
 
@@ -211,10 +217,17 @@ def hidden_texts(value: Any, hidden: Any, depth: int = 0) -> Iterator[str]:
     if depth > 5 or not isinstance(value, (dict, list, tuple, set)):
         return
     for key, inside in value.items() if isinstance(value, dict) else [("", each) for each in value]:
-        if isinstance(key, str) and hidden.search(key) and "FUNCTION" not in key and "PREFIX" not in key:
-            yield from (text for text in texts(inside) if len(text) >= SHORTEST_PART)
+        own = isinstance(key, str) and hidden.search(key) and "FUNCTION" not in key and "PREFIX" not in key
+        if own and not isinstance(inside, dict):
+            yield from (text for text in texts(inside) if may_be_secret(text))
         else:
             yield from hidden_texts(inside, hidden, depth + 1)
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether a setting with the name of a secret has a value of which one can think so: no word, no name of a class,
+    no address without credentials."""
+    return len(text) >= SHORTEST_PART and not PLAIN_VALUE.match(text)
 
 
 def texts(value: Any) -> Iterable[str]:

@@ -7,7 +7,7 @@ import threading
 import time
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,10 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
         databases = SeveralDatabases(parser)
         super().add_arguments(databases)  # type: ignore[arg-type]
         if not databases.has_option:
-            databases.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
-        self.default_database = databases.default
+            with suppress(ArgumentError):  # a group of the parser has it
+                databases.add_argument("--database", choices=tuple(connections), help="Nominates a database.")
+        # What the project sets as the default, in whichever way.
+        self.default_database = parser.get_default(databases.dest) or databases.default
         parser.set_defaults(**{databases.dest: None})
         self.takes_lock_itself = not add_lock_option(
             parser,
