@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from conftest import COMPILED, Process, eventually
+from servers import free_port
 
 APP = """
 import os, time
@@ -97,7 +98,7 @@ def test_a_busy_worker_that_does_not_reply_is_named(jobs):
         with jobs.worker("idle@here"):
             code, line, output = jobs("control", "terminate", "SIGTERM", task)
     assert (code, line["action"]) == (0, "revoked"), "the one that replied does not run it"
-    assert line["names"] == ["idle@here", "busy@here (no reply: busy, or gone)"], output
+    assert line["names"] == ["idle@here", "busy@here (no reply: busy, or gone)"] and line["count"] == 1, output
 
 
 @pytest.mark.parametrize("stdout", ["/dev/full"])
@@ -117,3 +118,10 @@ def test_an_application_that_is_not_there(jobs):
     (jobs.home / "jobs.py").unlink()
     code, line, _ = jobs("purge", "-f")
     assert (code, line["reason"]) == (1, "CommandFailed") and "jobs" in line["message"]
+
+
+def test_a_broker_that_is_away_ends_it(jobs):
+    jobs.environment["BROKER_URL"] = "redis://127.0.0.1:%d/0" % free_port()
+    for argv in (["control", "revoke", "some"], ["purge", "-f"]):
+        code, line, _ = jobs(*argv)
+        assert (code, line["ok"]) == (1, False) and "refused" in line["message"], line

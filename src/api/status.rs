@@ -157,7 +157,7 @@ pub struct Database {
 /// What the command itself reported.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Report {
-    /// What was done: created, updated, unchanged, applied, unapplied, pruned, collected, purged, revoked,
+    /// What was done: created, updated, unchanged, applied, unapplied, faked, pruned, collected, purged, revoked,
     /// terminated.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,

@@ -7,11 +7,9 @@ from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError
 
-# SQLSTATEs of PostgreSQL: connection exceptions, too many connections, a server that stops, starts or recovers.
-TRANSIENT_SQLSTATES = ("08", "53300", "57P01", "57P02", "57P03", "57P05")
-# Of a login that was refused, of a database that is not there, of a right that is missing.
+# SQLSTATEs of PostgreSQL that waiting does not mend: a refused login, a database that is not there, a missing right.
 REFUSED_SQLSTATES = ("28", "3D000", "42501")
-# MySQL's and MariaDB's: logins, hosts, databases, accounts and encryption that are refused whenever one tries.
+# MySQL's and MariaDB's: logins, hosts, databases, accounts, encryption and options that are refused whenever one tries.
 REFUSED_MYSQL_CODES = {
     1044,
     1045,
@@ -33,6 +31,12 @@ REFUSED_MYSQL_CODES = {
     3118,
     3159,
     4151,
+    1115,
+    1193,
+    1227,
+    1231,
+    2000,
+    2019,
 }
 # Oracle's: a login, an account, a password, a right to connect.
 REFUSED_ORACLE_CODES = ("ORA-01005", "ORA-01017", "ORA-01045", "ORA-28000", "ORA-28001", "ORA-28009")
@@ -64,7 +68,7 @@ def is_transient(error: BaseException) -> bool:
         return False
     sqlstate = sqlstate_of(error)
     if sqlstate:
-        return sqlstate.startswith(TRANSIENT_SQLSTATES) or not sqlstate.startswith(REFUSED_SQLSTATES)
+        return not sqlstate.startswith(REFUSED_SQLSTATES)
     number = number_of(error)
     if number is not None:
         return number not in REFUSED_MYSQL_CODES

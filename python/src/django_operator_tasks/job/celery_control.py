@@ -103,16 +103,20 @@ def is_not_found(error: BaseException) -> bool:
 def broadcast(app: Any, method: str, arguments: dict[str, str], done: str) -> None:
     """Sends a command to all workers, and again if none replies: they may be busy, and it does no harm."""
     listening = listening_workers(app)
-    for _ in range(ATTEMPTS):
-        replies = app.control.broadcast(method, arguments=arguments, reply=True, timeout=REPLY_SECONDS) or []
-        if replies:
-            break
-    else:
-        raise TaskFailure(
-            "NoWorkerReplied",
-            "no worker replied within %d s%s; a worker that starts later will not know of it"
-            % (ATTEMPTS * REPLY_SECONDS, ", not even " + ", ".join(sorted(listening)) if listening else ""),
-        )
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=3)  # a broker that is away ends it, and not the Job's deadline
+        for _ in range(ATTEMPTS):
+            replies = app.control.broadcast(
+                method, arguments=arguments, reply=True, timeout=REPLY_SECONDS, connection=connection
+            )
+            if replies:
+                break
+        else:
+            raise TaskFailure(
+                "NoWorkerReplied",
+                "no worker replied within %d s%s; a worker that starts later will not know of it"
+                % (ATTEMPTS * REPLY_SECONDS, ", not even " + ", ".join(sorted(listening)) if listening else ""),
+            )
     answers = {worker: answer for reply in replies for worker, answer in reply.items()}
     errors = ["%s: %s" % (worker, answer["error"]) for worker, answer in answers.items() if "error" in answer]
     if errors:
@@ -121,7 +125,7 @@ def broadcast(app: Any, method: str, arguments: dict[str, str], done: str) -> No
     if method == "terminate" and all("unknown" in str(answer.get("ok", "")) for answer in answers.values()):
         done = "revoked"  # no worker that replied runs it, and none will start it any more
     names = sorted(answers) + [worker + " (no reply: busy, or gone)" for worker in sorted(silent)]
-    report.current.record_success(done, names)
+    report.current.record_success(done, names, count=len(answers))
     report.say("%s by %s" % (done, ", ".join(names)))
 
 
@@ -131,6 +135,7 @@ def listening_workers(app: Any) -> list[str]:
     mailbox = ".%s.pidbox" % app.control.mailbox.namespace
     try:
         with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=3)
             bindings = connection.default_channel.get_table(app.control.mailbox.exchange.name)
     except Exception:  # not every transport has such a table
         return []
