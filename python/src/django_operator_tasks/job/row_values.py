@@ -19,7 +19,7 @@ QUOTES = '"\u00ab\u00bb\u201c\u201d\u201e\u300c\u300d'
 WORDS = (
     r"[Ss]yntax|[Ii]nvalid|malformed|out of range|tsquery|literal"
     r"|ung\u00fcltig|fehlerhaft|au\u00dferhalb|[Ww]ert"
-    r"|syntaxe|invalide|mal form|valeur|litt\u00e9ral|hors "
+    r"|mal form|valeur|litt\u00e9ral|hors "
     r"|sintaxis|v\u00e1lid|valor|fuera "
     r"|\u0441\u0438\u043d\u0442\u0430\u043a\u0441|\u043e\u0448\u0438\u0431|\u043d\u0435\u0432\u0435\u0440\u043d"
     r"|\u0432\u043d\u0435 |\u69cb\u6587|\u4e0d\u6b63|\u7bc4\u56f2|\u8aa4\u3063\u3066|\u30ea\u30c6\u30e9\u30eb"
@@ -33,7 +33,7 @@ QUOTING_MYSQL_CODES = {
 }
 APOSTROPHES = re.compile(r"['\u2018\u201e\"\u00ab].*['\u2019\u201c\"\u00bb]", re.DOTALL)
 LAST_NAME = re.compile(r"'([\w.$-]{1,130})'\s*$")
-NUMBERED = re.compile(r"(?:\(|\b)(1\d{3}|3854)(?:(, )(?=['\"])| \([0-9A-Z]{5}\): )")
+NUMBERED = re.compile(r"\b(1\d{3}|3854)(?:(, )(?=['\"])| \([0-9A-Z]{5}\): )")
 DUPLICATE_CODES = {1062, 1569, 1586, 1859}
 
 # What PostgreSQL's library puts before the parts of an error; also as `repr` writes it.
