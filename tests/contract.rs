@@ -137,6 +137,25 @@ fn each_action_has_the_event_of_the_contract() {
 }
 
 #[test]
+fn a_worker_that_did_not_reply_is_told_of_as_such() {
+    let silent = format!("busy@here{}", contract()["noReply"].as_str().unwrap());
+    let task: DjangoCelery = serde_json::from_value(json!({
+        "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoCelery", "metadata": {"name": "t"},
+        "spec": {"app": "a", "task": "id", "terminate": true},
+    }))
+    .unwrap();
+    let message = |names: &[&str]| {
+        let names = names.iter().map(ToString::to_string).collect();
+        task.success(Some(&Report { action: "revoked".into(), count: Some(1), names, ..Report::default() })).1
+    };
+    assert_eq!(message(&["idle@here"]), "no worker that replied runs task id; it is revoked");
+    assert_eq!(
+        message(&["idle@here", &silent]),
+        format!("no worker that replied runs task id; it is revoked; {silent}")
+    );
+}
+
+#[test]
 fn lines_read_as_the_contract_says() {
     let contract = contract();
     for example in contract["examples"].as_array().unwrap() {

@@ -9,7 +9,7 @@ from conftest import ROOT, SOURCE
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks.job import commands, report, runner
+from django_operator_tasks.job import celery_control, commands, report, runner
 from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 PACKAGE = SOURCE / "django_operator_tasks"
@@ -70,6 +70,10 @@ def test_the_line_has_the_fields_of_the_contract():
     made.action = ""
     assert list(json.loads(made.line())) == CONTRACT["line"]["failed"]
     assert CONTRACT["line"]["limit"] == report.LIMIT
+
+
+def test_a_worker_that_did_not_reply_is_marked_as_the_contract_says():
+    assert CONTRACT["noReply"] == celery_control.NO_REPLY
 
 
 def test_the_variables_and_facts_are_those_of_the_contract():

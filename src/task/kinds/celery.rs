@@ -6,8 +6,8 @@ use crate::api::celery::DEFAULT_SIGNAL;
 use crate::api::{Report, non_empty};
 use crate::task::{Command, Runner, TargetLabel, Task};
 
-/// What the helper adds to the name of a worker that did not reply.
-const NO_REPLY: &str = "(no reply";
+/// What the helper puts behind the name of a worker that did not reply.
+const NO_REPLY: &str = " (no reply: busy, or gone)";
 
 impl Task for DjangoCelery {
     const TARGET_LABEL: TargetLabel = TargetLabel::Celery;
@@ -35,13 +35,13 @@ impl Task for DjangoCelery {
         match non_empty(&self.spec.task) {
             Some(task) if self.spec.terminate && report.is_some_and(|r| r.action == "revoked") => {
                 // Whoever did not reply may run it: a worker of the pool `solo` hears of nothing until it is done.
-                let silent: Vec<_> =
-                    report.into_iter().flat_map(|r| &r.names).filter(|n| n.contains(NO_REPLY)).collect();
-                let of_silent = match silent.is_empty() {
-                    true => String::new(),
-                    false => format!("; {silent:?}").replace('"', ""),
-                };
-                ("TaskRevoked", format!("no worker that replied runs task {task}; it is revoked{of_silent}"))
+                let names = report.into_iter().flat_map(|report| &report.names).map(String::as_str);
+                let silent: Vec<_> = names.filter(|name| name.ends_with(NO_REPLY)).collect();
+                let mut message = format!("no worker that replied runs task {task}; it is revoked");
+                if !silent.is_empty() {
+                    message = format!("{message}; {}", silent.join(", "));
+                }
+                ("TaskRevoked", message)
             }
             Some(task) if self.spec.terminate => ("TaskTerminated", format!("task {task} terminated")),
             Some(task) => ("TaskRevoked", format!("task {task} revoked")),

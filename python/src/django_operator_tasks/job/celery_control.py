@@ -13,6 +13,8 @@ from .failure import TaskFailure
 REPLY_SECONDS = 2.0
 ATTEMPTS = 3
 NOT_FOUND = 404
+# Stands behind the name of a worker in the report.
+NO_REPLY = " (no reply: busy, or gone)"
 
 
 def run(argv: Sequence[str]) -> None:
@@ -124,7 +126,7 @@ def broadcast(app: Any, method: str, arguments: dict[str, str], done: str) -> No
     silent = [worker for worker in listening if worker not in answers]
     if method == "terminate" and all("unknown" in str(answer.get("ok", "")) for answer in answers.values()):
         done = "revoked"  # no worker that replied runs it, and none will start it any more
-    names = sorted(answers) + [worker + " (no reply: busy, or gone)" for worker in sorted(silent)]
+    names = sorted(answers) + [worker + NO_REPLY for worker in sorted(silent)]
     report.current.record_success(done, names, count=len(answers))
     report.say("%s by %s" % (done, ", ".join(names)))
 
