@@ -16,6 +16,14 @@ from urllib.parse import quote
 
 PG, MY = (int(port) for port in sys.argv[1:3])
 PASSWORD = "pw-of-the-tests"
+MARIADB = {
+    "host": "127.0.0.1",
+    "port": MY,
+    "user": "tests",
+    "password": PASSWORD,
+    "database": "tests",
+    "charset": "utf8mb4",
+}
 SECRETS = {
     "plain": "hunter2-and-more",
     "signs": "p@ss/w:rd#1?&=%41",
@@ -236,17 +244,9 @@ def mysql(source, connect, languages=LANGUAGES):
 def mysqlclient():
     import MySQLdb
 
-    where = {
-        "host": "127.0.0.1",
-        "port": MY,
-        "user": "tests",
-        "password": PASSWORD,
-        "database": "tests",
-        "charset": "utf8mb4",
-    }
-    mysql(version("mysqlclient"), lambda: MySQLdb.connect(**where))
+    mysql(version("mysqlclient"), lambda: MySQLdb.connect(**MARIADB))
     for name, secret in SECRETS.items():
-        wrong = {**where, "password": secret}
+        wrong = {**MARIADB, "password": secret}
         record(
             version("mysqlclient"),
             "a wrong password, " + name,
@@ -258,30 +258,13 @@ def mysqlclient():
 def pymysql():
     import pymysql
 
-    where = {
-        "host": "127.0.0.1",
-        "port": MY,
-        "user": "tests",
-        "password": PASSWORD,
-        "database": "tests",
-        "charset": "utf8mb4",
-    }
-    mysql(version("PyMySQL"), lambda: pymysql.connect(**where), languages=["en_US"])
+    mysql(version("PyMySQL"), lambda: pymysql.connect(**MARIADB), languages=["en_US"])
 
 
 def mysql_connector():
     from mysql import connector
 
-    where = {
-        "host": "127.0.0.1",
-        "port": MY,
-        "user": "tests",
-        "password": PASSWORD,
-        "database": "tests",
-        "charset": "utf8mb4",
-        "collation": "utf8mb4_general_ci",
-        "use_pure": True,
-    }
+    where = {**MARIADB, "collation": "utf8mb4_general_ci", "use_pure": True}
     mysql(version("mysql-connector-python"), lambda: connector.connect(**where), languages=["en_US"])
 
 
