@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import Error
-from django.db.migrations.recorder import MigrationRecorder
 
 TABLE = "django_migrations"
 Key = tuple[str, str]  # the label of an application, and the name of a migration
@@ -14,14 +13,14 @@ Key = tuple[str, str]  # the label of an application, and the name of a migratio
 def applied_keys(connection: Any) -> list[Key]:
     """Where the connection is, the migrations, oldest first; none where there is no table of them."""
     with connection.cursor() as cursor:
-        if MigrationRecorder.Migration._meta.db_table not in connection.introspection.table_names(cursor):
+        if TABLE not in connection.introspection.table_names(cursor):
             return []
-        cursor.execute(select(connection.ops.quote_name(TABLE)))
-        return [(app, name) for app, name in cursor.fetchall()]
+        return _rows(cursor, connection.ops.quote_name(TABLE))
 
 
-def select(table: str) -> str:
-    return f"SELECT app, name FROM {table} ORDER BY id"  # noqa: S608 - what callers give is quoted
+def _rows(cursor: Any, table: str) -> list[Key]:
+    cursor.execute(f"SELECT app, name FROM {table} ORDER BY id")  # noqa: S608 - what callers give is quoted
+    return [(app, name) for app, name in cursor.fetchall()]
 
 
 def applied_migrations(connection: Any) -> dict[str, list[Key]] | None:
@@ -45,8 +44,7 @@ def _read(connection: Any) -> dict[str, list[Key]]:
     found = {}  # a schema for each tenant, and in each a table of its own
     with connection.cursor() as cursor:
         for schema in migrated_schemas(connection):
-            cursor.execute(select(".".join(map(connection.ops.quote_name, (schema, TABLE)))))
-            found[schema] = [(app, name) for app, name in cursor.fetchall()]
+            found[schema] = _rows(cursor, ".".join(map(connection.ops.quote_name, (schema, TABLE))))
     return found
 
 

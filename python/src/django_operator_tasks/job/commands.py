@@ -70,7 +70,8 @@ class CommandLine:
     def install(self, management: Any) -> None:
         """Adds the commands to those of its command line."""
         utility, base = management.ManagementUtility, management.BaseCommand
-        execute, fetch_command, run_from_argv = utility.execute, utility.fetch_command, base.run_from_argv
+        execute, fetch_command = utility.execute, utility.fetch_command
+        run_from_argv, execute_command = base.run_from_argv, base.execute
 
         def execute_and_note(itself: Any) -> Any:
             self.reached = True
@@ -79,6 +80,13 @@ class CommandLine:
         def run_from_argv_and_note(itself: Any, argv: list[str]) -> Any:
             self.reached = True  # also of a program that finds its commands in its own way
             return run_from_argv(itself, argv)
+
+        def execute_command_and_note(itself: Any, *args: Any, **options: Any) -> Any:
+            from django.apps import apps
+
+            # Also a program that only calls `call_command`; not what an application calls while Django starts.
+            self.reached = self.reached or apps.ready
+            return execute_command(itself, *args, **options)
 
         def fetch_ours_or_theirs(itself: Any, subcommand: str) -> Any:
             if is_ours(management, subcommand):
@@ -89,17 +97,7 @@ class CommandLine:
             return look_after(fetch_command(itself, subcommand), subcommand)
 
         utility.execute, utility.fetch_command = execute_and_note, fetch_ours_or_theirs
-        base.run_from_argv = run_from_argv_and_note
-        execute_command = base.execute
-
-        def execute_command_and_note(itself: Any, *args: Any, **options: Any) -> Any:
-            from django.apps import apps
-
-            # Also a program that only calls `call_command`; not what an application calls while Django starts.
-            self.reached = self.reached or apps.ready
-            return execute_command(itself, *args, **options)
-
-        base.execute = execute_command_and_note
+        base.run_from_argv, base.execute = run_from_argv_and_note, execute_command_and_note
 
     def require_reached(self, program: str) -> None:
         """:raises TaskFailure: NothingRan, if the program ended without Django's command line."""

@@ -4,6 +4,7 @@
 import os
 import sys
 import traceback
+from typing import Optional
 
 from .failure import TaskFailure
 from .row_values import redact_known_errors
@@ -13,18 +14,22 @@ OTHERS = ("site-packages", "dist-packages", "django_operator_tasks", "/proc/self
 
 
 def describe(error: BaseException) -> str:
-    """Type, message and last frame of an exception; of a CommandError, and of a failure of this
-    package, only the message, as it is words."""
+    """Type, message and last frame of an exception; only the message of one that is words."""
     try:
         said = scrub(redact_known_errors(str(error)[:LONGEST_TEXT], error))
     except Exception as unreadable:  # an exception may fail at its own words
         said = UNREADABLE % type(unreadable).__name__
-    base = sys.modules.get("django.core.management.base")
-    if isinstance(error, TaskFailure) or (base is not None and isinstance(error, base.CommandError)):
+    if is_words(error):
         return said
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)
     return "%s: %s%s" % (name, said, place(error))
+
+
+def is_words(error: Optional[BaseException]) -> bool:
+    """Whether an exception was made to be read by people: a CommandError, or a failure of this package."""
+    base = sys.modules.get("django.core.management.base")
+    return isinstance(error, TaskFailure) or (base is not None and isinstance(error, base.CommandError))
 
 
 def place(error: BaseException) -> str:

@@ -10,8 +10,8 @@ import sys
 from contextlib import suppress
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
-from .error_text import describe
-from .failure import DEFAULT_REASON, TaskFailure, reason_of
+from .error_text import describe, is_words
+from .failure import DEFAULT_REASON, reason_of
 from .row_values import redact_known_errors
 from .run_context import run_context
 from .scrub import forget_secrets, scrubbed, without_credentials
@@ -75,16 +75,14 @@ class Report:
         """Says how the command ended, where it said nothing itself: in its words, or by what it was dealing with."""
         if self.failure is not None or not exit_status(end.code):
             return
-        if isinstance(end.code, int):
-            cause = None if end.__suppress_context__ else end.__context__
-            base = sys.modules.get("django.core.management.base")
-            if isinstance(cause, TaskFailure) or (base is not None and isinstance(cause, base.CommandError)):
-                self.record_failure(cause)
-            else:
-                after = "" if cause is None else ", at " + describe(cause)
-                self.failure = (DEFAULT_REASON, "the command ended with exit code %d%s" % (end.code, after))
+        cause = None if end.__suppress_context__ else end.__context__
+        if not isinstance(end.code, int):
+            self.failure = (DEFAULT_REASON, said_at_end(end.code, cause))
+        elif cause is not None and is_words(cause):
+            self.record_failure(cause)
         else:
-            self.failure = (DEFAULT_REASON, said_at_end(end))
+            after = "" if cause is None else ", at " + describe(cause)
+            self.failure = (DEFAULT_REASON, "the command ended with exit code %d%s" % (end.code, after))
 
     def record_misuse(self, message: str) -> None:
         """Says what is wrong about the command line."""
@@ -131,15 +129,17 @@ def reset() -> None:
     forget_secrets()
 
 
-def said_at_end(end: SystemExit) -> str:
-    """What a program gave to `sys.exit` in place of a code."""
-    if isinstance(end.code, BaseException):
-        return describe(end.code)
+def said_at_end(code: object, cause: Optional[BaseException]) -> str:
+    """What a program gave to `sys.exit` in place of a code, in words.
+
+    :param cause: what it was dealing with.
+    """
+    if isinstance(code, BaseException):
+        return describe(code)
     try:
-        words = str(end.code)
+        words = str(code)
     except Exception as unspeakable:
         return "it ended with an object without words: %s" % type(unspeakable).__name__
-    cause = None if end.__suppress_context__ else end.__context__
     return words if cause is None else redact_known_errors(words, cause)
 
 

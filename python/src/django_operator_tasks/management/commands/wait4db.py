@@ -65,14 +65,8 @@ class Command(ReportingCommand):
             for database in databases
         ]
         with self.exit_on_sigterm(in_threads=True):
-            for each in monitors:
-                each.start()
-            try:
-                say = self.write_and_flush if options["verbosity"] else lambda text: None
-                wait(monitors, options["timeout"], changed, say)
-            finally:
-                for each in monitors:
-                    each.stop()
+            say = self.write_and_flush if options["verbosity"] else lambda text: None
+            watch(monitors, options["timeout"], changed, say)
         for database in databases:
             report.current.add_database(connections[database])
         report.current.record_success("ready", databases)
@@ -90,13 +84,10 @@ def wait_for_database(
     """
     changed = Event()
     monitor = DatabaseMonitor(connections[database], stable, interval, True, changed)
-    monitor.start()
     try:
-        wait([monitor], timeout, changed, lambda text: print(text, flush=True))
+        watch([monitor], timeout, changed, report.say)
     except TaskError as error:
         raise TimeoutError(str(error)) from error
-    finally:
-        monitor.stop()
 
 
 class State(NamedTuple):
@@ -195,6 +186,20 @@ class DatabaseMonitor(Thread):
         if self.seconds_without_answer() > SILENT_SECONDS:
             return State(False, UNREACHABLE, "not ready: it has stopped to answer")
         return self.state
+
+
+def watch(databases: Sequence[DatabaseMonitor], timeout: float, changed: Event, say: Callable[[str], object]) -> None:
+    """Looks at databases until all of them are ready.
+
+    :raises TaskError: as `wait` does.
+    """
+    for each in databases:
+        each.start()
+    try:
+        wait(databases, timeout, changed, say)
+    finally:
+        for each in databases:
+            each.stop()
 
 
 def wait(databases: Sequence[DatabaseMonitor], timeout: float, changed: Event, say: Callable[[str], object]) -> None:
