@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -180,15 +180,19 @@ def find_user(users: Any, names: Iterable[str], username: str) -> Any:
 
     :raises CommandError: if the database takes another user's name for this one, as the collations of MySQL do.
     """
-    for name in names:
-        for found in users.filter(**{users.model.USERNAME_FIELD: name}):
+    for found in candidates(users, names, username):
+        if found is not None:
             if found.get_username() in names or compares_loosely(users):
                 return found
             raise other_name(users.model, found)
-    found = by_natural_key(users, username)
-    if found is None or found.get_username() in names or compares_loosely(users):
-        return found
-    raise other_name(users.model, found)
+    return None
+
+
+def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]:
+    """What the database and the manager find, one look after the other."""
+    for name in names:
+        yield users.filter(**{users.model.USERNAME_FIELD: name}).first()
+    yield by_natural_key(users, username)
 
 
 def compares_loosely(users: Any) -> bool:
