@@ -137,9 +137,53 @@ impl PodView {
 
     /// The containers that ever ran.
     pub fn started_containers(&self) -> impl Iterator<Item = &str> {
-        let ran =
-            |s: &Option<ContainerState>| s.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some());
         let statuses = self.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-        statuses.filter(move |c| ran(&c.state) || ran(&c.last_state) || c.restart_count > 0).map(|c| c.name.as_str())
+        statuses.filter(|status| ran(status)).map(|status| status.name.as_str())
+    }
+}
+
+fn ran(status: &ContainerStatus) -> bool {
+    let state = |state: &Option<ContainerState>| {
+        state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    };
+    let ever = status.restart_count > 0 || state(&status.last_state);
+    ever || (state(&status.state) && !never_created(status))
+}
+
+/// The kubelet ends a pod that is deleted before its containers exist as if they had run, and been lost.
+fn never_created(status: &ContainerStatus) -> bool {
+    let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.is_some_and(|ended| {
+        ended.reason.as_deref() == Some("ContainerStatusUnknown")
+            && ended.started_at.is_none()
+            && ended.container_id.is_none()
+            && status.container_id.is_none()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_container_that_was_never_created_did_not_run() {
+        let unknown = json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown",
+            "message": "The container could not be located when the pod was terminated", "startedAt": null}});
+        for (situation, status, started) in [
+            ("waits", json!({"state": {"waiting": {"reason": "ImagePullBackOff"}}}), false),
+            ("runs", json!({"state": {"running": {}}}), true),
+            ("ended", json!({"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}), true),
+            ("deleted before it was created", json!({"state": unknown}), false),
+            ("lost", json!({"state": unknown, "containerID": "containerd://1"}), true),
+            ("lost, and made again", json!({"state": unknown, "restartCount": 1}), true),
+            ("lost before the pod was deleted", json!({"state": unknown, "lastState": unknown}), true),
+        ] {
+            let mut whole = json!({"name": "django", "image": "", "imageID": "", "ready": false, "restartCount": 0});
+            whole.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+            let pod = json!({"metadata": {}, "status": {"containerStatuses": [whole]}});
+            let pod: PodView = serde_json::from_value(pod).unwrap();
+            assert_eq!(pod.started("django"), started, "{situation}");
+        }
     }
 }

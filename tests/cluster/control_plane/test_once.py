@@ -149,6 +149,7 @@ def test_a_run_gives_way_only_when_its_pods_are_gone(kube, ns, operator, kubelet
     waiting = becomes(kube, ns, "m", "Superseding")
     assert condition(waiting, "Finished")["status"] == "False" and "result" not in waiting["status"]["lastRun"]
     eventually(lambda: kube.get("Job", ns, run["jobName"]) is None, "its Job deleted")
+    kubelet.give_up(pod)
     time.sleep(2.5)  # longer than it takes to look again
     still = kube.get("DjangoMigrate", ns, "m")
     assert still["status"]["lastRun"]["number"] == 1 and kube.list("Job", ns) == [], "nothing starts beside its pod"

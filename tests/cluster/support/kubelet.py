@@ -58,6 +58,11 @@ class Kubelet:
     def wait(self, pod, reason, message):
         self.set(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
 
+    def give_up(self, pod):
+        """Ends a pod that was deleted before it had containers, in the real kubelet's words."""
+        message = "The container could not be located when the pod was terminated"
+        self.set(pod, "Failed", {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": message}})
+
     def tell(self, pod, reason, note, kind="Warning"):
         """An event about the pod, as the kubelet reports it."""
         about = {k: pod["metadata"][k] for k in ("name", "namespace", "uid")}
