@@ -193,7 +193,10 @@ def mariadb():
             ]
         )
         init = data / "init.sql"
-        init.write_text("CREATE USER 'tests'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO 'tests'@'%%';\n" % PASSWORD)
+        init.write_text(
+            "CREATE USER 'tests'@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO 'tests'@'%%' WITH GRANT OPTION;\n"
+            % PASSWORD
+        )
         argv = [
             *as_user("mysql"),
             program("mariadbd", "mariadb-server"),

@@ -27,6 +27,14 @@ def role(site, options="LOGIN"):
     return owner
 
 
+def mysql_role(site):
+    """The same at MySQL."""
+    owner = site.settings["DATABASES"]["default"]
+    sql(owner, "CREATE OR REPLACE USER limited IDENTIFIED BY '%s'" % owner["PASSWORD"])
+    site.settings["DATABASES"]["default"] = {**owner, "USER": "limited"}
+    return owner
+
+
 def test_a_server_without_room_is_waited_for(site):
     owner = role(site, "LOGIN CONNECTION LIMIT 0")
     sql(owner, "GRANT ALL ON SCHEMA public TO limited")
@@ -160,6 +168,49 @@ def test_a_right_that_is_missing_is_called_so(site, tmp_path):
         output_until(process, "lacks a right")
         sql(owner, "GRANT SELECT ON django_migrations TO limited")
         assert finish(process)[0] == 0
+
+
+HIDDEN = {
+    "a schema that may not be used": ("postgresql", ["REVOKE USAGE ON SCHEMA public FROM PUBLIC"]),
+    "a schema of its own": (
+        "postgresql",
+        [
+            "CREATE SCHEMA hidden",
+            "ALTER TABLE django_migrations SET SCHEMA hidden",
+            "ALTER ROLE limited SET search_path = hidden",
+        ],
+    ),
+    "a table that may not be read": ("mysql", ["GRANT SELECT ON awaited.stock_run TO limited"]),
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_a_table_that_the_server_hides_is_there(shop, databases, tmp_path, what):
+    """What one has no right to is in no list of tables."""
+    kind, hide = HIDDEN[what]
+    shop.settings["DATABASES"] = {"default": databases(kind, "awaited")}
+    assert shop.manage("lockedmigrate", "--noinput")[0] == 0
+    owner = role(shop) if kind == "postgresql" else mysql_role(shop)
+    sql(owner, *hide)
+    log = tmp_path / "log"
+    log.touch()
+    code, output = shop.manage("wait4db", "-s", "0.1", "-t", "2", DJK8S_TERMINATION_LOG=str(log))
+    assert (code, json.loads(log.read_text())["reason"]) == (1, "InsufficientPrivilege"), output
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_look_does_not_break_the_transaction_that_it_is_in(shop, databases, kind):
+    shop.settings["DATABASES"] = {"default": databases(kind, "awaited")}
+    code = """
+from django.db import connection, transaction
+from django_operator_tasks.db.migration_state import applied_keys
+with transaction.atomic():
+    print(applied_keys(connection))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 7")
+        print(cursor.fetchone()[0])
+"""
+    assert shop.script(code).split() == ["[]", "7"]
 
 
 def test_a_user_without_rights_to_the_users_is_told(site, tmp_path):
