@@ -1,9 +1,11 @@
 """What a `migrate` is said to have done: what it did."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
-from conftest import sql
+from conftest import SOURCE, sql
 
 ENGINES = ["sqlite", "postgresql", "mysql"]
 HEAD = "from django.db import migrations, models\nclass Migration(migrations.Migration):\n"
@@ -88,6 +90,31 @@ def test_a_squashed_one_whose_parts_had_run_is_recorded_and_nothing_else(shop, s
     assert said("0003")[2] == 3
     squash(shop)
     assert said("0001_squashed_0003_three")[1:3] == ("applied", 0)
+
+
+A, B, C, D, INNER, OUTER = [("counted", name) for name in ("a", "b", "c", "d", "inner", "outer")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([], [A, B, C, INNER, D, OUTER], [OUTER]),
+        ([A, B, C], [A, B, C, D, INNER, OUTER], [D]),
+        ([A, B, C, INNER], [A, B, C, INNER, D, OUTER], [D]),
+        ([A], [A, B, C, D, INNER, OUTER], [B, C, D]),
+        ([A, B, C, D], [A, B, C, D, INNER, OUTER], []),
+        ([A, B, C, INNER, D], [A, B, C, INNER, D, OUTER], []),
+    ],
+)
+def test_a_squashed_one_may_stand_for_a_squashed_one(before, after, expected):
+    """Since Django 6."""
+    sys.path.insert(0, str(SOURCE))
+    from django_operator_tasks.db.migration_changes import without_replaced
+
+    replaces = {INNER: [A, B, C], OUTER: [INNER, D]}
+    loader = SimpleNamespace(replacements={key: SimpleNamespace(replaces=keys) for key, keys in replaces.items()})
+    assert without_replaced(loader, after, set(before)) == expected
+    assert without_replaced(loader, [], set(after)) == []
 
 
 def test_what_was_done_before_one_fails_is_told(shop, said):

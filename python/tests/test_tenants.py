@@ -43,6 +43,25 @@ def test_every_tenant_is_migrated_under_one_lock(site):
     assert sum(output.count("Applying notes.0001_initial") for _, output in ends) == 2, "once a tenant"
 
 
+def test_what_is_only_recorded_is_told_for_each_tenant(site, tmp_path):
+    assert site.manage("lockedmigrate", "--shared", "--noinput")[0] == 0
+    sql(
+        database(site),
+        "CREATE SCHEMA blue",
+        "CREATE SCHEMA red",
+        "INSERT INTO customers_client (schema_name, name) VALUES ('blue', 'blue'), ('red', 'red')",
+    )
+    assert site.manage("lockedmigrate", "--tenant", "--schema=blue", "--noinput")[0] == 0
+    sql(database(site), "DELETE FROM blue.django_migrations WHERE app = 'notes'")
+    log = tmp_path / "log"
+    log.touch()
+    argv = ("lockedmigrate", "notes", "--tenant", "--noinput", "--fake-initial")
+    code, output = site.manage(*argv, DJK8S_TERMINATION_LOG=str(log))
+    line = json.loads(log.read_text())
+    assert (code, line["action"]) == (0, "applied"), output
+    assert "blue: notes.0001_initial (faked)" in line["names"] and "red: notes.0001_initial" in line["names"], line
+
+
 def test_a_tenant_without_his_migrations_is_not_migrated(site):
     assert site.manage("lockedmigrate", "--shared", "--noinput")[0] == 0
     assert site.manage("wait4db", "-s", "0.1", "-i", "0.1")[0] == 0

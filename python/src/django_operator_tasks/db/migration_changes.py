@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from ..job import report
-from .migration_state import Key, applied_migrations
+from .migration_state import Key, applied_migrations, schema_of
 
 
 class MigrationChanges:
@@ -19,16 +20,11 @@ class MigrationChanges:
         self.prune = bool(options.get("prune"))
         self.fake = bool(options.get("fake"))
         self.several_databases = several_databases
-        self.faked: set[Key] = set()  # by `--fake-initial`, of the database that is migrated
+        self.faked: set[tuple[str, Key]] = set()  # by `--fake-initial`, by schema, of the database that is migrated
         self.added: list[str] = []
         self.removed: list[str] = []
         self.only_recorded = 0
         self.known = True
-
-    def note(self, action: str, migration: Any, fake: bool) -> None:
-        """Hears of a migration that was carried out, or recorded as if it had been."""
-        if action == "apply_success" and fake:
-            self.faked.add((migration.app_label, migration.name))
 
     @contextmanager
     def record(self, connection: Any) -> Iterator[None]:
@@ -36,7 +32,8 @@ class MigrationChanges:
         self.faked.clear()
         before = applied_migrations(connection)
         try:
-            yield
+            with self.hear_executors(connection.alias):
+                yield
         finally:
             after = applied_migrations(connection)
             if before is None or after is None:
@@ -44,6 +41,33 @@ class MigrationChanges:
             else:
                 self.compare(connection.alias, before, after)
             self.tell()
+
+    @contextmanager
+    def hear_executors(self, alias: str) -> Iterator[None]:
+        """Notes what is recorded without being carried out while the block runs, in whichever command: that of
+        django-tenants has one of Django's for each schema."""
+        apply_migration = MigrationExecutor.apply_migration
+
+        def apply_and_note(executor: Any, *args: Any, **kwargs: Any) -> Any:
+            callback = executor.progress_callback
+
+            def note(action: str, migration: Any = None, fake: bool = False) -> None:
+                if action == "apply_success" and fake and executor.connection.alias == alias:
+                    self.faked.add((schema_of(executor.connection), (migration.app_label, migration.name)))
+                if callback is not None:
+                    callback(action, migration, fake)
+
+            executor.progress_callback = note
+            try:
+                return apply_migration(executor, *args, **kwargs)
+            finally:
+                executor.progress_callback = callback
+
+        MigrationExecutor.apply_migration = apply_and_note  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            MigrationExecutor.apply_migration = apply_migration  # type: ignore[method-assign]
 
     def compare(self, alias: str, before: dict[str, list[Key]], after: dict[str, list[Key]]) -> None:
         """Adds what is different in a database, schema by schema."""
@@ -54,7 +78,7 @@ class MigrationChanges:
             old, new = before.get(schema, []), after.get(schema, [])
             prefix = "".join(f"{part}: " for part in (alias if self.several_databases else "", schema) if part)
             for key in without_replaced(loader, new, set(old)):
-                faked = key in self.faked
+                faked = (schema, key) in self.faked
                 self.only_recorded += faked
                 mark = " (faked)" if faked and not self.fake else ""
                 self.added.append(f"{prefix}{key[0]}.{key[1]}{mark}")
@@ -83,10 +107,23 @@ def without_replaced(loader: MigrationLoader, keys: Iterable[Key], others: set[K
     listed = [key for key in keys if key not in others]
     found = set(listed)
     left_out: set[Key] = set()
-    for key, migration in loader.replacements.items():
-        replaced = set(migration.replaces)
-        if key in found and replaced <= found:
+    for key in found & set(loader.replacements):
+        replaced = replaced_by(loader, key)
+        originals = replaced - set(loader.replacements)
+        if originals <= found:
             left_out |= replaced  # it ran in their place
-        elif key in found and replaced & others:
+        elif originals & others:
             left_out.add(key)  # they had run, or the last of them did: it is recorded as done
     return [key for key in listed if key not in left_out]
+
+
+def replaced_by(loader: MigrationLoader, key: Key) -> set[Key]:
+    """What a squashed migration stands for; since Django 6 also what those stand for that are squashed themselves."""
+    found: set[Key] = set()
+    waiting = [key]
+    while waiting:
+        migration = loader.replacements.get(waiting.pop())
+        more = set(migration.replaces if migration else ()) - found
+        found |= more
+        waiting += more
+    return found

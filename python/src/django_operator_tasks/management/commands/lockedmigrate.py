@@ -42,7 +42,6 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
 
     help = "Run Django migrations under a lock in the database; safe across multiple processes."
     default_database: Any = DEFAULT_DB_ALIAS
-    changes: MigrationChanges | None = None
     takes_lock_itself = False  # the project's own `migrate`, by an option of its own for the lock's number
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -101,7 +100,7 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
         databases = options.pop(DATABASES_KEY)
         # The project's `migrate` may call this command, which runs the project's `migrate`.
         migrate = django_migrate if migrating_databases.aliases else super().handle
-        self.changes = changes = MigrationChanges(options, several_databases=len(databases) > 1)
+        changes = MigrationChanges(options, several_databases=len(databases) > 1)
         for database in databases:
             options["database"] = database
             if database in migrating_databases.aliases:
@@ -129,12 +128,6 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
                         stack.enter_context(statement_lock(connection, lock_id, left, say))
                 with migrating_databases.add(database), changes.record(connection):
                     run_to_completion(migrate, *args, **options)
-
-    def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:
-        """What Django calls at each step."""
-        if self.changes is not None:
-            self.changes.note(action, migration, fake)
-        super().migration_progress_callback(action, migration, fake)
 
     def run_read_only(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
