@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks.job import report, scrub
+from django_operator_tasks.job import error_text, report, scrub
 from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 CORPUS = [json.loads(line) for line in (Path(__file__).parent / "corpus/texts.jsonl").read_text().splitlines()]
@@ -30,6 +30,10 @@ FAMILIES = (
     "kombu",
     "requests",
     "boto3",
+    "oracledb",
+    "pyodbc",
+    "pymssql",
+    "pydantic",
 )
 BOUNDARY = "-----"
 
@@ -38,6 +42,13 @@ def forms(value):
     """A value as it may stand in a text, and each of its lines that is one by itself."""
     lines = [line for line in value.splitlines() if len(line) >= 6 and not line.startswith(BOUNDARY)]
     return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *(lines if len(value.splitlines()) > 1 else ())}
+
+
+def fragments(values):
+    """Whatever six characters of it that follow each other."""
+    for value in values:
+        lines = [line for line in value.splitlines() if not line.startswith(BOUNDARY)]
+        yield from (line[start : start + 6] for line in lines for start in range(len(line) - 5))
 
 
 def leaked(text, values):
@@ -65,6 +76,7 @@ def test_nothing_that_was_ever_said_tells_a_secret_or_a_row(monkeypatch):
             environment.setenv(RUN_CONTEXT_VARIABLE, json.dumps({"secretEnv": names}))
             clean = scrub.scrub(entry["text"])
             assert not leaked(clean, entry["rows"] + entry["secrets"]), (entry, clean)
+            assert not [each for each in fragments(entry["secrets"]) if each in clean], (entry, clean)
             assert scrub.scrub(clean) == clean, "what is clean stays as it is"
 
 
@@ -313,3 +325,45 @@ def test_a_database_whose_host_is_a_connection_string():
         type("C", (), {"alias": "a", "settings_dict": {"ENGINE": "x.y", "HOST": "host=x password=y", "NAME": "n"}})
     )
     assert made.databases[0]["host"] == "host=x password=***"
+
+
+@pytest.mark.parametrize("password", ["pa/ss-word1", "hunter2#and?more", "p@ss/w:rd#1"])
+@pytest.mark.parametrize("whole", [True, False], ids=["a URL", "the password alone"])
+def test_what_python_takes_for_the_port_of_a_url_is_of_the_password(monkeypatch, password, whole):
+    from urllib.parse import urlsplit
+
+    url = "redis://:%s@cache:6379/0" % password
+    monkeypatch.setenv("VALUE", url if whole else password)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    parts = urlsplit(url)
+    told = [str(getattr(parts, name)) for name in ("netloc", "path", "fragment", "query", "username", "password")]
+    try:
+        told.append(str(parts.port))
+    except ValueError as error:
+        told.append(str(error))
+    for text in told:
+        clean = scrub.scrub(text)
+        pieces = [each for each in fragments([password]) if each in clean]
+        assert not pieces, (text, clean)
+
+
+def test_rows_that_an_error_holds_are_left_out():
+    from django.db.models import ProtectedError
+
+    row = type("Row", (), {"__repr__": lambda self: "<Client: {bob}@example.com>"})()
+    error = ProtectedError("Cannot delete 'Team': referenced through protected foreign keys: 'Client.team'.", {row})
+    for failure in (error, ValueError("at last: %s" % error)):
+        failure.__cause__ = error if failure is not error else None
+        said = error_text.describe(failure)
+        assert "example.com" not in said and "Client.team" in said, said
+
+
+def test_oracles_words_for_a_value():
+    for text in (
+        "ORA-01722: unable to convert string value containing 'bob' to a number: \nORA-03302: (ORA-01722 details)"
+        " invalid string value: bob\nHelp: https://docs.oracle.com/error-help/db/ora-01722/",
+        "ORA-00001: unique constraint (A.B) violated\nORA-03301: (ORA-00001 details) row with column values (N:'bob')"
+        " already exists",
+    ):
+        clean = scrub.scrub(text)
+        assert "bob" not in clean and clean.endswith(text.split("\n")[-1][-8:]), clean

@@ -497,17 +497,79 @@ def libraries():
         record(version("django-environ"), name + ", a URL", lambda s=secret: environ_url(s), secrets=[secret])
         record(version("minio"), name, lambda s=secret: importlib.import_module("minio").Minio(s), secrets=[secret])
         record(
-            version("oracledb"),
-            name,
-            lambda s=secret: importlib.import_module("oracledb").connect("shop/%s@127.0.0.1:1/x" % s),
-            secrets=[secret],
-        )
-        record(
             version("paramiko"),
             name,
             lambda s=secret: importlib.import_module("paramiko").Transport(s),
             secrets=[secret],
         )
+
+
+def oracle():
+    import oracledb
+
+    source = version("oracledb")
+    for name, secret in SECRETS.items():
+        for dsn in (
+            "shop/%s@127.0.0.1:1/x",
+            "shop/%s@nosuch_alias",
+            "127.0.0.1:1/%s?x",
+            "tcps://shop:%s@127.0.0.1:1/x",
+            "(DESCRIPTION=(ADDRESS=(HOST=h)(PORT=%s)))",
+            "(DESCRIPTION=(SECURITY=(PWD=%s))",
+        ):
+            record(source, name, lambda d=dsn % secret: oracledb.connect(d, retry_count=0), secrets=[secret])
+
+
+def sql_server():
+    """Needs Microsoft's driver, whose path it takes from mssql-python-odbc, and FreeTDS."""
+    import mssql_python
+    import mssql_python_odbc
+    import pymssql
+    import pyodbc
+
+    (microsoft,) = Path(mssql_python_odbc.__file__).parent.glob("libs/linux/debian_ubuntu/x86_64/lib/libmsodbcsql*")
+    for name, secret in SECRETS.items():
+        for driver in (str(microsoft), "libtdsodbc.so", "nosuch-" + secret):
+            for text in (
+                "SERVER=127.0.0.1,1;UID=shop;PWD=%s",
+                "PWD={%s};Encrypt=%s;",
+                "SERVER=127.0.0.1,1;PWD=%s;Port=%s",
+            ):
+                what = "DRIVER=%s;%s" % (driver, text.replace("%s", secret))
+                record(version("pyodbc"), name, lambda w=what: pyodbc.connect(w, timeout=1), secrets=[secret])
+        for text in ("SERVER=127.0.0.1,1;UID=shop;PWD=%s;", "PWD={%s;", "Frobs=%s;"):
+            record(version("mssql-python"), name, lambda t=text % secret: mssql_python.connect(t), secrets=[secret])
+        keywords = {"server": "127.0.0.1", "port": 1, "user": "shop", "password": secret, "login_timeout": 1}
+        record(version("pymssql"), name, lambda k=keywords: pymssql.connect(**k), secrets=[secret])
+
+
+def shortened():
+    """What shortens long values."""
+    source = version("pydantic-settings")
+    for name, secret in SECRETS.items():
+        for text in (
+            "%s" * 4,
+            "postgres://shop:%s@db.internal.example.com:5432/shop?sslmode=require",
+            "Bearer %s; more",
+        ):
+            value = text.replace("%s", secret)
+            record(source, name + ", shortened", lambda v=value: pydantic(v), secrets=[secret])
+
+
+def protected():
+    """Django's errors that hold the rows themselves."""
+    from django.db.models import ProtectedError, RestrictedError
+
+    for value in ROWS.values():
+        row = type("Row", (), {"__repr__": lambda self, value=value: "<Client: %s>" % value})()
+        for kind, word in ((ProtectedError, "protected"), (RestrictedError, "restricted")):
+            words = "Cannot delete some instances of model 'Team' because they are referenced through %s foreign keys:"
+            error = kind(words % word + " 'Client.team'.", {row})
+            record(version("Django"), word, lambda e=error: throw(e), [value])
+
+
+def throw(error):
+    raise error
 
 
 def aiohttp_get(url):
@@ -561,7 +623,8 @@ def environ_url(secret):
     environ.Env().db("RECORDED_URL")
 
 
-for provider in (psycopg3, psycopg2, mysqlclient, pymysql, mysql_connector, sqlite, django, libraries):
+MORE = (oracle, sql_server, shortened, protected)
+for provider in (psycopg3, psycopg2, mysqlclient, pymysql, mysql_connector, sqlite, django, libraries, *MORE):
     if sys.argv[3:] and provider.__name__ not in sys.argv[3:]:
         continue
     try:

@@ -8,14 +8,18 @@ from typing import Any, Iterable, Iterator, Set
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 SHORTEST_PART = 6
+SHORTEST_PIECE = 3
 # What libraries leave as it is in a URL, by its part.
 SAFE_CHARACTERS = ("", "/", "/:", "!$&'()*+,;=", "!$&'()*+,;=:", "!$&'()*+,;=:@/", "!#$%&'()*+,/:;=?@[]~", "~()*!.'")
 PEM_BOUNDARY = "-----"
 USER_INFO = re.compile(r"://(\S*)@")
+# Where what reads a URL takes a password to end that was put there as it is.
+URL_DELIMITERS = re.compile("[/?#@:\\[\\]]")
+MOST_PIECES = 12
 # A key of a connection string, such as libpq's: its value may stand in quotes.
 KEY_VALUE = re.compile(
     r"(?i)(?:password|passwd|pwd|pass|secret|token|key|sig|signature|credentials?)\s{0,3}=\s{0,3}"
-    r"('(?:[^'\\]|\\.){1,500}'|\"[^\"]{1,500}\"|[^\s&;,]{1,500})"
+    r"('(?:[^'\\]|(?s:\\.))+(?:'|\\?$)|\"[^\"]+(?:\"|$)|[^\s&;,]+)"
 )
 
 
@@ -40,9 +44,28 @@ def lower_percent(text: str) -> str:
 
 
 def parts(secret: str) -> Iterator[str]:
-    """A secret, and what of it may stand alone: lines of a key, values of a JSON object, the password of a URL or of a
-    connection string."""
+    """A secret, and what of it may stand alone and is long enough to be one."""
     yield secret
+    yield from (part for part in inner_parts(secret) if len(part) >= SHORTEST_PART)
+    for user_info in USER_INFO.findall(secret):
+        yield from url_pieces(user_info.partition(":")[2], SHORTEST_PIECE)
+    if "://" not in secret and secret[:1] not in "/.{[" and PEM_BOUNDARY not in secret:
+        yield from url_pieces(secret, SHORTEST_PART)
+
+
+def url_pieces(password: str, shortest: int) -> Iterator[str]:
+    """What a program may take for the host, the port or the path of a URL that has the password as it is."""
+    ends = [-1, *(found.start() for found in URL_DELIMITERS.finditer(password)), len(password)]
+    if len(ends) > MOST_PIECES:
+        ends = [*ends[: MOST_PIECES // 2], *ends[-MOST_PIECES // 2 :]]
+    for number, start in enumerate(ends):
+        for end in ends[number + 1 :]:
+            if end - start > shortest and end - start <= len(password):
+                yield password[start + 1 : end]
+
+
+def inner_parts(secret: str) -> Iterator[str]:
+    """Lines of a key, values of a JSON object, the password of a URL or of a connection string."""
     lines = [line.strip() for line in secret.splitlines()]
     if len(lines) > 1:
         yield from (line for line in lines if not line.startswith(PEM_BOUNDARY))
@@ -53,7 +76,7 @@ def parts(secret: str) -> Iterator[str]:
         password = user_info.partition(":")[2]
         yield from (password, unquote(password), unquote_plus(password))
     for value in KEY_VALUE.findall(secret):
-        plain = value[1:-1] if value[:1] in "'\"" else value
+        plain = value.strip(value[0]) if value[:1] in "'\"" else value
         yield from (plain, re.sub(r"\\(.)", r"\1", plain), unquote(plain))
 
 

@@ -68,12 +68,21 @@ PATTERNS = tuple(
         r"(The conversion of the [\w ]{1,40} value )\\?'.*'(?= overflowed)",
         # Oracle
         r"((?:with|on) column values )\(.*\)",
+        r"(\(ORA-\d{5} details\) [a-z ]{1,60}: ).*?(?=\s{0,3}(?:Help: https://|ORA-\d{5}: |\Z))",
         r"(string value containing )\\?['\"].*['\"](?= to )",
+        # PostgreSQL's library, Python's and requests: parts of a URL that cannot be read
+        r"(invalid integer value )\".*\"(?= for connection option)",
+        r"(missing \"=\" after )\".*\"(?= in connection info string)",
+        r"(Port could not be cast to integer value as )\\?['\"].*['\"]",
+        r"(Failed to parse: Host )\\?['\"].*['\"](?= contains invalid)",
+        # Pydantic
+        r"(input_value=).*?(?=, input_type=)",
         # Django: what a field of a fixture or of a row held
         r"(expected a number but got )\\?['\"].*['\"]",
         r"(Value )\\?['\"].*['\"](?= is not a valid choice)",
         r"(contains a value )\\?['\"].*['\"](?= that does not)",
         r"(field_value was )\\?['\"].*['\"]",
+        r"(referenced through (?:protected|restricted) foreign keys: [^{]{1,2000}, )\{.*\}",
         r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
     )
 )
@@ -145,6 +154,9 @@ def known_words(error: Any) -> Iterable[Tuple[str, str]]:
             if getattr(diag, field, None):
                 yield str(getattr(diag, field)), LEFT_OUT
     arguments: Any = getattr(error, "args", ())
+    for rows in ("protected_objects", "restricted_objects"):  # Django's, which hold the rows themselves
+        if getattr(error, rows, None) and len(arguments) > 1:
+            yield str(error), str(arguments[0])
     if [type(each) for each in arguments[:2]] == [int, str] and arguments[0] in QUOTING_MYSQL_CODES:
         yield arguments[1], redact_mysql(arguments[0], arguments[1])
 

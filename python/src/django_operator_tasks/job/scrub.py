@@ -10,6 +10,7 @@ from typing import Any, Iterable, Iterator, List, Set, Tuple
 from .renderings import SHORTEST_PART, parts, renderings
 from .row_values import redact_row_values
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
+from .shortened import mask_remnants
 
 MASK = "***"
 UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
@@ -87,7 +88,8 @@ def scrub(text: object) -> str:
         clean = mask_value(clean, secret)
     if len(whole) > LONGEST_TEXT and found:
         clean = clean[: -len(found[0])]  # where one may have been cut in two
-    return mask_parameters(mask_urls(redact_row_values(clean[:LONGEST_RESULT])))
+    clean = mask_remnants(clean[:LONGEST_RESULT], found, MASK)
+    return mask_parameters(mask_urls(redact_row_values(clean)))
 
 
 def mask_value(text: str, secret: str) -> str:
@@ -133,8 +135,7 @@ def secrets() -> Set[str]:
     found: Set[str] = set()
     for value in secret_values():
         for part in parts(value):
-            if part == value or len(part) >= SHORTEST_PART:
-                found |= renderings(part)
+            found |= renderings(part)
     return {value for value in found if value.strip() and value != MASK}
 
 
