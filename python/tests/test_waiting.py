@@ -103,6 +103,79 @@ def test_which_errors_pass_by_themselves(error, transient):
 
 
 @pytest.mark.parametrize(
+    ("code", "words", "transient"),
+    [
+        (0, "DPY-4011: the database or network closed the connection", True),
+        (12514, "ORA-12514: TNS:listener does not currently know of service requested in connect descriptor", True),
+        (12528, "ORA-12528: TNS:listener: all appropriate instances are blocking new connections", True),
+        (1034, "ORA-01034: ORACLE not available", True),
+        (1017, "ORA-01017: invalid username/password; logon denied", False),
+        (942, "ORA-00942: table or view does not exist", False),
+        (1031, "ORA-01031: insufficient privileges", False),
+    ],
+)
+def test_an_error_of_oracles_says_itself_whether_it_passes(code, words, transient):
+    """As its driver makes it, and Django's backend hands it on."""
+    from django.db import DatabaseError, OperationalError
+    from oracledb import errors, exceptions
+
+    from django_operator_tasks.db.failures import is_transient, lacks_right
+
+    said = errors._Error(words, code=code)
+    cause = said.exc_type(said)
+    kind = OperationalError if isinstance(cause, exceptions.OperationalError) else DatabaseError
+    error = kind(*cause.args)
+    error.__cause__ = cause
+    assert is_transient(error) is transient
+    assert lacks_right(error) is (code == 1031)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sqlstate", "words", "transient", "right"),
+    [
+        (
+            "OperationalError",
+            "HYT00",
+            "[Microsoft][ODBC Driver 18 for SQL Server]Login timeout expired (0)",
+            True,
+            False,
+        ),
+        (
+            "OperationalError",
+            "08S01",
+            "[FreeTDS][SQL Server]Unable to connect: Adaptive Server is unavailable",
+            True,
+            False,
+        ),
+        (
+            "InterfaceError",
+            "28000",
+            "[Microsoft]Login failed for user 'shop'. (18456) (SQLDriverConnect)",
+            False,
+            False,
+        ),
+        ("InterfaceError", "IM002", "[unixODBC][Driver Manager]Data source name not found", False, False),
+        ("Error", "01000", "[unixODBC][Driver Manager]Can't open lib 'nosuch' : file not found (0)", False, False),
+        (
+            "ProgrammingError",
+            "42000",
+            "[SQL Server]The SELECT permission was denied on the object 't' (229)",
+            False,
+            True,
+        ),
+        ("ProgrammingError", "42000", "[SQL Server]Incorrect syntax near 't'. (102)", False, False),
+    ],
+)
+def test_odbc_puts_the_code_first(kind, sqlstate, words, transient, right):
+    from django import db
+
+    from django_operator_tasks.db.failures import is_transient, lacks_right
+
+    error = getattr(db, kind)(sqlstate, "[%s] %s" % (sqlstate, words))
+    assert (is_transient(error), lacks_right(error)) == (transient, right)
+
+
+@pytest.mark.parametrize(
     ("sqlstate", "transient"),
     [
         ("57P03", True),

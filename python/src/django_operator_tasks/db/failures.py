@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError
 
-# SQLSTATEs of PostgreSQL that waiting does not mend: a refused login, a database that is not there, a missing right.
-REFUSED_SQLSTATES = ("28", "3D000", "42501")
+# SQLSTATEs that waiting does not mend: a refused login, a database that is not there, a missing right, an ODBC driver
+# that is not there.
+REFUSED_SQLSTATES = ("28", "3D000", "42501", "IM")
 # MySQL's and MariaDB's: logins, hosts, databases, accounts, encryption and options that are refused whenever one tries.
 REFUSED_MYSQL_CODES = {
     1044,
@@ -38,6 +40,9 @@ REFUSED_MYSQL_CODES = {
     2000,
     2019,
 }
+# Oracle's of a listener whose database is not there yet, or has no room, which drivers do not count among those of the
+# connection: unknown services, blocked and restricted instances, no handlers.
+STARTING_ORACLE_CODES = {12505, 12514, 12516, 12518, 12519, 12520, 12526, 12527, 12528}
 # Oracle's: a login, an account, a password, a right to connect.
 REFUSED_ORACLE_CODES = ("ORA-01005", "ORA-01017", "ORA-01045", "ORA-28000", "ORA-28001", "ORA-28009")
 # PostgreSQL's library gives no code to what fails before there is a session. Words of logins that are refused; where a
@@ -60,11 +65,16 @@ REFUSED_WORDS = (
 LACKS_RIGHT_SQLSTATES = {"42501"}
 LACKS_RIGHT_MYSQL_CODES = {1044, 1142, 1143, 1227, 1370}
 LACKS_RIGHT_ORACLE_CODES = ("ORA-01031",)
+# SQL Server's numbers, which stand at the end of its words: one SQLSTATE means all that a statement may not do.
+LACKS_RIGHT_SQL_SERVER = re.compile(r"\((?:229|230|262|297|300)\)")
+SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether a connection that failed may succeed when the server has started, has recovered or has room again."""
-    if not isinstance(error, (OperationalError, InterfaceError)):
+    oracle = oracle_error(error)
+    recoverable = oracle is not None and (oracle.isrecoverable or oracle.code in STARTING_ORACLE_CODES)
+    if not recoverable and not isinstance(error, (OperationalError, InterfaceError)):
         return False
     sqlstate = sqlstate_of(error)
     if sqlstate:
@@ -82,17 +92,28 @@ def lacks_right(error: BaseException) -> bool:
         sqlstate_of(error) in LACKS_RIGHT_SQLSTATES
         or number_of(error) in LACKS_RIGHT_MYSQL_CODES
         or (isinstance(error, Error) and str(error).startswith(LACKS_RIGHT_ORACLE_CODES))
+        or (sqlstate_of(error) == "42000" and LACKS_RIGHT_SQL_SERVER.search(str(error)) is not None)
     )
 
 
 def sqlstate_of(error: BaseException) -> str:
-    """The SQLSTATE that PostgreSQL's drivers give."""
+    """The SQLSTATE that PostgreSQL's drivers give, and pyodbc."""
     for link in causes(error):
         for name in ("sqlstate", "pgcode"):
             code = getattr(link, name, None)
             if isinstance(code, str) and code:
                 return code
+        if len(link.args) > 1 and isinstance(link.args[0], str) and SQLSTATE.fullmatch(link.args[0]):
+            return link.args[0]
     return ""
+
+
+def oracle_error(error: BaseException) -> Any:
+    """What Oracle's driver says in fields; None of another's error."""
+    for link in causes(error):
+        if link.args and hasattr(link.args[0], "isrecoverable"):
+            return link.args[0]
+    return None
 
 
 def number_of(error: BaseException) -> int | None:

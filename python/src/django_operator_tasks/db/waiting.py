@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import Error, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
@@ -73,7 +73,7 @@ def _connection_obstacle(connection: BaseDatabaseWrapper) -> str | None:
             reopen(connection)
             connection.ensure_connection()
         return None
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         connection.close()
         if not run_context() or not is_transient(error):
             raise
