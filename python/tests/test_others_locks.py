@@ -1,6 +1,8 @@
 """The lock among others: a project whose own `migrate` takes it as well, pools of third parties, threads that are
 none."""
 
+import json
+
 import pytest
 from conftest import eventually, finish, output_until, sql
 
@@ -80,6 +82,40 @@ def test_a_migrate_that_takes_the_same_lock_does_not_wait_for_ours(site, whose, 
     assert applied(site) == 5
     held = sql(site.settings["DATABASES"]["default"], "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
     assert held == [(0,)]
+
+
+@pytest.mark.parametrize("whose", MIGRATE)
+def test_a_migrate_that_takes_the_same_lock_and_ours_elsewhere(site, whose, tmp_path):
+    """Theirs would wait for ours, which waits for the migrations."""
+    site.settings["DATABASES"]["direct"] = dict(site.settings["DATABASES"]["default"])
+    site.add_application("own", management__commands__migrate=MIGRATE[whose] + "class Command(Theirs):\n    pass\n")
+    log = tmp_path / "log"
+    log.touch()
+    env = {"DJK8S_TERMINATION_LOG": str(log)}
+    with site.start("manage.py", "lockedmigrate", "--noinput", "--migration-lock-database=direct", **env) as process:
+        code, output = finish(process)
+    line = json.loads(log.read_text())
+    assert (code, line["reason"]) == (1, "LockUnsupported") and "--lock-mode none" in line["message"], output
+    code, output = site.manage("lockedmigrate", "--noinput", "--migration-lock-mode=none")
+    assert code == 0 and applied(site) == 5, output
+
+
+def test_a_migrate_that_takes_the_same_lock_waits_for_its_database_as_well(site):
+    site.add_application("own", management__commands__migrate=MIGRATE["a copy of it"] + "Command = Theirs\n")
+    owner = site.settings["DATABASES"]["default"]
+    sql(
+        owner,
+        "DROP ROLE IF EXISTS shared_lock",
+        "CREATE ROLE shared_lock LOGIN CONNECTION LIMIT 0 PASSWORD '%s'" % owner["PASSWORD"],
+    )
+    sql(owner, "GRANT ALL ON SCHEMA public TO shared_lock")
+    site.settings["DATABASES"]["default"] = {**owner, "USER": "shared_lock"}
+    with site.start("manage.py", "lockedmigrate", "--noinput", DJANGO_OPERATOR_RUN='{"secretEnv": []}') as process:
+        output_until(process, "waiting for database 'default'")
+        sql(owner, "ALTER ROLE shared_lock CONNECTION LIMIT -1")
+        code, output = finish(process)
+    sql(owner, "DROP OWNED BY shared_lock", "DROP ROLE shared_lock")
+    assert code == 0 and "Applying stock.0005_last" in output, output
 
 
 def test_greenlets_cannot_ping_so_the_server_is_told_to_be_patient(shop, databases):

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..db.waiting import wait_for_database
 from ..errors import TaskError
 from .base import ORPHAN_PREFIX, Lock, first_row, own_session
 
@@ -168,7 +169,7 @@ class PostgresReentrantLock(PostgresLock):
     session: Any = None
 
     def open(self) -> None:
-        self.connection.ensure_connection()
+        wait_for_database(self.connection)
         self.session = self.connection.connection
         self.pooled = is_pooled(self.connection)
 

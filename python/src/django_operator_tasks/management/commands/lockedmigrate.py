@@ -120,7 +120,7 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
                 with self.exit_on_sigterm():
                     if mode != NONE:
                         holder = connections[lock_database or lock_alias(database) or database]
-                        shared = self.takes_lock_itself and holder is connection
+                        shared = self.shares_lock(connection, holder)
                         stack.enter_context(migration_lock(holder, lock_id, timeout, say, in_its_session=shared))
                     wait_for_database(connection)
                     if mode != NONE:
@@ -128,6 +128,20 @@ class LockedMigrateMixin(ReportingCommand, Migrate):
                         stack.enter_context(statement_lock(connection, lock_id, left, say))
                 with migrating_databases.add(database), changes.record(connection):
                     run_to_completion(migrate, *args, **options)
+
+    def shares_lock(self, connection: Any, holder: Any) -> bool:
+        """Whether the project's own `migrate` is about to take the lock once more, in the session that is to hold it.
+
+        :raises TaskError: LockUnsupported, if another session may be the one that it would wait for.
+        """
+        if self.takes_lock_itself and holder is not connection and holder.vendor == connection.vendor == "postgresql":
+            raise TaskError(
+                "LockUnsupported",
+                f"the project's own `migrate` takes the lock itself, in database {connection.alias!r}, and would wait"
+                f" for ours without end if {holder.alias!r} is the same one. Leave out --lock-database and the setting"
+                " DJK8S_MIGRATE_LOCK_DATABASE, or take no lock of ours, by --lock-mode none (spec.lock.mode: None)",
+            )
+        return self.takes_lock_itself and holder is connection
 
     def run_read_only(self, migrate: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Changes nothing, so it takes no lock; --check ends the process if there is something to do."""
