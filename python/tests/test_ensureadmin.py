@@ -271,6 +271,39 @@ def test_a_manager_that_would_write_over_another_user_does_not(shop, databases, 
     assert [row[0] for row in sql(database(shop), look + " ORDER BY name")] == ["admin", "bob"]
 
 
+NOT_UNIQUE = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+class Members(BaseUserManager):
+    def create_superuser(self, name, password):
+        user = self.model(name=name); user.set_password(password); user.save(using=self._db)
+        return user
+class Member(AbstractBaseUser):
+    name = models.CharField(max_length=20)
+    agreed = models.BooleanField(default=False)
+    USERNAME_FIELD = "name"
+    objects = Members()
+"""
+
+
+def test_of_several_users_of_a_name_none_is_taken(shop, databases):
+    """Names need not be unique; MySQL finds them in other spellings as well."""
+    shop.settings["DATABASES"] = {"default": databases("mysql", "collation")}
+    shop.add_application("members", models=NOT_UNIQUE)
+    shop.settings["AUTH_USER_MODEL"] = "members.Member"
+    shop.settings["SILENCED_SYSTEM_CHECKS"] = ["auth.E003"]
+    assert shop.manage("migrate", "--run-syncdb", "--noinput")[0] == 0
+    rows = ["('ANN', 'x', 0)", "('ann', 'x', 0)", "('bob', 'x', 0)", "('bob', 'x', 0)"]
+    sql(database(shop), "INSERT INTO members_member (name, password, agreed) VALUES " + ", ".join(rows))
+    look = "SELECT name, agreed FROM members_member ORDER BY id"
+    argv = ["--update", "-a", "agreed=yes", "-p", "long-enough-1"]
+    assert ensure(shop, "-u", "ann", *argv) == "user ann updated"
+    assert sql(database(shop), look) == [("ANN", 0), ("ann", 1), ("bob", 0), ("bob", 0)]
+    code, output = shop.manage("ensureadmin", "-u", "bob", *argv)
+    assert code == 1 and "--username: several users have this name" in output, output
+    assert sql(database(shop), look) == [("ANN", 0), ("ann", 1), ("bob", 0), ("bob", 0)]
+
+
 def test_the_projects_validators_judge_new_passwords_only(site):
     assert ensure(site, **NAME) == "user ann created"
     site.settings["AUTH_PASSWORD_VALIDATORS"] = [

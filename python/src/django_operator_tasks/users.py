@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -18,7 +18,8 @@ from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .unique_violation import Saving, UniqueViolation, detect_unique_violation, same_name
-from .user_fields import clean_fields, constructor_values, email_field, field_location, supported_flags
+from .user_fields import clean_fields, constructor_values, email_field, supported_flags
+from .user_lookup import find_user
 
 T = TypeVar("T")
 BUSY_SECONDS = 300.0
@@ -172,49 +173,6 @@ class NewPassword:
         else:  # as `set_password` does it
             user.password, user._password = self.hash, self.password
         return True
-
-
-def find_user(users: Any, names: Iterable[str], username: str) -> Any:
-    """The user of the first of these names that there is, or the one that a login by this one finds; None if there is
-    none.
-
-    :raises CommandError: if the database takes another user's name for this one, as the collations of MySQL do.
-    """
-    for found in candidates(users, names, username):
-        if found is not None:
-            if found.get_username() in names or compares_loosely(users):
-                return found
-            raise other_name(users.model, found)
-    return None
-
-
-def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]:
-    """What the database and the manager find, one look after the other."""
-    for name in names:
-        yield users.filter(**{users.model.USERNAME_FIELD: name}).first()
-    yield by_natural_key(users, username)
-
-
-def compares_loosely(users: Any) -> bool:
-    """Whether the project itself takes several spellings for one name: by its manager, or by the field."""
-    field = users.model._meta.get_field(users.model.USERNAME_FIELD)
-    own = getattr(type(users), "get_by_natural_key", None) is not BaseUserManager.get_by_natural_key
-    return own or bool(getattr(field, "db_collation", None)) or type(field).__name__.startswith("CI")
-
-
-def other_name(model: Any, user: Any) -> CommandError:
-    place = field_location(model.USERNAME_FIELD, model, attribute=False)
-    return CommandError(
-        f"{place}: for the database this is the name of another user, {user.get_username()}; write it as it is there"
-    )
-
-
-def by_natural_key(users: Any, username: str) -> Any:
-    """The user by what a login would find; None if there is none."""
-    try:
-        return users.get_by_natural_key(username) if hasattr(users, "get_by_natural_key") else None
-    except users.model.DoesNotExist:
-        return None
 
 
 def create(model: Any, users: Any, username: str, requested: RequestedUser, saving: Saving) -> Any:

@@ -1,0 +1,64 @@
+"""Looks for the user of a name, and takes nobody else's account for theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.core.management.base import CommandError
+
+from .user_fields import field_location
+
+
+def find_user(users: Any, names: Iterable[str], username: str) -> Any:
+    """The user of the first of these names that there is, or the one that a login by this one finds; None if there is
+    none.
+
+    :raises CommandError: if the database takes another user's name for this one, as the collations of MySQL do; if
+        several have the name.
+    """
+    found = next(candidates(users, names, username), None)
+    if found is not None and found.get_username() not in names and not compares_loosely(users):
+        raise name_error(
+            users, f"for the database this is the name of another user, {found.get_username()}; write it as it is there"
+        )
+    return found
+
+
+def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]:
+    """What the database and the manager find, one look after the other."""
+    for name in names:
+        rows = list(users.filter(**{users.model.USERNAME_FIELD: name}).order_by("pk"))
+        same = [row for row in rows if row.get_username() == name]
+        if len(same) > 1:
+            raise several_users(users)
+        yield from same or rows[:1]
+    by_key = by_natural_key(users, username)
+    if by_key is not None:
+        yield by_key
+
+
+def compares_loosely(users: Any) -> bool:
+    """Whether the project itself takes several spellings for one name: by its manager, or by the field."""
+    field = users.model._meta.get_field(users.model.USERNAME_FIELD)
+    own = getattr(type(users), "get_by_natural_key", None) is not BaseUserManager.get_by_natural_key
+    return own or bool(getattr(field, "db_collation", None)) or type(field).__name__.startswith("CI")
+
+
+def several_users(users: Any) -> CommandError:
+    return name_error(users, "several users have this name; leave it to one of them, and give others to the rest")
+
+
+def name_error(users: Any, words: str) -> CommandError:
+    return CommandError(f"{field_location(users.model.USERNAME_FIELD, users.model, attribute=False)}: {words}")
+
+
+def by_natural_key(users: Any, username: str) -> Any:
+    """The user by what a login would find; None if there is none."""
+    try:
+        return users.get_by_natural_key(username) if hasattr(users, "get_by_natural_key") else None
+    except users.model.DoesNotExist:
+        return None
+    except users.model.MultipleObjectsReturned:
+        raise several_users(users) from None
