@@ -137,7 +137,6 @@ macro_rules! task_kind {
             version = "v1alpha1",
             namespaced,
             category = "django-operator",
-            cel,
             $($kube)*
         )]
         #[serde(rename_all = "camelCase")]
@@ -206,10 +205,7 @@ macro_rules! task_kind {
                     let crd = serde_json::to_value(<$kind as kube::CustomResourceExt>::crd()).unwrap_or_default();
                     $crate::api::schema::SpecSchema::of(&crd)
                 });
-                let mut broken = SCHEMA.violations(&$crate::api::TaskResource::spec(self));
-                if let Err(errors) = self.validate_cel() {
-                    broken.extend(errors.as_slice().iter().map(|error| error.message.clone()));
-                }
+                let broken = SCHEMA.violations(&$crate::api::TaskResource::spec(self));
                 (!broken.is_empty()).then(|| broken.join("; "))
             }
         }

@@ -1,12 +1,15 @@
-//! Whether a stored spec keeps the bounds and patterns of the schema as it is now: an object may be older than they are.
+//! Whether a stored spec keeps the bounds, patterns and rules of the schema as it is now: an object may be older than
+//! they are.
 
+use kube::core::cel::{CompiledSchema, compile_schema, validate_compiled};
 use regex::Regex;
 use serde_json::Value;
 
-/// The bounds of a schema, made once for a kind.
+/// The bounds of a schema, made once for a kind, as compiling its rules takes milliseconds.
 pub struct SpecSchema {
     schema: Value,
     patterns: Vec<(String, Regex)>,
+    rules: CompiledSchema,
 }
 
 impl SpecSchema {
@@ -16,13 +19,17 @@ impl SpecSchema {
         let mut patterns = Vec::new();
         collect_patterns(&schema, &mut patterns);
         let compile = |pattern: String| Regex::new(&pattern).ok().map(|regex| (pattern, regex));
-        Self { schema, patterns: patterns.into_iter().filter_map(compile).collect() }
+        let rules = compile_schema(&schema);
+        Self { schema, patterns: patterns.into_iter().filter_map(compile).collect(), rules }
     }
 
     /// What is wrong with a spec, each with its field; empty: nothing.
     pub fn violations(&self, spec: &Value) -> Vec<String> {
         let mut found = Vec::new();
         self.check("spec", spec, &self.schema, &mut found);
+        if let Err(errors) = validate_compiled(&self.rules, spec, None) {
+            found.extend(errors.into_vec().into_iter().map(|error| error.message));
+        }
         found
     }
 
@@ -98,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_is_judged_with_its_field() {
+    fn each_bound_and_rule_is_judged_with_its_field() {
         let migrate = |spec: Value| schema::<DjangoMigrate>().violations(&spec);
         let user = |spec: Value| schema::<DjangoUser>().violations(&spec);
         for (found, expected) in [
@@ -121,6 +128,15 @@ mod tests {
                 vec!["spec.ignore[1]: is too short", "spec.ignore[1]: write"],
             ),
             (schema::<DjangoStatic>().violations(&json!({"ignore": vec!["a"; 33]})), vec!["spec.ignore: has too many"]),
+            (migrate(json!({"migration": "0001"})), vec!["migration: needs app as well"]),
+            (
+                migrate(json!({"target": {"deployment": "web", "podTemplate": "web"}})),
+                vec!["target: set only one of deployment"],
+            ),
+            (
+                user(json!({"username": "ann", "image": "i:1", "runPolicy": "OnImageChange"})),
+                vec!["image: cannot be set together with runPolicy"],
+            ),
             (
                 schema::<DjangoCelery>().violations(&json!({"app": "a", "worker": "--queues=x"})),
                 vec!["spec.worker: write"],
@@ -146,5 +162,15 @@ mod tests {
             patterns::<DjangoCelery>(),
         ];
         assert!(counts.iter().all(|(all, compiled)| all == compiled && *all > 0), "{counts:?}");
+    }
+
+    #[test]
+    fn every_rule_of_every_kind_can_be_judged() {
+        fn errors<K: CustomResourceExt>() -> Vec<String> {
+            schema::<K>().rules.compilation_errors().iter().map(|error| format!("{error:?}")).collect()
+        }
+        let errors =
+            [errors::<DjangoUser>(), errors::<DjangoMigrate>(), errors::<DjangoStatic>(), errors::<DjangoCelery>()];
+        assert!(errors.concat().is_empty(), "{errors:?}");
     }
 }
