@@ -304,6 +304,40 @@ def test_of_several_users_of_a_name_none_is_taken(shop, databases):
     assert sql(database(shop), look) == [("ANN", 0), ("ann", 1), ("bob", 0), ("bob", 0)]
 
 
+OF_TENANTS = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+class Members(BaseUserManager):
+    def create_superuser(self, name, password):
+        user = self.model(name=name, tenant=2); user.set_password(password); user.save(using=self._db)
+        return user
+    def get_by_natural_key(self, name): return self.get(name=name, tenant=2)
+class Member(AbstractBaseUser):
+    name = models.CharField(max_length=20)
+    tenant = models.IntegerField()
+    agreed = models.BooleanField(default=False)
+    USERNAME_FIELD = "name"
+    objects = Members()
+    class Meta: unique_together = [("name", "tenant")]
+"""
+
+
+def test_who_has_the_name_is_the_managers_own_word(shop, databases):
+    """Where the name is one of a tenant alone."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "of_tenants")}
+    shop.add_application("members", models=OF_TENANTS)
+    shop.settings["AUTH_USER_MODEL"] = "members.Member"
+    shop.settings["SILENCED_SYSTEM_CHECKS"] = ["auth.E003"]
+    assert shop.manage("migrate", "--run-syncdb", "--noinput")[0] == 0
+    rows = ["('ann', 'x', 1, false)", "('ann', 'x', 2, false)", "('bob', 'x', 1, false)"]
+    sql(database(shop), "INSERT INTO members_member (name, password, tenant, agreed) VALUES " + ", ".join(rows))
+    argv = ["--update", "-a", "agreed=yes", "-p", "long-enough-1"]
+    assert ensure(shop, "-u", "ann", *argv) == "user ann updated"
+    assert ensure(shop, "-u", "bob", *argv) == "user bob created"
+    found = sql(database(shop), "SELECT name, tenant, agreed FROM members_member ORDER BY name, tenant")
+    assert found == [("ann", 1, False), ("ann", 2, True), ("bob", 1, False), ("bob", 2, True)]
+
+
 def test_the_projects_validators_judge_new_passwords_only(site):
     assert ensure(site, **NAME) == "user ann created"
     site.settings["AUTH_PASSWORD_VALIDATORS"] = [

@@ -92,6 +92,35 @@ def test_a_squashed_one_whose_parts_had_run_is_recorded_and_nothing_else(shop, s
     assert said("0001_squashed_0003_three")[1:3] == ("applied", 0)
 
 
+def test_an_executor_is_left_as_it_was(shop):
+    """Whatever other threads migrate meanwhile, and whoever else takes the method's place."""
+    code = """
+import threading
+from types import SimpleNamespace
+from django.db.migrations.executor import MigrationExecutor
+before = MigrationExecutor.apply_migration
+def run(executor, number, fake=False):
+    executor.progress_callback("apply_success", number, fake)
+MigrationExecutor.apply_migration = run
+from django_operator_tasks.db.executors import hear_executors
+heard, told, first_in, second_out = [], [], threading.Event(), threading.Event()
+def step(number):
+    executor = SimpleNamespace(connection="c%d" % number, progress_callback=lambda *step: told.append(step))
+    MigrationExecutor.apply_migration(executor, number, fake=True)
+def first():
+    with hear_executors(lambda *step: heard.append(("first", *step))):
+        first_in.set(); second_out.wait(); step(1)
+thread = threading.Thread(target=first); thread.start(); first_in.wait()
+with hear_executors(lambda *step: heard.append(("second", *step))):
+    step(2)
+step(3)
+second_out.set(); thread.join()
+print(heard == [("second", "c2", "apply_success", 2, True), ("first", "c1", "apply_success", 1, True)], len(told))
+print(MigrationExecutor.apply_migration is run)
+"""
+    assert shop.script(code).split() == ["True", "3", "True"]
+
+
 A, B, C, D, INNER, OUTER = [("counted", name) for name in ("a", "b", "c", "d", "inner", "outer")]
 
 
@@ -115,6 +144,23 @@ def test_a_squashed_one_may_stand_for_a_squashed_one(before, after, expected):
     loader = SimpleNamespace(replacements={key: SimpleNamespace(replaces=keys) for key, keys in replaces.items()})
     assert without_replaced(loader, after, set(before)) == expected
     assert without_replaced(loader, [], set(after)) == []
+
+
+def test_a_migration_that_ends_the_process_over_rows_that_cannot_be_shown_has_failed(shop, said):
+    broken = HEAD + (
+        "    dependencies = [('counted', '0001_initial')]\n"
+        "    def act(apps, editor):\n"
+        "        import sys\n"
+        "        from django.db.models import ProtectedError\n"
+        "        class Row:\n"
+        "            def __repr__(self): raise LookupError('no such table')\n"
+        "        try: raise ProtectedError('they are referenced', {Row()})\n"
+        "        except ProtectedError: sys.exit('the teams still have clients')\n"
+        "    operations = [migrations.RunPython(act)]\n"
+    )
+    shop.add_application("counted", migrations__0001_initial=FIRST, migrations__0002_two=broken)
+    code, action, count, names, output = said()
+    assert (code, action, count, names) == (1, "applied", 1, ["counted.0001_initial"]), output
 
 
 def test_what_was_done_before_one_fails_is_told(shop, said):

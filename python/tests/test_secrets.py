@@ -367,3 +367,158 @@ def test_oracles_words_for_a_value():
     ):
         clean = scrub.scrub(text)
         assert "bob" not in clean and clean.endswith(text.split("\n")[-1][-8:]), clean
+
+
+def shortened(way, value):
+    """What a library makes of a value that is too long for it."""
+    if way == "reprlib":
+        import reprlib
+
+        return reprlib.repr(value)
+    if way == "Celery":
+        from celery.utils.saferepr import saferepr
+
+        return saferepr({"given": [value]}, maxlen=200)
+    if way == "SQLAlchemy":
+        from sqlalchemy.sql.util import _repr_params
+
+        return repr(_repr_params({"given": value}, 10, ismulti=False))
+    if way == "Django":
+        return value[:39] + "\u2026"  # as its Truncator does
+    if way == "unittest":
+        from unittest.util import _shorten
+
+        return _shorten(value, 12, 12)
+    if way == "textwrap":
+        import textwrap
+
+        return textwrap.shorten(value.replace("7", " "), 60, placeholder="...").replace(" ", "7")
+    return value[:60]  # cut by who knows whom
+
+
+WAYS = ["reprlib", "Celery", "SQLAlchemy", "Django", "unittest", "textwrap", "a cut"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("length", [80, 600, 3000])
+def test_what_is_left_of_a_shortened_secret(monkeypatch, way, length):
+    secret = "".join("%s%d" % ("kQzXvWj"[n % 7], 7 * n) for n in range(length))[:length]
+    text = "it failed with %s" % shortened(way, secret)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, "{}")
+    if secret not in text:
+        assert any(each in scrub.scrub(text) for each in fragments([secret])), "it does tell"
+    monkeypatch.setenv("VALUE", secret)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    clean = scrub.scrub(text)
+    assert clean.startswith("it failed with ") and not [each for each in fragments([secret]) if each in clean], clean
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000])
+def test_the_time_that_many_secrets_take_has_a_bound(monkeypatch, size):
+    """Of a file in a variable: what is put into words at each look of a wait."""
+    import time
+
+    lines = (
+        "  name_%d: {host: db-%d.example.com:5432/shop, token: 'a/b#c@%d'}" % (n, n, n * 7919) for n in range(size)
+    )
+    value = "\n".join(lines)[:size]
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+
+    def seconds(text):
+        started = time.process_time()
+        scrub.scrub(text)
+        return time.process_time() - started
+
+    monkeypatch.setenv("VALUE", value)
+    first = seconds("hello")
+    dotted = "".join("step %d... ok\n" % n for n in range(600))
+    assert seconds("hello") < first / 2 + 0.01, "not made anew"
+    monkeypatch.setenv("VALUE", value[: size // 10])
+    tenth = max(seconds("hello"), 0.002)
+    assert first < 60 * tenth, (first, tenth)
+    assert seconds(dotted) < 20 * first + 1
+
+
+OVER = [
+    ("#/password/reset/confirm/{uid}/{token}", "the password is refused: This password is too short"),
+    ("shop:default:", "the database 'default' at 'db'"),
+    ("amqp://u:pw-of-1@rabbit-1:5672//;amqp://u:pw-of-2@rabbit-2:5672//", "Connection refused: rabbit-1, port 5672"),
+    ("smtp://ann:pw-of-it@smtp.example.com:587/?from=ops@example.com", "smtp.example.com: 587 refused, [Errno 111]"),
+    ("postgres:5432/django", "django.db.utils.OperationalError: postgres"),
+    ("a: 1\ndatabase: default\n", "the database 'default'"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), OVER)
+def test_parts_that_are_words_hosts_and_ports_stay(monkeypatch, value, text):
+    monkeypatch.setenv("VALUE", value)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    assert scrub.scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Server=h;UID=shop;PWD={braced;secret99};", "login with braced;secret99 failed"),
+        ("Server=h;UID=shop;PWD={bra}}ced-99};", "login with bra}ced-99 failed"),
+        ("", "Driver={X};PWD={bra;ced-99};more"),
+        ("amqp://u:first-7@a:1//;amqp://u:second-8@b:1//;amqp://u:third-9@c:1//", "it is second-8 or third-9"),
+    ],
+)
+def test_connection_strings(monkeypatch, value, text):
+    monkeypatch.setenv("VALUE", value)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    clean = scrub.scrub(text)
+    assert not any(each in clean for each in ("secret99", "ced-99", "second-8", "third-9")), clean
+
+
+@pytest.mark.parametrize(
+    "password", ["{abcdef9/ghijklm8", ".abcdef9/ghijklm8", "/abcdef9#ghijklm8", "[abcdef9]/ghijklm8"]
+)
+def test_the_first_character_does_not_matter(monkeypatch, password):
+    monkeypatch.setenv("VALUE", password)
+    monkeypatch.setenv(RUN_CONTEXT_VARIABLE, '{"secretEnv": ["VALUE"]}')
+    assert "ghijklm8" not in scrub.scrub("path=/ghijklm8@h:6379/0")
+
+
+class Silent:
+    """A row that cannot be shown, as its table is not there."""
+
+    def __repr__(self):
+        raise LookupError("no such table")
+
+
+def test_words_about_rows_that_cannot_be_shown():
+    from django.db.models import ProtectedError
+
+    cause = ProtectedError(
+        "Cannot delete 'Team': referenced through protected foreign keys: 'Client.team'.", {Silent()}
+    )
+    failure = ValueError("the teams still have clients")
+    failure.__cause__ = cause
+    assert "the teams still have clients" in error_text.describe(failure)
+    assert report.said_at_end("the teams still have clients", cause) == "the teams still have clients"
+
+
+@pytest.mark.parametrize("number", [5, 1500, 9000])
+def test_rows_are_left_out_however_many_there_are(number):
+    from django.db.models import ProtectedError
+
+    row = lambda n: type("Row", (), {"__repr__": lambda self: "<Client: bob%d@example.com>" % n})()  # noqa: E731
+    words = "Cannot delete 'Team': referenced through protected foreign keys: 'Client.team'."
+    error = ProtectedError(words, {row(n) for n in range(number)})
+    said = error_text.describe(error)
+    assert "example.com" not in said and "Client.team" in said, said[:300]
+
+
+def test_words_of_a_server_that_are_very_long(monkeypatch):
+    diag = type(
+        "Diag", (), {"message_primary": "division by zero", "sqlstate": "22012", "context": "card-4111 " * 9000}
+    )
+    error = type("Failed", (Exception,), {"diag": diag})("division by zero\nCONTEXT:  " + "card-4111 " * 9000)
+    assert "4111" not in error_text.describe(error)
+
+
+def test_a_port_ends_where_its_quote_does():
+    text = "Port could not be cast to integer value as 'ab12cd' when reading CACHES; the setting 'default' is wrong"
+    assert scrub.scrub(text) == text.replace("'ab12cd'", "(left out)")

@@ -90,6 +90,25 @@ def test_a_tenant_without_his_migrations_is_not_migrated(site):
     ]
 
 
+def test_a_schema_of_somebody_else_is_left_alone(site):
+    """Another project in the same database, whose schema is closed to this one."""
+    owner = database(site)
+    assert site.manage("lockedmigrate", "--shared", "--noinput")[0] == 0
+    if sql(owner, "SELECT 1 FROM pg_roles WHERE rolname = 'tenants_only'"):
+        sql(owner, "DROP OWNED BY tenants_only", "DROP ROLE tenants_only")
+    sql(
+        owner,
+        "CREATE ROLE tenants_only LOGIN PASSWORD '%s'" % owner["PASSWORD"],
+        "GRANT ALL ON SCHEMA public TO tenants_only",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO tenants_only",
+        "CREATE SCHEMA theirs",
+        "CREATE TABLE theirs.django_migrations (id int, app text, name text)",
+    )
+    site.settings["DATABASES"]["default"] = {**owner, "USER": "tenants_only"}
+    code, output = site.manage("wait4db", "-s", "0.1", "-i", "0.1", "-t", "5")
+    assert code == 0, output
+
+
 def test_many_tenants_are_asked_for_together(site):
     assert site.manage("lockedmigrate", "--shared", "--noinput")[0] == 0
     assert site.manage("wait4db", "-s", "0.1", "-i", "0.1")[0] == 0

@@ -163,16 +163,25 @@ def test_an_error_of_oracles_says_itself_whether_it_passes(code, words, transien
             False,
             True,
         ),
-        ("ProgrammingError", "42000", "[SQL Server]Incorrect syntax near 't'. (102)", False, False),
+        ("ProgrammingError", "42000", "[SQL Server]The EXECUTE ... (229) (SQLExecDirectW)", False, True),
+        (
+            "ProgrammingError",
+            "42000",
+            "[SQL Server]Incorrect syntax near 'char(300)'. (102) (SQLExecDirectW)",
+            False,
+            False,
+        ),
     ],
 )
 def test_odbc_puts_the_code_first(kind, sqlstate, words, transient, right):
     from django import db
 
-    from django_operator_tasks.db.failures import is_transient, lacks_right
+    from django_operator_tasks.db.failures import is_transient, lacks_right, sqlstate_of
 
     error = getattr(db, kind)(sqlstate, "[%s] %s" % (sqlstate, words))
     assert (is_transient(error), lacks_right(error)) == (transient, right)
+    assert sqlstate_of(error) == sqlstate
+    assert sqlstate_of(ValueError("WRONG", "x")) == sqlstate_of(ValueError("42000", "x")) == ""
 
 
 @pytest.mark.parametrize(
@@ -284,6 +293,31 @@ with transaction.atomic():
         print(cursor.fetchone()[0])
 """
     assert shop.script(code).split() == ["[]", "7"]
+
+
+HIDDEN_SCHEMA = ["CREATE SCHEMA theirs", "CREATE TABLE theirs.django_migrations (id int, app text, name text)"]
+
+
+def test_a_hidden_schema_counts_only_where_no_other_comes_before(site):
+    """PostgreSQL takes the first one that the user may use."""
+    owner = role(site)
+    sql(owner, *HIDDEN_SCHEMA, "GRANT ALL ON SCHEMA public TO limited")
+    look = """
+from django.db import connection, transaction
+from django_operator_tasks.db.migration_state import applied_keys
+with transaction.atomic():
+    try:
+        print(applied_keys(connection))
+    except Exception as error:
+        print(type(error).__name__)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 7")
+        print(cursor.fetchone()[0])
+"""
+    sql(owner, "ALTER ROLE limited SET search_path = public, theirs")
+    assert site.script(look).split() == ["[]", "7"]
+    sql(owner, "ALTER ROLE limited SET search_path = theirs, public")
+    assert site.script(look).split() == ["ProgrammingError", "7"]
 
 
 def test_a_user_without_rights_to_the_users_is_told(site, tmp_path):

@@ -28,6 +28,10 @@ def find_user(users: Any, names: Iterable[str], username: str) -> Any:
 
 def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]:
     """What the database and the manager find, one look after the other."""
+    if not is_unique(users.model) and has_own_natural_key(users):
+        # The name alone says nothing: a tenant, or what else the manager knows, is part of it.
+        yield from filter(None, (by_natural_key(users, name) for name in names))
+        return
     for name in names:
         rows = list(users.filter(**{users.model.USERNAME_FIELD: name}).order_by("pk"))
         same = [row for row in rows if row.get_username() == name]
@@ -39,11 +43,26 @@ def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]
         yield by_key
 
 
+def is_unique(model: Any) -> bool:
+    """Whether the database itself refuses a second user of the same name."""
+    constraints = [list(constraint.fields) for constraint in model._meta.total_unique_constraints]
+    return bool(model._meta.get_field(model.USERNAME_FIELD).unique) or [model.USERNAME_FIELD] in constraints
+
+
+def has_own_natural_key(users: Any) -> bool:
+    """Whether the project's manager has a way of its own to find who logs in."""
+    own = getattr(type(users), "get_by_natural_key", BaseUserManager.get_by_natural_key)
+    return own is not BaseUserManager.get_by_natural_key
+
+
 def compares_loosely(users: Any) -> bool:
     """Whether the project itself takes several spellings for one name: by its manager, or by the field."""
     field = users.model._meta.get_field(users.model.USERNAME_FIELD)
-    own = getattr(type(users), "get_by_natural_key", None) is not BaseUserManager.get_by_natural_key
-    return own or bool(getattr(field, "db_collation", None)) or type(field).__name__.startswith("CI")
+    return (
+        has_own_natural_key(users)
+        or bool(getattr(field, "db_collation", None))
+        or type(field).__name__.startswith("CI")
+    )
 
 
 def several_users(users: Any) -> CommandError:

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .unique_violation import Saving, UniqueViolation, detect_unique_violation, same_name
 from .user_fields import clean_fields, constructor_values, email_field, supported_flags
-from .user_lookup import find_user
+from .user_lookup import find_user, is_unique
 
 T = TypeVar("T")
 BUSY_SECONDS = 300.0
@@ -127,12 +127,6 @@ def ensure_user(
 def needs_password(user: Any, requested: RequestedUser) -> bool:
     """Whether an existing user's password is to be compared."""
     return user is not None and requested.update_existing and requested.update_password
-
-
-def is_unique(model: Any) -> bool:
-    """Whether the database itself refuses a second user of the same name."""
-    constraints = [list(constraint.fields) for constraint in model._meta.total_unique_constraints]
-    return bool(model._meta.get_field(model.USERNAME_FIELD).unique) or [model.USERNAME_FIELD] in constraints
 
 
 def possible_names(users: Any, username: str, previous: UniqueViolation | None) -> list[str]:

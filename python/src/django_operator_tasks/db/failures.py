@@ -65,9 +65,9 @@ REFUSED_WORDS = (
 LACKS_RIGHT_SQLSTATES = {"42501"}
 LACKS_RIGHT_MYSQL_CODES = {1044, 1142, 1143, 1227, 1370}
 LACKS_RIGHT_ORACLE_CODES = ("ORA-01031",)
-# SQL Server's numbers, which stand at the end of its words: one SQLSTATE means all that a statement may not do.
-LACKS_RIGHT_SQL_SERVER = re.compile(r"\((?:229|230|262|297|300)\)")
-SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+# SQL Server's numbers, which ODBC puts after its words: one SQLSTATE means all that a statement may not do.
+LACKS_RIGHT_SQL_SERVER = re.compile(r"\((?:229|230|262|297|300)\)(?: \(SQL\w+\))?\W*$")
+SQLSTATE = re.compile(r"(?=.*[0-9])[0-9A-Z]{5}")
 
 
 def is_transient(error: BaseException) -> bool:
@@ -103,8 +103,9 @@ def sqlstate_of(error: BaseException) -> str:
             code = getattr(link, name, None)
             if isinstance(code, str) and code:
                 return code
-        if len(link.args) > 1 and isinstance(link.args[0], str) and SQLSTATE.fullmatch(link.args[0]):
-            return link.args[0]
+        code = link.args[0] if len(link.args) > 1 else None
+        if isinstance(code, str) and SQLSTATE.fullmatch(code) and str(link.args[1]).startswith(f"[{code}]"):
+            return code
     return ""
 
 

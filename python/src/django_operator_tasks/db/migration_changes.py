@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from ..job import report
+from .executors import hear_executors
 from .migration_state import Key, applied_migrations, schema_of
 
 
@@ -26,13 +27,18 @@ class MigrationChanges:
         self.only_recorded = 0
         self.known = True
 
+    def note(self, alias: str, connection: Any, action: str, migration: Any, fake: bool) -> None:
+        """Hears of a migration that was carried out, or recorded as if it had been."""
+        if action == "apply_success" and fake and connection.alias == alias:
+            self.faked.add((schema_of(connection), (migration.app_label, migration.name)))
+
     @contextmanager
     def record(self, connection: Any) -> Iterator[None]:
         """Reads `django_migrations` before and after the block."""
         self.faked.clear()
         before = applied_migrations(connection)
         try:
-            with self.hear_executors(connection.alias):
+            with hear_executors(partial(self.note, connection.alias)):
                 yield
         finally:
             after = applied_migrations(connection)
@@ -41,33 +47,6 @@ class MigrationChanges:
             else:
                 self.compare(connection.alias, before, after)
             self.tell()
-
-    @contextmanager
-    def hear_executors(self, alias: str) -> Iterator[None]:
-        """Notes what is recorded without being carried out while the block runs, in whichever command: that of
-        django-tenants has one of Django's for each schema."""
-        apply_migration = MigrationExecutor.apply_migration
-
-        def apply_and_note(executor: Any, *args: Any, **kwargs: Any) -> Any:
-            callback = executor.progress_callback
-
-            def note(action: str, migration: Any = None, fake: bool = False) -> None:
-                if action == "apply_success" and fake and executor.connection.alias == alias:
-                    self.faked.add((schema_of(executor.connection), (migration.app_label, migration.name)))
-                if callback is not None:
-                    callback(action, migration, fake)
-
-            executor.progress_callback = note
-            try:
-                return apply_migration(executor, *args, **kwargs)
-            finally:
-                executor.progress_callback = callback
-
-        MigrationExecutor.apply_migration = apply_and_note  # type: ignore[method-assign, assignment]
-        try:
-            yield
-        finally:
-            MigrationExecutor.apply_migration = apply_migration  # type: ignore[method-assign]
 
     def compare(self, alias: str, before: dict[str, list[Key]], after: dict[str, list[Key]]) -> None:
         """Adds what is different in a database, schema by schema."""

@@ -22,9 +22,9 @@ def applied_keys(connection: Any) -> list[Key]:
         # A server hides what its user has no right to, and only when asked for it by name says which one that is.
         if connection.vendor == "mysql":
             return _rows_if_there(cursor, table)
-        if connection.vendor == "postgresql":
-            for schema in _hidden_schemas(cursor):
-                return _rows(cursor, f"{connection.ops.quote_name(schema)}.{table}")
+        schema = _hidden_schema(cursor) if connection.vendor == "postgresql" else None
+        if schema is not None:
+            return _rows_within_savepoint(connection, cursor, f"{connection.ops.quote_name(schema)}.{table}")
     return []
 
 
@@ -42,20 +42,36 @@ def _rows(cursor: Any, table: str) -> list[Key]:
     return [(app, name) for app, name in cursor.fetchall()]
 
 
-def _hidden_schemas(cursor: Any) -> list[str]:
-    """Those on the search path that have a table of migrations, and that the user may not use."""
+def _rows_within_savepoint(connection: Any, cursor: Any, table: str) -> list[Key]:
+    """A transaction of the caller's outlives what is refused."""
+    savepoint = connection.savepoint() if connection.in_atomic_block else None
+    try:
+        return _rows(cursor, table)
+    except Error:
+        if savepoint is not None:
+            connection.savepoint_rollback(savepoint)
+        raise
+
+
+def _hidden_schema(cursor: Any) -> str | None:
+    """The first schema of the search path, if it has a table of migrations and the user may not use it. Where one that
+    they may use comes before, that is where the migrations are to be."""
+    cursor.execute("SELECT current_setting('search_path'), current_user, current_schema()")
+    path, user, usable = cursor.fetchone()
     cursor.execute(
-        "SELECT n.nspname, current_user, current_setting('search_path')"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relname = %s AND NOT has_schema_privilege(n.oid, 'USAGE')",
+        "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = %s AND c.relkind IN ('r', 'p', 'v') AND NOT has_schema_privilege(n.oid, 'USAGE')",
         [TABLE],
     )
-    found = []
-    for schema, user, path in cursor.fetchall():
-        names = [name.strip().strip('"') for name in path.split(",")]
-        if schema in names or (schema == user and "$user" in names):
-            found.append(schema)
-    return found
+    hidden = {schema for (schema,) in cursor.fetchall()}
+    for name in path.split(","):
+        written = name.strip().strip('"')
+        schema = user if written == "$user" else written
+        if schema == usable:
+            return None
+        if schema in hidden:
+            return str(schema)
+    return None
 
 
 def applied_migrations(connection: Any) -> dict[str, list[Key]] | None:
@@ -92,9 +108,10 @@ def migrated_schemas(connection: Any) -> list[str]:
     """The schemas that have such a table."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT schemaname FROM pg_tables WHERE tablename = %s"
-            " AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')"
-            " ORDER BY schemaname",
+            "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relname = %s AND c.relkind IN ('r', 'p')"
+            " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+            " ORDER BY n.nspname",
             [TABLE],
         )
         return [row[0] for row in cursor.fetchall()]

@@ -4,7 +4,7 @@ import json
 import re
 from contextlib import suppress
 from html import escape
-from typing import Any, Iterable, Iterator, Set
+from typing import Any, Iterable, Iterator, List, Set
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 SHORTEST_PART = 6
@@ -12,14 +12,19 @@ SHORTEST_PIECE = 3
 # What libraries leave as it is in a URL, by its part.
 SAFE_CHARACTERS = ("", "/", "/:", "!$&'()*+,;=", "!$&'()*+,;=:", "!$&'()*+,;=:@/", "!#$%&'()*+,/:;=?@[]~", "~()*!.'")
 PEM_BOUNDARY = "-----"
-USER_INFO = re.compile(r"://(\S*)@")
+# One URL, also of a list of them; and its user, its password and what follows, whatever characters they have.
+URL = re.compile(r"[A-Za-z][\w+.-]{0,20}://(?:(?![;,][A-Za-z][\w+.-]{0,20}://)\S)*")
+USER_INFO = re.compile(r"://[^\s/?#:]*:(\S*)@")
 # Where what reads a URL takes a password to end that was put there as it is.
 URL_DELIMITERS = re.compile("[/?#@:\\[\\]]")
-MOST_PIECES = 12
-# A key of a connection string, such as libpq's: its value may stand in quotes.
+LONGEST_PASSWORD = 200
+MOST_DELIMITERS = 24
+# A piece that is a word, a port or a host may stand anywhere.
+WORD = re.compile(r"[a-z_.-]*(?::\d{1,5})?/?|\d{1,5}/?")
+# A key of a connection string, such as libpq's or ODBC's: its value may stand in quotes, or in braces.
 KEY_VALUE = re.compile(
     r"(?i)(?:password|passwd|pwd|pass|secret|token|key|sig|signature|credentials?)\s{0,3}=\s{0,3}"
-    r"('(?:[^'\\]|(?s:\\.))+(?:'|\\?$)|\"[^\"]+(?:\"|$)|[^\s&;,]+)"
+    r"('(?:[^'\\]|(?s:\\.))+(?:'|\\?$)|\"[^\"]+(?:\"|$)|\{(?:[^}]|\}\})+(?:\}|$)|[^\s&;,]+)"
 )
 
 
@@ -43,25 +48,15 @@ def lower_percent(text: str) -> str:
     return re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), text)
 
 
-def parts(secret: str) -> Iterator[str]:
+def parts(secret: str) -> List[str]:
     """A secret, and what of it may stand alone and is long enough to be one."""
-    yield secret
-    yield from (part for part in inner_parts(secret) if len(part) >= SHORTEST_PART)
-    for user_info in USER_INFO.findall(secret):
-        yield from url_pieces(user_info.partition(":")[2], SHORTEST_PIECE)
-    if "://" not in secret and secret[:1] not in "/.{[" and PEM_BOUNDARY not in secret:
-        yield from url_pieces(secret, SHORTEST_PART)
+    inner = [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART]
+    return [secret, *inner, *pieces(secret)]
 
 
-def url_pieces(password: str, shortest: int) -> Iterator[str]:
-    """What a program may take for the host, the port or the path of a URL that has the password as it is."""
-    ends = [-1, *(found.start() for found in URL_DELIMITERS.finditer(password)), len(password)]
-    if len(ends) > MOST_PIECES:
-        ends = [*ends[: MOST_PIECES // 2], *ends[-MOST_PIECES // 2 :]]
-    for number, start in enumerate(ends):
-        for end in ends[number + 1 :]:
-            if end - start > shortest and end - start <= len(password):
-                yield password[start + 1 : end]
+def leaves(secret: str) -> List[str]:
+    """What is secret of it: of what is made of parts, those."""
+    return [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART] or [secret]
 
 
 def inner_parts(secret: str) -> Iterator[str]:
@@ -72,18 +67,44 @@ def inner_parts(secret: str) -> Iterator[str]:
     if secret.lstrip()[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):
             yield from json_texts(json.loads(secret))
-    for user_info in USER_INFO.findall(secret):
-        password = user_info.partition(":")[2]
-        yield from (password, unquote(password), unquote_plus(password))
+    for url in URL.findall(secret):
+        for password in url_passwords(url):
+            yield from (password, unquote(password), unquote_plus(password))
     for value in KEY_VALUE.findall(secret):
-        plain = value.strip(value[0]) if value[:1] in "'\"" else value
-        yield from (plain, re.sub(r"\\(.)", r"\1", plain), unquote(plain))
+        plain = value.strip({"{": "{}"}.get(value[0], value[0])) if value[:1] in ("'", '"', "{") else value
+        yield from (plain, re.sub(r"\\(.)", r"\1", plain), plain.replace("}}", "}"), unquote(plain))
+
+
+def url_passwords(url: str) -> Set[str]:
+    """The password of a URL, up to the last sign that may end it and up to the first."""
+    found = USER_INFO.search(url)
+    return {found.group(1), found.group(1).partition("@")[0]} if found else set()
+
+
+def pieces(secret: str) -> Iterator[str]:
+    """What of a password a program may take for the host, the port or the path of a URL that has it as it is."""
+    for url in URL.findall(secret):
+        for password in url_passwords(url):
+            yield from between_delimiters(password, SHORTEST_PIECE)
+    if not URL.match(secret) and not re.search(r"\s", secret) and re.search("[/?#@]", secret):
+        yield from between_delimiters(secret, SHORTEST_PART)
+
+
+def between_delimiters(password: str, shortest: int) -> Iterator[str]:
+    ends = [-1, *(found.start() for found in URL_DELIMITERS.finditer(password)), len(password)]
+    if not 2 < len(ends) <= MOST_DELIMITERS or len(password) > LONGEST_PASSWORD:
+        return
+    for number, start in enumerate(ends):
+        for end in ends[number + 1 :]:
+            piece = password[start + 1 : end]
+            if shortest <= len(piece) < len(password) and not WORD.fullmatch(piece):
+                yield piece
 
 
 def json_texts(value: Any) -> Iterator[str]:
     """The texts in a JSON value, but for keys."""
     inside: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     if isinstance(value, str):
-        yield from parts(value) if "\n" in value or "://" in value else [value]
+        yield from [value, *inner_parts(value)] if "\n" in value or "://" in value else [value]
     for each in inside:
         yield from json_texts(each)

@@ -5,13 +5,15 @@ patterns are for words whose exception is not at hand.
 """
 
 import re
+from contextlib import suppress
 from typing import Any, Iterable, List, Optional, Set, Tuple
 
 from .renderings import renderings
 
 LEFT_OUT = "(left out)"
-# Of a server's words; what comes later in a text is cut off anyway.
+# Of a server's words: these are enough to tell them by.
 LONGEST_WORDS = 20_000
+OBJECTS = re.compile(r"\\{0,2}['\"]?, ?[{\[(]")
 # PostgreSQL's errors about a value, and about a statement's words.
 QUOTING_SQLSTATES = ("22", "42601")
 QUOTES = '"\u00ab\u00bb\u201c\u201d\u201e\u300c\u300d'
@@ -68,12 +70,12 @@ PATTERNS = tuple(
         r"(The conversion of the [\w ]{1,40} value )\\?'.*'(?= overflowed)",
         # Oracle
         r"((?:with|on) column values )\(.*\)",
-        r"(\(ORA-\d{5} details\) [a-z ]{1,60}: ).*?(?=\s{0,3}(?:Help: https://|ORA-\d{5}: |\Z))",
+        r"(\(ORA-\d{5} details\) [a-z ]{1,60}: ).*?(?=(?:\n|\\n)(?:Help: https://docs\.oracle\.com/|ORA-\d{5}: )|\Z)",
         r"(string value containing )\\?['\"].*['\"](?= to )",
         # PostgreSQL's library, Python's and requests: parts of a URL that cannot be read
         r"(invalid integer value )\".*\"(?= for connection option)",
         r"(missing \"=\" after )\".*\"(?= in connection info string)",
-        r"(Port could not be cast to integer value as )\\?['\"].*['\"]",
+        r"(Port could not be cast to integer value as )\\?(['\"]).*?\\?['\"](?=[\s)'\"]|\Z)",
         r"(Failed to parse: Host )\\?['\"].*['\"](?= contains invalid)",
         # Pydantic
         r"(input_value=).*?(?=, input_type=)",
@@ -129,9 +131,32 @@ def redact_sections(text: str) -> str:
 def redact_known_errors(text: str, error: BaseException) -> str:
     """The text without what the fields and codes of the exception, or of those that led to it, tell to be of a row."""
     for link in exception_chain(error):
-        for words, clean in known_words(link):
-            for rendering in renderings(words[:LONGEST_WORDS]):
-                text = text.replace(rendering, clean)
+        with suppress(Exception):  # one that fails at its own fields tells nothing that could be compared
+            for words, clean in known_words(link):
+                text = replace_words(text, words, clean)
+            text = without_objects(text, link)
+    return text
+
+
+def replace_words(text: str, words: str, clean: str) -> str:
+    """The text with other words in place of these; with what follows them where they are too long to be compared."""
+    for rendering in renderings(words[:LONGEST_WORDS]):
+        if len(words) <= LONGEST_WORDS:
+            text = text.replace(rendering, clean)
+        elif rendering in text:
+            text = text[: text.index(rendering)] + clean
+    return text
+
+
+def without_objects(text: str, error: Any) -> str:
+    """The text without the rows that Django's errors about references hold, and show with their words."""
+    if not (getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", None)):
+        return text
+    for rendering in renderings(str(error.args[0])):
+        at = text.find(rendering)
+        end = at + len(rendering)
+        if at >= 0 and OBJECTS.match(text, end):
+            return text[:end] + ", " + LEFT_OUT
     return text
 
 
@@ -154,9 +179,6 @@ def known_words(error: Any) -> Iterable[Tuple[str, str]]:
             if getattr(diag, field, None):
                 yield str(getattr(diag, field)), LEFT_OUT
     arguments: Any = getattr(error, "args", ())
-    for rows in ("protected_objects", "restricted_objects"):  # Django's, which hold the rows themselves
-        if getattr(error, rows, None) and len(arguments) > 1:
-            yield str(error), str(arguments[0])
     if [type(each) for each in arguments[:2]] == [int, str] and arguments[0] in QUOTING_MYSQL_CODES:
         yield arguments[1], redact_mysql(arguments[0], arguments[1])
 
@@ -188,6 +210,8 @@ def exception_chain(error: BaseException) -> Iterable[Any]:
             continue
         seen.add(id(link))
         yield link
-        inside = getattr(link, "exceptions", None)
+        inside = None
+        with suppress(Exception):  # it may be a property of the project's own
+            inside = getattr(link, "exceptions", None)
         inside = inside if isinstance(inside, (list, tuple)) else ()
         waiting += [link.__cause__, link.__context__, *(each for each in inside if isinstance(each, BaseException))]

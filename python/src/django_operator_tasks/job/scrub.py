@@ -5,9 +5,10 @@ Python 3.6.
 import os
 import re
 import sys
-from typing import Any, Iterable, Iterator, List, Set, Tuple
+from functools import lru_cache
+from typing import Any, FrozenSet, Iterable, Iterator, List, Set, Tuple
 
-from .renderings import SHORTEST_PART, parts, renderings
+from .renderings import SHORTEST_PART, leaves, parts, renderings
 from .row_values import redact_row_values
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
 from .shortened import mask_remnants
@@ -44,7 +45,8 @@ URL_PASSWORD_WITH_SPACES = re.compile(r"[^\n'\"<>]{1,200}?@(?=[\w\[])")
 PARAMETER = re.compile(
     r"(?i)((?:password|passwd|passphrase|pwd|secret|token|(?:api|access|secret|private)[_-]?key|credentials?|signature"
     r"|_pass|(?<=['\"])pass|(?<=[?&;])(?:sig|key|code|auth|pass))['\"]?\s{0,3}[=:]\s{0,3}(?<=[=:'\"\s]))"
-    r"('(?:[^'\\\n]|\\.)+(?:'|$)|\"(?:[^\"\\\n]|\\.)+(?:\"|$)|(?<==)[^\s&;,'\")\]}]+)"
+    r"('(?:[^'\\\n]|\\.)+(?:'|$)|\"(?:[^\"\\\n]|\\.)+(?:\"|$)|(?<==)\{(?:[^}\n]|\}\})+(?:\}|$)"
+    r"|(?<==)[^\s&;,'\")\]}]+)"
 )
 HEADER = re.compile(r"(?i)\b(x-[\w-]{0,40}(?:key|token|secret)[\w-]{0,40}\s{0,3}:\s{0,3})[^\s'\"]+")
 AUTHORIZATION = re.compile(r"(?i)\b((?:basic|bearer|digest|token)\s{1,3})(?=[\w.~+/=-]{0,200}\d)[\w.~+/=-]{16,}")
@@ -83,12 +85,12 @@ def scrub(text: object) -> str:
     """The text without secrets, and not longer than what is read of it."""
     whole = str(text)
     clean = whole[:LONGEST_TEXT]
-    found = sorted(secrets(), key=len, reverse=True)
+    found, remnants = known_secrets()
     for secret in found:
         clean = mask_value(clean, secret)
     if len(whole) > LONGEST_TEXT and found:
         clean = clean[: -len(found[0])]  # where one may have been cut in two
-    clean = mask_remnants(clean[:LONGEST_RESULT], found, MASK)
+    clean = mask_remnants(clean[:LONGEST_RESULT], remnants, MASK)
     return mask_parameters(mask_urls(redact_row_values(clean)))
 
 
@@ -130,13 +132,19 @@ def mask_parameter(found: Any) -> str:
     return "%s%s%s%s" % (name, quote, MASK, quote)
 
 
-def secrets() -> Set[str]:
-    """Every value that must not be seen, in all ways in which it is written."""
-    found: Set[str] = set()
-    for value in secret_values():
-        for part in parts(value):
-            found |= renderings(part)
-    return {value for value in found if value.strip() and value != MASK}
+def known_secrets() -> Tuple[List[str], List[str]]:
+    """Every value that must not be seen, in all ways in which it is written, the longest first; and those of which
+    parts may be left."""
+    return render_secrets(frozenset(secret_values()))
+
+
+@lru_cache(maxsize=1)
+def render_secrets(values: FrozenSet[str]) -> Tuple[List[str], List[str]]:
+    """Made anew where the values are others: while something is waited for, each look is put into words."""
+    whole = {text for value in values for part in set(parts(value)) for text in renderings(part)}
+    remnants = {text for value in values for part in set(leaves(value)) for text in renderings(part)}
+    known = [text for text in whole if text.strip() and text != MASK]
+    return sorted(known, key=len, reverse=True), [text for text in remnants if text.strip()]
 
 
 def secret_values() -> Iterator[str]:

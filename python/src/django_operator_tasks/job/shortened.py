@@ -3,40 +3,78 @@ after one. Parses on Python 3.6.
 """
 
 import re
-from typing import Iterable
+from typing import Dict, Iterable, List, Tuple
 
-ELLIPSIS = re.compile("(?:\\.{3,}|\u2026)+")
-# What libraries leave on either side is less than this.
-LONGEST_REMNANT = 200
 SHORTEST_REMNANT = 4
+# Where a text ends there need not have been a cut; what is left by accident is shorter.
+SHORTEST_AT_END = 12
+# What stands where something was left out, as reprlib, Celery, Pydantic, unittest and SQLAlchemy write it.
+OMISSION = r"(?:\.{2,}|\u2026|\[\.{3}\]|\[\d{1,9} chars\])"
+BEFORE_OMISSION = re.compile(r"[\"'\s]{0,3}%s" % OMISSION)
+AFTER_OMISSION = re.compile(r"%s[\"'\s]{0,3}$" % OMISSION)
+LONGEST_OMISSION = 32
+
+Span = Tuple[int, int]
 
 
 def mask_remnants(text: str, secrets: Iterable[str], mask: str) -> str:
     """The text without them."""
-    ellipses = list(ELLIPSIS.finditer(text))
-    if not ellipses:
-        return text
-    forwards = [secret for secret in secrets if len(secret) > SHORTEST_REMNANT]
-    backwards = [secret[::-1] for secret in forwards]
-    for ellipsis in reversed(ellipses):
-        begin, end = ellipsis.span()
-        after = text[end : end + LONGEST_REMNANT]
-        tail = max((remnant(after[::-1], secret) for secret in backwards), default=0)
-        if tail:
-            text = text[:end] + mask + text[end + tail :]
-        before = text[max(0, begin - LONGEST_REMNANT) : begin]
-        head = max((remnant(before, secret) for secret in forwards), default=0)
-        if head:
-            text = text[: begin - head] + mask + text[begin:]
+    known = [secret for secret in secrets if len(secret) > SHORTEST_REMNANT]
+    spans = heads(text, known)
+    spans += [(len(text) - end, len(text) - begin) for begin, end in tails(text[::-1], known)]
+    for begin, end in reversed(merged(spans)):
+        text = text[:begin] + mask + text[end:]
     return text
 
 
-def remnant(window: str, secret: str) -> int:
-    """How many characters at the end of a text are the first ones of a secret."""
-    first = secret[:SHORTEST_REMNANT]
-    at = window.find(first)
-    while at >= 0:
-        if secret.startswith(window[at:]):
-            return len(window) - at
-        at = window.find(first, at + 1)
-    return 0
+def heads(text: str, secrets: Iterable[str]) -> List[Span]:
+    """Where the beginning of a secret stands before an omission, or at the end."""
+    return [
+        (begin, end)
+        for begin, end in common(text, secrets)
+        if BEFORE_OMISSION.match(text, end) or (end == len(text) and end - begin >= SHORTEST_AT_END)
+    ]
+
+
+def tails(mirrored: str, secrets: Iterable[str]) -> List[Span]:
+    """Where the end of a secret stands after an omission, of a text and in one that are written backwards."""
+    return [
+        (begin, end)
+        for begin, end in common(mirrored, [secret[::-1] for secret in secrets])
+        if AFTER_OMISSION.search(mirrored[end : end + LONGEST_OMISSION][::-1])
+    ]
+
+
+def common(text: str, secrets: Iterable[str]) -> List[Span]:
+    """Where a text has the beginning of a secret, as far as it goes."""
+    by_start: Dict[str, List[str]] = {}
+    for secret in secrets:
+        by_start.setdefault(secret[:SHORTEST_REMNANT], []).append(secret)
+    found = []
+    for begin in range(len(text) - SHORTEST_REMNANT + 1):
+        for secret in by_start.get(text[begin : begin + SHORTEST_REMNANT], ()):
+            found.append((begin, begin + common_length(text, begin, secret)))
+    return found
+
+
+def common_length(text: str, begin: int, secret: str) -> int:
+    """How many characters of a secret stand there; at least as many as it was found by."""
+    low, high = SHORTEST_REMNANT, min(len(secret), len(text) - begin)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text.startswith(secret[:middle], begin):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def merged(spans: Iterable[Span]) -> List[Span]:
+    """In order, those that overlap as one."""
+    found: List[Span] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return found
