@@ -125,7 +125,10 @@ where
                 watcher(self.api.clone(), self.config.clone()).boxed()
             });
             let (error, list_again) = match events.next().await? {
-                Ok(event) if self.order.accepts(&event) => return Some(event),
+                Ok(mut event) if self.order.accepts(&event) => {
+                    trim(&mut event);
+                    return Some(event);
+                }
                 // Who repeats what is old may also have left something out, and would go on from there.
                 Ok(_) => ("an event is older than one before it".to_owned(), true),
                 Err(error) => (one_line(&error.to_string()), must_list_again(&error)),
@@ -310,8 +313,7 @@ impl Watches {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let (listed, synced) = channel(false);
-        let running = context.watch(api, config).for_each(move |mut event| {
-            trim(&mut event);
+        let running = context.watch(api, config).for_each(move |event| {
             let initial_list_done = matches!(event, Event::InitDone);
             apply(event);
             if initial_list_done {
@@ -324,7 +326,8 @@ impl Watches {
     }
 }
 
-/// Leaves out what nothing reads.
+/// Leaves out what nothing reads. A status is written without it as well: the API server takes nothing else of what it
+/// is sent.
 fn trim<K: Resource>(event: &mut Event<K>) {
     let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
     let meta = object.meta_mut();
