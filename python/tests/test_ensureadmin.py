@@ -333,9 +333,36 @@ def test_who_has_the_name_is_the_managers_own_word(shop, databases):
     sql(database(shop), "INSERT INTO members_member (name, password, tenant, agreed) VALUES " + ", ".join(rows))
     argv = ["--update", "-a", "agreed=yes", "-p", "long-enough-1"]
     assert ensure(shop, "-u", "ann", *argv) == "user ann updated"
-    assert ensure(shop, "-u", "bob", *argv) == "user bob created"
+    code, output = shop.manage("ensureadmin", "-u", "bob", *argv)
+    assert code == 1 and "whom the manager's get_by_natural_key does not find" in output, output
+    assert ensure(shop, "-u", "eve", *argv) == "user eve created"
     found = sql(database(shop), "SELECT name, tenant, agreed FROM members_member ORDER BY name, tenant")
-    assert found == [("ann", 1, False), ("ann", 2, True), ("bob", 1, False), ("bob", 2, True)]
+    assert found == [("ann", 1, False), ("ann", 2, True), ("bob", 1, False), ("eve", 2, True)]
+
+
+NATURAL_KEYS = {
+    "the first in any spelling": "def get_by_natural_key(self, name): return self.filter(name__iexact=name).order_by('pk').first()",
+    "the only one in any spelling": "def get_by_natural_key(self, name): return self.get(name__iexact=name)",
+    "of two": "def get_by_natural_key(self, name, tenant): return self.get(name=name, agreed=tenant)",
+}
+
+
+@pytest.mark.parametrize("key", NATURAL_KEYS)
+def test_the_one_that_is_written_so_is_meant(shop, databases, key):
+    """Whatever the manager makes of the name, where it is not unique."""
+    shop.settings["DATABASES"] = {"default": databases("postgresql", "natural_keys")}
+    manager = "class Members(BaseUserManager):\n"
+    shop.add_application("members", models=NOT_UNIQUE.replace(manager, manager + "    %s\n" % NATURAL_KEYS[key]))
+    shop.settings["AUTH_USER_MODEL"] = "members.Member"
+    shop.settings["SILENCED_SYSTEM_CHECKS"] = ["auth.E003"]
+    assert shop.manage("migrate", "--run-syncdb", "--noinput")[0] == 0
+    rows = "('admin', 'x', false), ('Admin', 'x', false)"
+    sql(database(shop), "INSERT INTO members_member (name, password, agreed) VALUES " + rows)
+    argv = ["--update", "-a", "agreed=yes", "-p", "long-enough-1"]
+    assert ensure(shop, "-u", "Admin", *argv) == "user Admin updated"
+    assert ensure(shop, "-u", "Admin", *argv) == "user Admin unchanged"
+    found = sql(database(shop), "SELECT name, agreed FROM members_member ORDER BY id")
+    assert found == [("admin", False), ("Admin", True)]
 
 
 def test_the_projects_validators_judge_new_passwords_only(site):

@@ -117,8 +117,16 @@ step(3)
 second_out.set(); thread.join()
 print(heard == [("second", "c2", "apply_success", 2, True), ("first", "c1", "apply_success", 1, True)], len(told))
 print(MigrationExecutor.apply_migration is run)
+for number in (4, 5):
+    with hear_executors(lambda *step: heard.append(step)):
+        if number == 4:
+            inner = MigrationExecutor.apply_migration
+            MigrationExecutor.apply_migration = lambda *args, **kwargs: inner(*args, **kwargs)
+        step(number)
+    step(6)
+print([step[2] for step in heard[2:]], len(told))
 """
-    assert shop.script(code).split() == ["True", "3", "True"]
+    assert shop.script(code).splitlines() == ["True 3", "True", "[4, 5] 7"]
 
 
 A, B, C, D, INNER, OUTER = [("counted", name) for name in ("a", "b", "c", "d", "inner", "outer")]

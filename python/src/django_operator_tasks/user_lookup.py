@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -28,19 +29,39 @@ def find_user(users: Any, names: Iterable[str], username: str) -> Any:
 
 def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]:
     """What the database and the manager find, one look after the other."""
-    if not is_unique(users.model) and has_own_natural_key(users):
-        # The name alone says nothing: a tenant, or what else the manager knows, is part of it.
-        yield from filter(None, (by_natural_key(users, name) for name in names))
-        return
     for name in names:
         rows = list(users.filter(**{users.model.USERNAME_FIELD: name}).order_by("pk"))
         same = [row for row in rows if row.get_username() == name]
+        if same and not is_unique(users.model) and has_own_natural_key(users):
+            yield chosen_by_natural_key(users, name, same)
         if len(same) > 1:
             raise several_users(users)
         yield from same or rows[:1]
     by_key = by_natural_key(users, username)
     if by_key is not None:
         yield by_key
+
+
+def chosen_by_natural_key(users: Any, name: str, same: list[Any]) -> Any:
+    """Which of the users of one name is meant where the name is not all: a tenant may be part of it.
+
+    :raises CommandError: if the manager knows none of them, or does not say which.
+    """
+    try:
+        found = users.get_by_natural_key(name)
+    except users.model.DoesNotExist:
+        raise name_error(
+            users,
+            "there is a user of this name whom the manager's get_by_natural_key does not find, so they are left alone;"
+            " choose another name",
+        ) from None
+    except users.model.MultipleObjectsReturned:
+        found = None
+    if found in same:
+        return found
+    if len(same) > 1:
+        raise several_users(users)
+    return same[0]
 
 
 def is_unique(model: Any) -> bool:
@@ -50,9 +71,15 @@ def is_unique(model: Any) -> bool:
 
 
 def has_own_natural_key(users: Any) -> bool:
-    """Whether the project's manager has a way of its own to find who logs in."""
+    """Whether the project's manager has a way of its own to find who logs in, by their name alone."""
     own = getattr(type(users), "get_by_natural_key", BaseUserManager.get_by_natural_key)
-    return own is not BaseUserManager.get_by_natural_key
+    if own is BaseUserManager.get_by_natural_key:
+        return False
+    try:
+        inspect.signature(own).bind(users, "")
+    except TypeError:
+        return False
+    return True
 
 
 def compares_loosely(users: Any) -> bool:
@@ -75,8 +102,10 @@ def name_error(users: Any, words: str) -> CommandError:
 
 def by_natural_key(users: Any, username: str) -> Any:
     """The user by what a login would find; None if there is none."""
+    if not isinstance(users, BaseUserManager) and not has_own_natural_key(users):
+        return None
     try:
-        return users.get_by_natural_key(username) if hasattr(users, "get_by_natural_key") else None
+        return users.get_by_natural_key(username)
     except users.model.DoesNotExist:
         return None
     except users.model.MultipleObjectsReturned:

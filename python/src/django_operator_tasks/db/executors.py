@@ -25,6 +25,7 @@ class Listeners(local):
 listeners = Listeners()
 lock = Lock()
 users = 0
+connected = False
 original = MigrationExecutor.apply_migration
 
 
@@ -62,18 +63,20 @@ def hear_executors(listener: Listener) -> Iterator[None]:
 
 def connect() -> None:
     """The first one puts our method in the place of the executor's."""
-    global users, original
+    global users, connected, original
     with lock:
         users += 1
-        if users == 1 and MigrationExecutor.apply_migration is not apply_and_tell:
+        if not connected:
             original = MigrationExecutor.apply_migration
             MigrationExecutor.apply_migration = apply_and_tell  # type: ignore[method-assign, assignment]
+            connected = True
 
 
 def disconnect() -> None:
-    """The last one takes it away, unless somebody else's stands around it."""
-    global users
+    """The last one takes it away, unless somebody else's stands around it: then it stays, and tells nobody."""
+    global users, connected
     with lock:
         users -= 1
         if users == 0 and MigrationExecutor.apply_migration is apply_and_tell:
             MigrationExecutor.apply_migration = original  # type: ignore[method-assign]
+            connected = False

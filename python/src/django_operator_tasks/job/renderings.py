@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import suppress
 from html import escape
+from itertools import combinations
 from typing import Any, Iterable, Iterator, List, Set
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -17,14 +18,21 @@ URL = re.compile(r"[A-Za-z][\w+.-]{0,20}://(?:(?![;,][A-Za-z][\w+.-]{0,20}://)\S
 USER_INFO = re.compile(r"://[^\s/?#:]*:(\S*)@")
 # Where what reads a URL takes a password to end that was put there as it is.
 URL_DELIMITERS = re.compile("[/?#@:\\[\\]]")
-LONGEST_PASSWORD = 200
+LONGEST_PASSWORD = 1000
 MOST_DELIMITERS = 24
+# What comes after the host of a URL without a password; and the password of a login without a scheme.
+URL_PATH = re.compile(r"[\w+.-]{1,20}://[^/?#]*(.*)", re.DOTALL)
+LOGIN = re.compile(r"[\w.-]+:(\S+)@[\w.:/-]+")
 # A piece that is a word, a port or a host may stand anywhere.
-WORD = re.compile(r"[a-z_.-]*(?::\d{1,5})?/?|\d{1,5}/?")
+WORD = re.compile(
+    r"(?:[a-z_.-]*|[a-z]+(?:-[a-z]+)*-\d{1,2}|[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)+)(?::\d{1,5})?/?|\d{1,5}/?"
+)
+FILE_PATH = re.compile(r"[/.~][\w./+-]*")
 # A key of a connection string, such as libpq's or ODBC's: its value may stand in quotes, or in braces.
-KEY_VALUE = re.compile(
-    r"(?i)(?:password|passwd|pwd|pass|secret|token|key|sig|signature|credentials?)\s{0,3}=\s{0,3}"
-    r"('(?:[^'\\]|(?s:\\.))+(?:'|\\?$)|\"[^\"]+(?:\"|$)|\{(?:[^}]|\}\})+(?:\}|$)|[^\s&;,]+)"
+KEY = r"(?i)(?:password|passwd|pwd|pass|secret|token|key|sig|signature|credentials?)\s{0,3}=\s{0,3}"
+KEY_VALUES = (
+    re.compile(KEY + r"('(?:[^'\\]|(?s:\\.))+(?:'|\\?$)|\"[^\"]+(?:\"|$)|\{(?:[^}]|\}\})+(?:\}|$))"),
+    re.compile(KEY + r"([^\s&;,'\"][^\s&;,]*)"),
 )
 
 
@@ -55,8 +63,12 @@ def parts(secret: str) -> List[str]:
 
 
 def leaves(secret: str) -> List[str]:
-    """What is secret of it: of what is made of parts, those."""
-    return [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART] or [secret]
+    """What is secret of it: of what is made of parts, those; of a file's path, nothing."""
+    inner = [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART]
+    if inner or FILE_PATH.fullmatch(secret):
+        return inner
+    whole = URL_PATH.fullmatch(secret) or LOGIN.fullmatch(secret)
+    return [whole.group(1) if whole else secret]
 
 
 def inner_parts(secret: str) -> Iterator[str]:
@@ -70,9 +82,9 @@ def inner_parts(secret: str) -> Iterator[str]:
     for url in URL.findall(secret):
         for password in url_passwords(url):
             yield from (password, unquote(password), unquote_plus(password))
-    for value in KEY_VALUE.findall(secret):
+    for value in (value for form in KEY_VALUES for value in form.findall(secret)):
         plain = value.strip({"{": "{}"}.get(value[0], value[0])) if value[:1] in ("'", '"', "{") else value
-        yield from (plain, re.sub(r"\\(.)", r"\1", plain), plain.replace("}}", "}"), unquote(plain))
+        yield from (value, plain, re.sub(r"\\(.)", r"\1", plain), plain.replace("}}", "}"), unquote(plain))
 
 
 def url_passwords(url: str) -> Set[str]:
@@ -86,19 +98,23 @@ def pieces(secret: str) -> Iterator[str]:
     for url in URL.findall(secret):
         for password in url_passwords(url):
             yield from between_delimiters(password, SHORTEST_PIECE)
-    if not URL.match(secret) and not re.search(r"\s", secret) and re.search("[/?#@]", secret):
+    is_plain = not (URL.match(secret) or FILE_PATH.fullmatch(secret) or re.search(r"\s", secret))
+    if is_plain and re.search("[/?#@]", secret):
         yield from between_delimiters(secret, SHORTEST_PART)
 
 
 def between_delimiters(password: str, shortest: int) -> Iterator[str]:
-    ends = [-1, *(found.start() for found in URL_DELIMITERS.finditer(password)), len(password)]
-    if not 2 < len(ends) <= MOST_DELIMITERS or len(password) > LONGEST_PASSWORD:
+    """What stands between any two of them; of a password with many, what stands before and after each."""
+    if len(password) > LONGEST_PASSWORD:
         return
-    for number, start in enumerate(ends):
-        for end in ends[number + 1 :]:
-            piece = password[start + 1 : end]
-            if shortest <= len(piece) < len(password) and not WORD.fullmatch(piece):
-                yield piece
+    ends = [-1, *(found.start() for found in URL_DELIMITERS.finditer(password)), len(password)]
+    spans = list(combinations(ends, 2))
+    if len(ends) > MOST_DELIMITERS:
+        spans = [(-1, end) for end in ends] + [(start, len(password)) for start in ends]
+    for start, end in spans:
+        piece = password[start + 1 : end]
+        if shortest <= len(piece) < len(password) and not WORD.fullmatch(piece):
+            yield piece
 
 
 def json_texts(value: Any) -> Iterator[str]:

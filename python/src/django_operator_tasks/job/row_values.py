@@ -13,7 +13,7 @@ from .renderings import renderings
 LEFT_OUT = "(left out)"
 # Of a server's words: these are enough to tell them by.
 LONGEST_WORDS = 20_000
-OBJECTS = re.compile(r"\\{0,2}['\"]?, ?[{\[(]")
+NEXT_ARGUMENT = re.compile(r"\\{0,2}['\"]?, ?")
 # PostgreSQL's errors about a value, and about a statement's words.
 QUOTING_SQLSTATES = ("22", "42601")
 QUOTES = '"\u00ab\u00bb\u201c\u201d\u201e\u300c\u300d'
@@ -75,7 +75,8 @@ PATTERNS = tuple(
         # PostgreSQL's library, Python's and requests: parts of a URL that cannot be read
         r"(invalid integer value )\".*\"(?= for connection option)",
         r"(missing \"=\" after )\".*\"(?= in connection info string)",
-        r"(Port could not be cast to integer value as )\\?(['\"]).*?\\?['\"](?=[\s)'\"]|\Z)",
+        r"(Port could not be cast to integer value as )\\?['\"].*?['\"](?=[\s.,;:)\]}'\"\\]|\Z)",
+        r"(Port could not be cast to integer value as )\\?['\"].*['\"]",
         r"(Failed to parse: Host )\\?['\"].*['\"](?= contains invalid)",
         # Pydantic
         r"(input_value=).*?(?=, input_type=)",
@@ -90,12 +91,33 @@ PATTERNS = tuple(
 )
 
 
-def redact_row_values(text: str) -> str:
+def opening(pattern: Any) -> str:
+    """What of a pattern comes before the content: its first group."""
+    depth, source = 0, pattern.pattern
+    for at, character in enumerate(source):
+        if character in "()" and source[at - 1 : at] != "\\":
+            depth += 1 if character == "(" else -1
+            if depth == 0:
+                return str(source[: at + 1])
+    return ""
+
+
+# The same of a text that was cut before the content's end.
+UNFINISHED = tuple(
+    re.compile(opening(pattern) + r"(?!\(left out\))\\?[%s'({\[].*\Z" % QUOTES, FLAGS)
+    for pattern, _ in PATTERNS
+    if not pattern.pattern.startswith("()")
+)
+
+
+def redact_row_values(text: str, *, was_cut: bool = False) -> str:
     """The text without the content of rows, as far as the words of the known servers tell where it stands. It takes
     time that grows with the square of the length: for texts that have a bound."""
     text = redact_numbered(redact_sections(text))
     for pattern, left_out in PATTERNS:
         text = pattern.sub(left_out, text)
+    for pattern in UNFINISHED if was_cut else ():
+        text = pattern.sub(r"\1" + LEFT_OUT, text)
     return text
 
 
@@ -153,10 +175,10 @@ def without_objects(text: str, error: Any) -> str:
     if not (getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", None)):
         return text
     for rendering in renderings(str(error.args[0])):
-        at = text.find(rendering)
-        end = at + len(rendering)
-        if at >= 0 and OBJECTS.match(text, end):
-            return text[:end] + ", " + LEFT_OUT
+        for found in re.finditer(re.escape(rendering), text):
+            if NEXT_ARGUMENT.match(text, found.end()):
+                text = text[: found.end()] + ", " + LEFT_OUT
+                break
     return text
 
 

@@ -11,7 +11,7 @@ from typing import Any, FrozenSet, Iterable, Iterator, List, Set, Tuple
 from .renderings import SHORTEST_PART, leaves, parts, renderings
 from .row_values import redact_row_values
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
-from .shortened import mask_remnants
+from .shortened import Remnants, mask_remnants
 
 MASK = "***"
 UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
@@ -90,8 +90,9 @@ def scrub(text: object) -> str:
         clean = mask_value(clean, secret)
     if len(whole) > LONGEST_TEXT and found:
         clean = clean[: -len(found[0])]  # where one may have been cut in two
+    was_cut = len(clean) > LONGEST_RESULT
     clean = mask_remnants(clean[:LONGEST_RESULT], remnants, MASK)
-    return mask_parameters(mask_urls(redact_row_values(clean)))
+    return mask_parameters(mask_urls(redact_row_values(clean, was_cut=was_cut)))
 
 
 def mask_value(text: str, secret: str) -> str:
@@ -132,19 +133,19 @@ def mask_parameter(found: Any) -> str:
     return "%s%s%s%s" % (name, quote, MASK, quote)
 
 
-def known_secrets() -> Tuple[List[str], List[str]]:
+def known_secrets() -> Tuple[List[str], Remnants]:
     """Every value that must not be seen, in all ways in which it is written, the longest first; and those of which
     parts may be left."""
     return render_secrets(frozenset(secret_values()))
 
 
 @lru_cache(maxsize=1)
-def render_secrets(values: FrozenSet[str]) -> Tuple[List[str], List[str]]:
+def render_secrets(values: FrozenSet[str]) -> Tuple[List[str], Remnants]:
     """Made anew where the values are others: while something is waited for, each look is put into words."""
     whole = {text for value in values for part in set(parts(value)) for text in renderings(part)}
     remnants = {text for value in values for part in set(leaves(value)) for text in renderings(part)}
     known = [text for text in whole if text.strip() and text != MASK]
-    return sorted(known, key=len, reverse=True), [text for text in remnants if text.strip()]
+    return sorted(known, key=len, reverse=True), Remnants(remnants)
 
 
 def secret_values() -> Iterator[str]:
