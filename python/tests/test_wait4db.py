@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import eventually, finish, output_until, sql
+from conftest import SOURCE, eventually, finish, output_until, sql
 from servers import free_port
 
 FAST = ["-s", "0.2", "-i", "0.1"]
@@ -112,7 +112,11 @@ def test_a_server_that_hangs_does_not_outlast_the_timeout(site):
 
 def test_a_database_without_its_driver_is_told_at_once(site):
     site.settings["DATABASES"]["other"] = {"ENGINE": "django.db.backends.oracle", "NAME": "x"}
-    code, output = site.manage("wait4db", "-t", "3600", "-d", "other")
+    no_driver = site.tmp_path / "no-driver"
+    no_driver.mkdir()
+    for name in ("oracledb", "cx_Oracle"):
+        (no_driver / (name + ".py")).write_text("raise ImportError('No module named ' + __name__)\n")
+    code, output = site.manage("wait4db", "-t", "3600", "-d", "other", PYTHONPATH="%s:%s" % (no_driver, SOURCE))
     assert code == 1
     assert "oracle" in output.lower()
 
