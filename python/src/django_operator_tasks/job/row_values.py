@@ -6,6 +6,7 @@ patterns are for words whose exception is not at hand.
 
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Iterable, List, Optional, Set, Tuple
 
 from .renderings import renderings
@@ -44,79 +45,80 @@ LABEL = re.compile(
 )
 FLAGS = re.DOTALL | re.MULTILINE
 HARMLESS_LABELS = ("HINT", "LOCATION")
-PATTERNS = tuple(
-    (re.compile(pattern.replace("QUOTE", "[%s]" % QUOTES).replace("WORD", "(?:%s)" % WORDS), FLAGS), r"\1" + LEFT_OUT)
-    for pattern in (
-        # PostgreSQL
-        r"(\)=)\((?!left out\)).*?\)(?=[^)]*(?:\Z|\n|\\n))",
-        r"(Failing row contains )\(.*\)",
-        # What it quotes at the end of a line, after a colon or a word of its own, in the signs of several languages.
-        r"(WORD[^\n]{0,120}?[:\uff1a]\s{0,2}|at or near )QUOTE.*?QUOTE(?=['\")]{0,3}\s*(?:$|\\n))",
-        r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )[^\"(\n][^\n]*?(?=$|\\n)",
-        r"(\bvalue )\".*\"(?= is out of range)",
-        # MySQL, MariaDB
-        r"(Duplicate entry )\\?'.*'(?= for key)",
-        r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"](?= for (?:column|function))",
-        r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"]",
-        r"(Invalid [\w ]{1,40} string: )\\?['\"].*['\"]",
-        r"(right syntax to use near )\\?'.*'(?= at line)",
-        r"(value is out of range in )\\?'.*'",
-        r"(no partition for value )(?!\(left out\)).*",
-        # SQL Server
-        r"(duplicate key value is )\(.*\)",
-        r"(Truncated value: )\\?'.*'",
-        r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'(?= to )",
-        r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'",
-        r"(The conversion of the [\w ]{1,40} value )\\?'.*'(?= overflowed)",
-        # Oracle
-        r"((?:with|on) column values )\(.*\)",
-        r"(\(ORA-\d{5} details\) [a-z ]{1,60}: ).*?(?=(?:\n|\\n)(?:Help: https://docs\.oracle\.com/|ORA-\d{5}: )|\Z)",
-        r"(string value containing )\\?['\"].*['\"](?= to )",
-        # PostgreSQL's library, Python's and requests: parts of a URL that cannot be read
-        r"(invalid integer value )\".*\"(?= for connection option)",
-        r"(missing \"=\" after )\".*\"(?= in connection info string)",
-        r"(Port could not be cast to integer value as )\\?['\"].*?['\"](?=[\s.,;:)\]}'\"\\]|\Z)",
-        r"(Port could not be cast to integer value as )\\?['\"].*['\"]",
-        r"(Failed to parse: Host )\\?['\"].*['\"](?= contains invalid)",
-        # Pydantic
-        r"(input_value=).*?(?=, input_type=)",
-        # Django: what a field of a fixture or of a row held
-        r"(expected a number but got )\\?['\"].*['\"]",
-        r"(Value )\\?['\"].*['\"](?= is not a valid choice)",
-        r"(contains a value )\\?['\"].*['\"](?= that does not)",
-        r"(field_value was )\\?['\"].*['\"]",
-        r"(referenced through (?:protected|restricted) foreign keys: [^{]{1,2000}, )\{.*\}",
-        r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
-    )
+PATTERNS = (
+    # PostgreSQL
+    r"(\)=)\((?!left out\)).*?\)(?=[^)]*(?:\Z|\n|\\n))",
+    r"(Failing row contains )\(.*\)",
+    # What it quotes at the end of a line, after a colon or a word of its own, in the signs of several languages.
+    r"(WORD[^\n]{0,120}?[:\uff1a]\s{0,2}|at or near )QUOTE.*?QUOTE(?=['\")]{0,3}\s*(?:$|\\n))",
+    r"(invalid (?:input )?(?:syntax|value|byte sequence)[^:\n]{1,80}: )[^\"(\n][^\n]*?(?=$|\\n)",
+    r"(\bvalue )\".*\"(?= is out of range)",
+    # MySQL, MariaDB
+    r"(Duplicate entry )\\?'.*'(?= for key)",
+    r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"](?= for (?:column|function))",
+    r"([Ii]ncorrect [\w ]{1,40} value: )\\?['\"].*['\"]",
+    r"(Invalid [\w ]{1,40} string: )\\?['\"].*['\"]",
+    r"(right syntax to use near )\\?'.*'(?= at line)",
+    r"(value is out of range in )\\?'.*'",
+    r"(no partition for value )(?!\(left out\)).*",
+    # SQL Server
+    r"(duplicate key value is )\(.*\)",
+    r"(Truncated value: )\\?'.*'",
+    r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'(?= to )",
+    r"(Conversion failed when converting the [\w ]{1,40} value )\\?'.*'",
+    r"(The conversion of the [\w ]{1,40} value )\\?'.*'(?= overflowed)",
+    # Oracle
+    r"((?:with|on) column values )\(.*\)",
+    r"(\(ORA-\d{5} details\) [a-z ]{1,60}: ).*?(?=(?:\n|\\n)(?:Help: https://docs\.oracle\.com/|ORA-\d{5}: )|\Z)",
+    r"(string value containing )\\?['\"].*['\"](?= to )",
+    # PostgreSQL's library, Python's and requests: parts of a URL that cannot be read
+    r"(invalid integer value )\".*\"(?= for connection option)",
+    r"(missing \"=\" after )\".*\"(?= in connection info string)",
+    r"(Port could not be cast to integer value as )\\?['\"].*?['\"](?=[\s.,;:)\]}'\"\\]|\Z)",
+    r"(Port could not be cast to integer value as )\\?['\"].*['\"]",
+    r"(Failed to parse: Host )\\?['\"].*['\"](?= contains invalid)",
+    # Pydantic
+    r"(input_value=).*?(?=, input_type=)",
+    # Django: what a field of a fixture or of a row held
+    r"(expected a number but got )\\?['\"].*['\"]",
+    r"(Value )\\?['\"].*['\"](?= is not a valid choice)",
+    r"(contains a value )\\?['\"].*['\"](?= that does not)",
+    r"(field_value was )\\?['\"].*['\"]",
+    r"(referenced through (?:protected|restricted) foreign keys: [^{]{1,2000}, )\{.*\}",
+    r"()\u201c[^\u201d]*\u201d(?= (?:value|is not a|has an? (?:invalid|correct)|must be|string))",
 )
 
 
-def opening(pattern: Any) -> str:
+def opening(pattern: str) -> str:
     """What of a pattern comes before the content: its first group."""
-    depth, source = 0, pattern.pattern
-    for at, character in enumerate(source):
-        if character in "()" and source[at - 1 : at] != "\\":
+    depth = 0
+    for at, character in enumerate(pattern):
+        if character in "()" and pattern[at - 1 : at] != "\\":
             depth += 1 if character == "(" else -1
             if depth == 0:
-                return str(source[: at + 1])
+                return pattern[: at + 1]
     return ""
 
 
-# The same of a text that was cut before the content's end.
-UNFINISHED = tuple(
-    re.compile(opening(pattern) + r"(?!\(left out\))\\?[%s'({\[].*\Z" % QUOTES, FLAGS)
-    for pattern, _ in PATTERNS
-    if not pattern.pattern.startswith("()")
-)
+@lru_cache(maxsize=2)
+def compiled_patterns(*, unfinished: bool) -> List[Any]:
+    """Made where they are needed, as few runs fail.
+
+    :param unfinished: those of a text that was cut before the content's end.
+    """
+    sources = [pattern.replace("QUOTE", "[%s]" % QUOTES).replace("WORD", "(?:%s)" % WORDS) for pattern in PATTERNS]
+    if unfinished:
+        content = r"(?!\(left out\))\\?[%s'({\[].*\Z" % QUOTES
+        sources = [opening(source) + content for source in sources if not source.startswith("()")]
+    return [re.compile(source, FLAGS) for source in sources]
 
 
 def redact_row_values(text: str, *, was_cut: bool = False) -> str:
     """The text without the content of rows, as far as the words of the known servers tell where it stands. It takes
     time that grows with the square of the length: for texts that have a bound."""
     text = redact_numbered(redact_sections(text))
-    for pattern, left_out in PATTERNS:
-        text = pattern.sub(left_out, text)
-    for pattern in UNFINISHED if was_cut else ():
+    patterns = compiled_patterns(unfinished=False) + (compiled_patterns(unfinished=True) if was_cut else [])
+    for pattern in patterns:
         text = pattern.sub(r"\1" + LEFT_OUT, text)
     return text
 
