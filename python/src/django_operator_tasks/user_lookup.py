@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.base_user import BaseUserManager
@@ -19,7 +19,7 @@ def find_user(users: Any, names: Iterable[str], username: str) -> Any:
     :raises CommandError: if the database takes another user's name for this one, as the collations of MySQL do; if
         several have the name.
     """
-    found = next(candidates(users, names, username), None)
+    found = look_up(users, names, username)
     if found is not None and found.get_username() not in names and not compares_loosely(users):
         raise name_error(
             users, f"for the database this is the name of another user, {found.get_username()}; write it as it is there"
@@ -27,19 +27,18 @@ def find_user(users: Any, names: Iterable[str], username: str) -> Any:
     return found
 
 
-def candidates(users: Any, names: Iterable[str], username: str) -> Iterator[Any]:
-    """What the database and the manager find, one look after the other."""
+def look_up(users: Any, names: Iterable[str], username: str) -> Any:
+    """What the database or the manager finds, one look after the other; None if nobody."""
     for name in names:
         rows = list(users.filter(**{users.model.USERNAME_FIELD: name}).order_by("pk"))
         same = [row for row in rows if row.get_username() == name]
         if same and not is_unique(users.model) and has_own_natural_key(users):
-            yield chosen_by_natural_key(users, name, same)
+            return chosen_by_natural_key(users, name, same)
         if len(same) > 1:
             raise several_users(users)
-        yield from same or rows[:1]
-    by_key = by_natural_key(users, username)
-    if by_key is not None:
-        yield by_key
+        if rows:
+            return (same or rows)[0]
+    return by_natural_key(users, username)
 
 
 def chosen_by_natural_key(users: Any, name: str, same: list[Any]) -> Any:

@@ -58,17 +58,21 @@ def lower_percent(text: str) -> str:
 
 def parts(secret: str) -> List[str]:
     """A secret, and what of it may stand alone and is long enough to be one."""
-    inner = [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART]
-    return [secret, *inner, *pieces(secret)]
+    return [secret, *long_parts(secret), *pieces(secret)]
 
 
 def leaves(secret: str) -> List[str]:
     """What is secret of it: of what is made of parts, those; of a file's path, nothing."""
-    inner = [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART]
+    inner = long_parts(secret)
     if inner or FILE_PATH.fullmatch(secret):
         return inner
     whole = URL_PATH.fullmatch(secret) or LOGIN.fullmatch(secret)
     return [whole.group(1) if whole else secret]
+
+
+def long_parts(secret: str) -> List[str]:
+    """The parts that it is made of, without those that may stand anywhere."""
+    return [part for part in inner_parts(secret) if len(part) >= SHORTEST_PART]
 
 
 def inner_parts(secret: str) -> Iterator[str]:
