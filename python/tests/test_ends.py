@@ -273,6 +273,20 @@ def test_settings_that_cannot_be_read_are_what_is_wrong(end):
         assert code == 1 and words in line["message"], line
 
 
+def test_a_failure_is_told_though_the_package_can_no_longer_be_read(pyz, tmp_path):
+    """As where a project closes every file that it did not open: what makes words of exceptions is loaded late."""
+    own, log = tmp_path / "own.pyz", tmp_path / "termination-log"
+    own.write_bytes(pyz.read_bytes())
+    log.touch()
+    (tmp_path / "manage.py").write_text("import os\nos.remove(%r)\nraise ValueError('no')\n" % str(own))
+    env = {"PATH": os.environ["PATH"], "DJK8S_TERMINATION_LOG": str(log)}
+    command = [sys.executable, own, "--script", "manage.py", "--", "check"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    line = json.loads(log.read_text())
+    assert (done.returncode, line["ok"], line["reason"]) == (1, False, "CommandFailed"), done.stderr
+    assert "ValueError: no" in done.stderr
+
+
 def test_a_success_that_a_server_follows_leaves_no_line(pyz, tmp_path):
     """`lockedmigrate && exec gunicorn`: it would stand there as the last words of the server's crash."""
     sys.path.insert(0, str(SOURCE))

@@ -2,11 +2,9 @@
 3.6."""
 
 import os
-import sys
 import traceback
-from typing import Optional
 
-from .failure import TaskFailure
+from .failure import is_words
 from .row_values import redact_known_errors
 from .scrub import LONGEST_TEXT, UNREADABLE, scrub
 
@@ -24,12 +22,6 @@ def describe(error: BaseException) -> str:
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__name__)
     return "%s: %s%s" % (name, said, place(error))
-
-
-def is_words(error: Optional[BaseException]) -> bool:
-    """Whether an exception was made to be read by people: a CommandError, or a failure of this package."""
-    base = sys.modules.get("django.core.management.base")
-    return isinstance(error, TaskFailure) or (base is not None and isinstance(error, base.CommandError))
 
 
 def place(error: BaseException) -> str:

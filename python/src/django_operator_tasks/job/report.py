@@ -10,11 +10,9 @@ import sys
 from contextlib import suppress
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
-from .error_text import describe, is_words
-from .failure import DEFAULT_REASON, reason_of
-from .row_values import redact_known_errors
+from .failure import DEFAULT_REASON, is_words, reason_of
 from .run_context import run_context
-from .scrub import forget_secrets, scrubbed, without_credentials
+from .scrub import UNREADABLE, forget_secrets, scrubbed, without_credentials
 
 PATH = "/dev/termination-log"
 PATH_VARIABLE = "DJK8S_TERMINATION_LOG"
@@ -140,7 +138,22 @@ def said_at_end(code: object, cause: Optional[BaseException]) -> str:
         words = str(code)
     except Exception as unspeakable:
         return "it ended with an object without words: %s" % type(unspeakable).__name__
-    return words if cause is None else redact_known_errors(words, cause)
+    if cause is None:
+        return words
+    try:
+        from .row_values import redact_known_errors
+    except (ImportError, OSError):
+        return UNREADABLE % type(cause).__name__
+    return redact_known_errors(words, cause)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in words. What makes them is loaded where something failed, and not at every start."""
+    try:
+        from . import error_text
+    except (ImportError, OSError):  # the project has closed the file that this package is read from
+        return UNREADABLE % type(error).__name__
+    return error_text.describe(error)
 
 
 def exit_status(code: object) -> int:

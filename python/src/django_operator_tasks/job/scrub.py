@@ -6,13 +6,15 @@ import os
 import re
 import sys
 from functools import lru_cache
-from typing import Any, FrozenSet, Iterable, Iterator, List, Set, Tuple
+from typing import TYPE_CHECKING, Any, FrozenSet, Iterable, Iterator, List, Set, Tuple
 
-from .renderings import SHORTEST_PART, leaves, parts, renderings
-from .row_values import redact_row_values
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
-from .shortened import Remnants, mask_remnants
 
+if TYPE_CHECKING:
+    from .shortened import Remnants
+
+# What is needed only for a text, and so by few runs before their end, is imported there: the zip has no compiled
+# files, and every start of a Job would wait for it.
 MASK = "***"
 UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
 # What comes first of a text says what it is about. Values are looked for in the first of these, patterns in the second.
@@ -21,6 +23,7 @@ LONGEST_RESULT = 8_000
 # A value that is no longer than this is a word that may stand anywhere, so it counts as a secret only as a whole word.
 LONGEST_WORD = 5
 SHORTEST_NAMED = 3
+SHORTEST_PART = 6  # of a value that only may be one
 PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"  # noqa: S105 - its name
 # Variables whose names say that they are secret, and those of Django's own list of settings that its debug page hides.
 SECRET_NAME = re.compile(
@@ -83,6 +86,9 @@ def scrubbed(text: object) -> str:
 
 def scrub(text: object) -> str:
     """The text without secrets, and not longer than what is read of it."""
+    from .row_values import redact_row_values
+    from .shortened import mask_remnants
+
     whole = str(text)
     clean = whole[:LONGEST_TEXT]
     found, remnants = known_secrets()
@@ -133,15 +139,18 @@ def mask_parameter(found: Any) -> str:
     return "%s%s%s%s" % (name, quote, MASK, quote)
 
 
-def known_secrets() -> Tuple[List[str], Remnants]:
+def known_secrets() -> "Tuple[List[str], Remnants]":
     """Every value that must not be seen, in all ways in which it is written, the longest first; and those of which
     parts may be left."""
     return render_secrets(frozenset(secret_values()))
 
 
 @lru_cache(maxsize=1)
-def render_secrets(values: FrozenSet[str]) -> Tuple[List[str], Remnants]:
+def render_secrets(values: FrozenSet[str]) -> "Tuple[List[str], Remnants]":
     """Made anew where the values are others: while something is waited for, each look is put into words."""
+    from .renderings import leaves, parts, renderings
+    from .shortened import Remnants
+
     whole = {text for value in values for part in set(parts(value)) for text in renderings(part)}
     remnants = {text for value in values for part in set(leaves(value)) for text in renderings(part)}
     known = [text for text in whole if text.strip() and text != MASK]
@@ -222,6 +231,8 @@ def hidden_texts(value: Any, hidden: Any, depth: int = 0) -> Iterator[str]:
     """What in a setting has a name that is to be hidden, or is a URL with credentials."""
     if isinstance(value, str):
         if "://" in value and "@" in value:
+            from .renderings import parts
+
             yield from (part for part in parts(value) if part != value)
         return
     if depth > 5 or not isinstance(value, (dict, list, tuple, set)):
