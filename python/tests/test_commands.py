@@ -126,17 +126,28 @@ def test_the_other_ways_to_start(run, tmp_path):
         assert code == 1 and "django.my.domain/manage" in output, output
 
 
-def test_what_runs_before_the_version_is_known_parses_on_old_pythons():
-    """All modules that are imported to say that Python is too old."""
+def test_what_runs_where_python_is_too_old_parses_there(tmp_path):
+    """All modules that are imported to say that Python is too old, with a secret to scrub."""
     source = PROJECT.parents[1] / "python/src"
-    look = (
-        "import sys; sys.path.insert(0, %r); import django_operator_tasks.__main__, django_operator_tasks.job.report\n"
-        % str(source)
+    log = tmp_path / "termination-log"
+    log.touch()
+    look = """
+import sys
+sys.path.insert(0, %r)
+from django_operator_tasks import __main__
+sys.version_info = (3, 6, 15, "final", 0)
+try:
+    __main__.start()
+except SystemExit:
+    print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("django_operator_tasks")))
+"""
+    env = {"PATH": os.environ["PATH"], "DJK8S_TERMINATION_LOG": str(log), "DB_PASSWORD": "hunter2-hunter2"}
+    done = subprocess.run(
+        [sys.executable, "-c", look % str(source)], capture_output=True, text=True, check=True, env=env
     )
-    look += "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('django_operator_tasks')))"
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert json.loads(log.read_text())["reason"] == "UnsupportedPython"
     files = [Path(each) for each in done.stdout.split()]
-    assert {"report.py", "scrub.py", "error_text.py", "run_context.py", "__main__.py"} <= {each.name for each in files}
+    assert {"report.py", "scrub.py", "run_context.py", "__main__.py"} <= {each.name for each in files}
     for file in [source / "__main__.py", *files]:
         ast.parse(file.read_text(), feature_version=(3, 6))
 

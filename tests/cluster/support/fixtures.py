@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .kube import ROOT, Audit, Kube, deployment
+from .kube import ROOT, Audit, Kube, deployment, eventually
 from .kubelet import Kubelet
 from .operator import Operator, grant
 
@@ -19,7 +19,19 @@ def kube():
     kube = Kube(kubeconfig)
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config/crd"))
     kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
+    await_job_controller(kube)
     return kube
+
+
+def await_job_controller(kube):
+    """Waits until a Job gets its pod. After an outage of the API server, which other tests make, the controllers are
+    back only some half a minute later than the server, and Jobs without pods are what operators warn of."""
+    ns = make_namespace(kube, unique_name("controllers"))
+    container = {"name": "c", "image": "never-pulled"}
+    pod = {"restartPolicy": "Never", "nodeSelector": {"no-node-has": "this"}, "containers": [container]}
+    kube.create(ns, {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": pod}}})
+    eventually(lambda: kube.list("Pod", ns), "the Job controller makes pods")
+    kube.call("DELETE", "/api/v1/namespaces/" + ns)
 
 
 @pytest.fixture(scope="session")
