@@ -78,6 +78,13 @@ impl<V> Cache<V> {
         inner.partitions.get(partition).map(|g| g.values().map(|c| c.object.clone()).collect()).unwrap_or_default()
     }
 
+    /// The objects of a partition that satisfy `test`.
+    pub fn filter(&self, partition: &str, test: impl Fn(&V) -> bool) -> Vec<Arc<V>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let found = inner.partitions.get(partition).into_iter().flat_map(BTreeMap::values);
+        found.filter(|cached| test(&cached.object)).map(|cached| cached.object.clone()).collect()
+    }
+
     /// One object.
     pub fn get(&self, key: &CacheKey) -> Option<Cached<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
@@ -90,12 +97,6 @@ impl<V> Cache<V> {
         if let Some(cached) = inner.partitions.get_mut(&key.partition).and_then(|g| g.get_mut(&key.name)) {
             cached.confirmed = Instant::now();
         }
-    }
-
-    /// How many objects satisfy `test`.
-    pub fn count(&self, test: impl Fn(&V) -> bool) -> usize {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.partitions.values().flat_map(BTreeMap::values).filter(|c| test(&c.object)).count()
     }
 
     /// Applies one event of a watch and tells what it changed. The end of a new list tells of objects that were
@@ -179,7 +180,7 @@ mod tests {
         ] {
             cache.apply_event(event);
         }
-        assert_eq!(cache.partition("g").len(), 2);
+        assert_eq!((cache.partition("g").len(), cache.filter("g", |object| *object == 2).len()), (2, 1));
         let first_seen = cache.get(&object_key("b")).map(|c| c.first_seen);
         cache.apply_event(Event::Init);
         cache.apply_event(Event::InitApply((object_key("b"), 3)));

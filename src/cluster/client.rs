@@ -1,5 +1,6 @@
 //! The client, and the calls that a run consists of.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +21,14 @@ use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
 use crate::helper;
 use crate::names;
-use crate::task::progress::{EventView, Obstacle, from_events};
 use crate::task::rejection;
 use crate::task::source::TemplateSource;
 use crate::task::target::TargetKind;
 
 /// How many events are read for one object.
 const EVENTS_READ: u32 = 50;
+/// How many events of a namespace are read by one call.
+const EVENTS_PAGE: u32 = 500;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -170,23 +172,42 @@ where
     }
 }
 
-/// What events say about the object of this UID that keeps a pod from starting. `waited`: for a while already.
-pub async fn read_event_obstacle(
-    client: &Client,
-    namespace: &str,
-    uid: &str,
-    waited: bool,
-) -> kube::Result<Option<Obstacle>> {
+/// The events about the object of this UID, newest first.
+pub async fn list_events_about(client: &Client, namespace: &str, uid: &str) -> kube::Result<Vec<Event>> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_READ);
     let mut events = api.list(&params).await?.items;
     events.sort_by_key(|event| std::cmp::Reverse(last_seen(event)));
-    let views = events.iter().map(|event| EventView {
-        warning: event.type_.as_deref() == Some("Warning"),
-        reason: event.reason.as_deref().unwrap_or_default(),
-        note: event.note.as_deref().unwrap_or_default(),
-    });
-    Ok(from_events(views, waited))
+    Ok(events)
+}
+
+/// The warnings of a namespace about objects of a kind that count, newest first, by UID.
+pub async fn list_warnings(
+    client: &Client,
+    namespace: &str,
+    kind: &str,
+    counts: impl Fn(&str) -> bool,
+) -> kube::Result<HashMap<String, Vec<Event>>> {
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let mut params = ListParams::default().fields(&format!("type=Warning,regarding.kind={kind}")).limit(EVENTS_PAGE);
+    let mut found: HashMap<String, Vec<Event>> = HashMap::new();
+    loop {
+        let page = api.list(&params).await?;
+        for event in page.items {
+            let uid = event.regarding.as_ref().and_then(|regarding| regarding.uid.clone());
+            if let Some(uid) = uid.filter(|uid| counts(uid)) {
+                found.entry(uid).or_default().push(event);
+            }
+        }
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            break;
+        }
+    }
+    for events in found.values_mut() {
+        events.sort_by_key(|event| std::cmp::Reverse(last_seen(event)));
+    }
+    Ok(found)
 }
 
 /// When an event last happened; older reporters set other fields.

@@ -1,7 +1,7 @@
 //! Where Jobs and their pods are in the caches: with the others of their task, by what the operator wrote on them.
 
 use super::cache::CacheKey;
-use crate::core::views::{JobView, PodView};
+use crate::core::views::{JOB_NAME_LABEL, JobView, PodView};
 use crate::names;
 
 /// The group of a task's Jobs.
@@ -25,7 +25,7 @@ pub fn job_pods_partition(namespace: &str, job: &str) -> String {
 
 /// A pod's place, also where its Job was deleted without it.
 pub fn pod_key(pod: &PodView) -> CacheKey {
-    let job = pod.metadata.labels.as_ref().and_then(|labels| labels.get("batch.kubernetes.io/job-name"));
+    let job = pod.metadata.labels.as_ref().and_then(|labels| labels.get(JOB_NAME_LABEL));
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let partition = job_pods_partition(namespace, job.map_or("", String::as_str));
     CacheKey { partition, name: pod.metadata.name.clone().unwrap_or_default() }

@@ -1,11 +1,13 @@
 //! The client, the watches and what is kept of them.
 
 pub mod cache;
+pub mod caches;
 pub mod client;
 pub mod events;
 pub mod health;
 pub mod job_keys;
 pub mod lease;
+pub mod open_jobs;
 pub mod recent;
 pub mod started;
 pub mod tasks;

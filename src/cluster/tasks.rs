@@ -1,63 +1,83 @@
-//! The index of tasks: what the watches know of every task, for those that depend on others.
+//! The index of tasks: which of them a change elsewhere concerns, so that nobody goes through all of them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 
-use super::cache::{Cache, CacheKey};
-use crate::task::Task;
-use crate::task::kinds::{self, KindVisitor};
-use crate::task::view::TaskView;
+use crate::task::prunable::{Prunable, PrunableTasks};
+use crate::task::{Task, target};
 
 /// All tasks, by kind and namespace.
-pub struct TaskIndex {
-    kinds: HashMap<&'static str, Cache<TaskView>>,
+#[derive(Default)]
+pub struct TaskIndex(Mutex<HashMap<&'static str, KindIndex>>);
+
+#[derive(Default)]
+struct KindIndex {
+    namespaces: HashMap<String, NamespaceIndex>,
+    /// Of a listing that is still coming in.
+    incoming: HashMap<String, NamespaceIndex>,
 }
 
-impl Default for TaskIndex {
-    fn default() -> Self {
-        let mut index = Self { kinds: HashMap::new() };
-        kinds::visit_kinds(&mut index);
-        index
+#[derive(Default)]
+struct NamespaceIndex {
+    /// Names of those that a change of what can be a target concerns.
+    waiting_for_targets: BTreeSet<String>,
+    prunable: PrunableTasks,
+}
+
+impl NamespaceIndex {
+    fn apply<T: Task>(&mut self, object: &DeserializeGuard<T>) {
+        let Ok(task) = &object.0 else { return self.remove(object.meta()) }; // it cannot be read
+        let name = task.meta().name.clone().unwrap_or_default();
+        match target::concerns(task) {
+            true => self.waiting_for_targets.insert(name),
+            false => self.waiting_for_targets.remove(&name),
+        };
+        self.prunable.apply(task);
     }
-}
 
-impl KindVisitor for TaskIndex {
-    fn visit<T: Task>(&mut self) {
-        self.kinds.insert(T::KIND, Cache::default());
+    fn remove(&mut self, meta: &ObjectMeta) {
+        self.waiting_for_targets.remove(meta.name.as_deref().unwrap_or_default());
+        self.prunable.remove(meta);
     }
 }
 
 impl TaskIndex {
-    /// The tasks of one kind in a namespace.
-    pub fn of_kind(&self, kind: &str, namespace: &str) -> Vec<Arc<TaskView>> {
-        self.kinds.get(kind).map(|tasks| tasks.partition(namespace)).unwrap_or_default()
+    /// Names of the tasks that a change of what can be a target concerns.
+    pub fn waiting_for_targets(&self, kind: &str, namespace: &str) -> Vec<String> {
+        let index = self.index();
+        let found = index.get(kind).and_then(|kind| kind.namespaces.get(namespace));
+        found.map(|found| found.waiting_for_targets.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Applies an event of the watch of a kind. An object that cannot be read is not in the index.
+    /// Finished tasks beyond the newest `keep`.
+    pub fn prunable(&self, kind: &str, namespace: &str, keep: usize) -> Vec<Prunable> {
+        let index = self.index();
+        let found = index.get(kind).and_then(|kind| kind.namespaces.get(namespace));
+        found.map(|found| found.prunable.beyond(keep).cloned().collect()).unwrap_or_default()
+    }
+
+    /// Applies an event of the watch of a kind.
     pub fn apply_event<T: Task>(&self, event: &Event<DeserializeGuard<T>>) {
-        let Some(tasks) = self.kinds.get(T::KIND) else { return };
+        let mut index = self.index();
+        let kind = index.entry(T::KIND).or_default();
+        let namespace = |object: &DeserializeGuard<T>| object.meta().namespace.clone().unwrap_or_default();
         match event {
-            Event::Init => tasks.apply_event(Event::Init),
-            Event::InitDone => tasks.apply_event(Event::InitDone),
-            Event::InitApply(object) => match entry(object) {
-                Some(entry) => tasks.apply_event(Event::InitApply(entry)),
-                None => return,
-            },
-            Event::Apply(object) => match entry(object) {
-                Some(entry) => tasks.apply_event(Event::Apply(entry)),
-                None => tasks.remove(&CacheKey::of(object.meta())),
-            },
-            Event::Delete(object) => tasks.remove(&CacheKey::of(object.meta())),
-        };
+            Event::Init => kind.incoming.clear(),
+            Event::InitApply(object) => kind.incoming.entry(namespace(object)).or_default().apply(object),
+            Event::InitDone => kind.namespaces = std::mem::take(&mut kind.incoming),
+            Event::Apply(object) => kind.namespaces.entry(namespace(object)).or_default().apply(object),
+            Event::Delete(object) => kind.namespaces.entry(namespace(object)).or_default().remove(object.meta()),
+        }
     }
-}
 
-fn entry<T: Task>(object: &DeserializeGuard<T>) -> Option<(CacheKey, TaskView)> {
-    object.0.as_ref().ok().map(|task| (CacheKey::of(object.meta()), TaskView::of(task)))
+    fn index(&self) -> MutexGuard<'_, HashMap<&'static str, KindIndex>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -77,9 +97,7 @@ mod tests {
     #[test]
     fn it_has_the_tasks_that_can_be_read() {
         let index = TaskIndex::default();
-        let names = || -> Vec<String> {
-            index.of_kind(DjangoMigrate::KIND, "ns").iter().map(|task| task.name.clone()).collect()
-        };
+        let names = || index.waiting_for_targets(DjangoMigrate::KIND, "ns");
         let broken = || json!({"fake": "perhaps"});
         for event in [
             Event::Init,
@@ -94,6 +112,7 @@ mod tests {
         index.apply_event(&Event::Apply(task("a", broken())));
         index.apply_event(&Event::Delete(task("c", json!({}))));
         assert!(names().is_empty());
-        assert!(index.of_kind("DjangoUser", "ns").is_empty());
+        assert!(index.waiting_for_targets("DjangoUser", "ns").is_empty());
+        assert!(index.prunable(DjangoMigrate::KIND, "ns", 0).is_empty());
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::cache::Change;
@@ -20,32 +19,32 @@ pub enum ReconcileTrigger {
     Targets(String),
 }
 
+/// Takes the triggers for one kind.
+type TriggerFn = Box<dyn Fn(ReconcileTrigger) + Send + Sync>;
+
 /// Where triggers go, by the kind that they are for.
-#[derive(Clone, Default)]
-pub struct ReconcileTriggers(HashMap<&'static str, UnboundedSender<ReconcileTrigger>>);
+#[derive(Default)]
+pub struct ReconcileTriggers(HashMap<&'static str, TriggerFn>);
 
 impl ReconcileTriggers {
-    /// The triggers for a kind.
-    pub fn subscribe(&mut self, kind: &'static str) -> UnboundedReceiver<ReconcileTrigger> {
-        let (sender, receiver) = unbounded();
-        self.0.insert(kind, sender);
-        receiver
+    /// Lets the triggers for a kind go there.
+    pub fn subscribe(&mut self, kind: &'static str, trigger: impl Fn(ReconcileTrigger) + Send + Sync + 'static) {
+        self.0.insert(kind, Box::new(trigger));
     }
 
     /// A Job or pod changed: its task is to be reconciled.
     pub fn trigger_owner(&self, meta: &ObjectMeta) {
         let Some((kind, trigger)) = trigger_for_owner(meta) else { return };
-        if let Some(sender) = self.0.get(kind) {
-            // The receiver is gone only while the operator stops.
-            let _ = sender.unbounded_send(trigger);
+        if let Some(trigger_kind) = self.0.get(kind) {
+            trigger_kind(trigger);
         }
     }
 
     /// What can be a target changed: the objects that depend on one are to be reconciled.
     pub fn trigger_targets(&self, changes: &[Change<Candidate>]) {
         for namespace in changed_namespaces(changes) {
-            for sender in self.0.values() {
-                let _ = sender.unbounded_send(ReconcileTrigger::Targets(namespace.clone()));
+            for trigger_kind in self.0.values() {
+                trigger_kind(ReconcileTrigger::Targets(namespace.clone()));
             }
         }
     }

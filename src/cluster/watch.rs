@@ -1,51 +1,24 @@
-//! The watches: of Jobs, their pods and what can be a target, whose objects are cached here, and of the kinds that
-//! have a controller, which gets the stream.
+//! Watches that go on whatever happens to them.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch::{Receiver, channel};
 use tracing::warn;
 
-use super::cache::{Cache, CacheKey, Change};
 use super::health::ApiHealth;
-use super::job_keys::{job_key, pod_key};
-use super::started::StartedContainers;
-use super::triggers::ReconcileTriggers;
-use super::unrecorded::UnrecordedJobs;
 use crate::core::text::one_line;
-use crate::core::views::{JobView, PodView};
 use crate::metrics::Metrics;
 use crate::names;
-use crate::task::target::{Candidate, TargetKind, TemplateSummary};
-
-/// What the watches know.
-#[derive(Default)]
-pub struct Caches {
-    /// Jobs by [`job_key`].
-    pub jobs: Cache<JobView>,
-    /// Jobs that were there, and may have vanished before anybody wrote that down.
-    pub unrecorded_jobs: UnrecordedJobs,
-    /// What ran in pods that are gone.
-    pub started_containers: StartedContainers,
-    /// Pods by `namespace/job` and name.
-    pub pods: Cache<PodView>,
-    /// Deployments by namespace and name.
-    pub deployments: Cache<Candidate>,
-    /// PodTemplates by namespace and name.
-    pub pod_templates: Cache<Candidate>,
-}
 
 /// Which namespaces the watches cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +51,12 @@ pub struct WatchContext {
 }
 
 impl WatchContext {
-    fn config(&self) -> watcher::Config {
+    pub(super) fn config(&self) -> watcher::Config {
         watcher::Config::default().timeout(self.seconds)
     }
 
     /// Watches for ever: an error is counted, logged and backed off from, and never ends the stream.
-    fn watch<K>(&self, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send + use<K>
+    pub(super) fn watch<K>(&self, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send + use<K>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
@@ -235,102 +208,15 @@ where
     (stream, synced)
 }
 
-/// The watches of one namespace, or of all, that fill its caches: to be polled.
-pub struct Watches {
-    /// Each runs for ever; with the resource that it watches.
-    pub futures: Vec<(String, BoxFuture<'static, ()>)>,
-    /// Tell when each has its first listing.
-    pub synced: Vec<Receiver<bool>>,
-}
-
-impl Watches {
-    /// Of everything that tasks depend on. What changes triggers the tasks that it concerns.
-    pub fn new(
-        context: &WatchContext,
-        watch_namespace: &WatchNamespace,
-        caches: &Arc<Caches>,
-        triggers: &ReconcileTriggers,
-    ) -> Self {
-        let mut watches = Self { futures: Vec::new(), synced: Vec::new() };
-        let client = &context.client;
-        let managed_by_operator = context.config().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::OPERATOR));
-        let api = watch_namespace.api::<JobView>(client);
-        watches.add(context, api, managed_by_operator.clone(), {
-            let (caches, triggers) = (caches.clone(), triggers.clone());
-            move |event| {
-                let keyed = map_event(event, |job: JobView| (job_key(&job), job));
-                for change in caches.jobs.apply_event(keyed) {
-                    if let Change { now: None, before: Some(gone) } = &change {
-                        caches.unrecorded_jobs.record_gone(gone);
-                    }
-                    current_or_previous(&change).into_iter().for_each(|job| triggers.trigger_owner(&job.metadata));
-                }
-            }
-        });
-        let api = watch_namespace.api::<PodView>(client);
-        watches.add(context, api, managed_by_operator, {
-            let (caches, triggers) = (caches.clone(), triggers.clone());
-            move |event| {
-                let keyed = map_event(event, |pod: PodView| (pod_key(&pod), pod));
-                for change in caches.pods.apply_event(keyed) {
-                    if let Change { now: None, before: Some(gone) } = &change {
-                        caches.started_containers.record_gone(gone);
-                    }
-                    current_or_previous(&change).into_iter().for_each(|pod| triggers.trigger_owner(&pod.metadata));
-                }
-            }
-        });
-        let api = watch_namespace.api::<DeploymentView>(client);
-        watches.add(context, api, context.config(), {
-            let (caches, triggers) = (caches.clone(), triggers.clone());
-            move |event| {
-                let keyed = map_event(event, |deployment: DeploymentView| {
-                    candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template)
-                });
-                triggers.trigger_targets(&caches.deployments.apply_event(keyed));
-            }
-        });
-        let api = watch_namespace.api::<PodTemplateView>(client);
-        watches.add(context, api, context.config(), {
-            let (caches, triggers) = (caches.clone(), triggers.clone());
-            move |event| {
-                let keyed = map_event(event, |pod_template: PodTemplateView| {
-                    candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template)
-                });
-                triggers.trigger_targets(&caches.pod_templates.apply_event(keyed));
-            }
-        });
-        watches
-    }
-
-    fn add<K>(
-        &mut self,
-        context: &WatchContext,
-        api: Api<K>,
-        config: watcher::Config,
-        mut apply: impl FnMut(Event<K>) + Send + 'static,
-    ) where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-    {
-        let (listed, synced) = channel(false);
-        let running = context.watch(api, config).for_each(move |event| {
-            let initial_list_done = matches!(event, Event::InitDone);
-            apply(event);
-            if initial_list_done {
-                listed.send_replace(true);
-            }
-            std::future::ready(())
-        });
-        self.futures.push((K::plural(&()).into_owned(), running.boxed()));
-        self.synced.push(synced);
-    }
-}
-
 /// Leaves out what nothing reads. A status is written without it as well: the API server takes nothing else of what it
 /// is sent.
 fn trim<K: Resource>(event: &mut Event<K>) {
     let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
-    let meta = object.meta_mut();
+    trim_metadata(object.meta_mut());
+}
+
+/// Leaves out of an object what nothing reads.
+pub fn trim_metadata(meta: &mut ObjectMeta) {
     meta.managed_fields = None;
     if let Some(annotations) = &mut meta.annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -344,62 +230,6 @@ pub async fn synced(receivers: Vec<Receiver<bool>>) {
         let _ = receiver.wait_for(|synced| *synced).await;
     });
     futures::stream::iter(waits).for_each(|wait| wait).await;
-}
-
-fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {
-    if let Some(annotations) = &mut template.metadata.annotations {
-        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION || name.starts_with(names::PREFIX));
-    }
-    let own = metadata.annotations.into_iter().flatten().filter(|(name, _)| name.starts_with(names::PREFIX));
-    let metadata = ObjectMeta {
-        name: metadata.name,
-        namespace: metadata.namespace,
-        uid: metadata.uid,
-        labels: metadata.labels,
-        annotations: Some(own.collect()),
-        deletion_timestamp: metadata.deletion_timestamp,
-        ..ObjectMeta::default()
-    };
-    (CacheKey::of(&metadata), Candidate { kind, metadata, template })
-}
-
-/// The object as it is, or as it was before it went.
-fn current_or_previous<V>(change: &Change<V>) -> Option<&Arc<V>> {
-    change.now.as_ref().or(change.before.as_ref())
-}
-
-fn map_event<K, V>(event: Event<K>, map: impl Fn(K) -> V) -> Event<V> {
-    match event {
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(map(object)),
-        Event::InitDone => Event::InitDone,
-        Event::Apply(object) => Event::Apply(map(object)),
-        Event::Delete(object) => Event::Delete(map(object)),
-    }
-}
-
-/// A Deployment without anything that the choice of a target does not need.
-#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
-#[resource(inherit = "k8s_openapi::api::apps::v1::Deployment")]
-struct DeploymentView {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    spec: DeploymentSpecView,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-struct DeploymentSpecView {
-    #[serde(default)]
-    template: TemplateSummary,
-}
-
-/// The same of a PodTemplate.
-#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
-#[resource(inherit = "k8s_openapi::api::core::v1::PodTemplate")]
-struct PodTemplateView {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    template: TemplateSummary,
 }
 
 #[cfg(test)]

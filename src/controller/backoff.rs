@@ -1,10 +1,12 @@
 //! How long to wait after failures in a row.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
+
+use super::object_key::ObjectKey;
+use crate::cluster::recent::Recent;
 
 const MIN_DELAY: Duration = Duration::from_millis(200);
 /// Without the jitter, which adds up to as much again.
@@ -15,8 +17,13 @@ const SPREAD: Duration = Duration::from_millis(500);
 const TTL: Duration = Duration::from_secs(600);
 
 /// Failures in a row, by object.
-#[derive(Default)]
-pub struct Backoff(Mutex<HashMap<String, Failures>>);
+pub struct Backoff(Mutex<Recent<ObjectKey, Failures>>);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(TTL)))
+    }
+}
 
 struct Failures {
     count: usize,
@@ -27,33 +34,32 @@ struct Failures {
 
 impl Backoff {
     /// Counts a failure and says how long to wait before the next attempt.
-    pub fn failed(&self, object: &str, version: u64) -> Duration {
+    pub fn failed(&self, object: &ObjectKey, version: u64) -> Duration {
         let mut objects = self.objects();
-        objects.retain(|_, failures| failures.next.elapsed() < TTL);
         let count = objects.get(object).map_or(0, |failures| failures.count);
         let wait = jittered(MIN_DELAY.saturating_mul(1 << count.min(16)).min(MAX_DELAY));
-        objects.insert(object.to_owned(), Failures { count: count + 1, version, next: Instant::now() + wait });
+        objects.insert(object.clone(), Failures { count: count + 1, version, next: Instant::now() + wait });
         wait
     }
 
     /// How much longer to wait: what the failed attempt itself wrote triggers the next one too soon.
-    pub fn rest(&self, object: &str, version: impl FnOnce() -> u64) -> Option<Duration> {
+    pub fn rest(&self, object: &ObjectKey, version: impl FnOnce() -> u64) -> Option<Duration> {
         let objects = self.objects();
         let failures = objects.get(object).filter(|failures| failures.version == version())?;
         failures.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
     }
 
     /// How many failures in a row there were.
-    pub fn failures(&self, object: &str) -> usize {
+    pub fn failures(&self, object: &ObjectKey) -> usize {
         self.objects().get(object).map_or(0, |failures| failures.count)
     }
 
     /// The next failure is the first again.
-    pub fn succeeded(&self, object: &str) {
+    pub fn succeeded(&self, object: &ObjectKey) {
         self.objects().remove(object);
     }
 
-    fn objects(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
+    fn objects(&self) -> MutexGuard<'_, Recent<ObjectKey, Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,18 +79,22 @@ pub fn jittered(delay: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { kind: "K", namespace: "ns".into(), name: name.into() }
+    }
+
     #[test]
     fn the_wait_doubles_up_to_a_minute_and_begins_anew_after_a_success() {
         let backoff = Backoff::default();
         for expected in [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000] {
-            let wait = backoff.failed("a", 1).as_millis();
+            let wait = backoff.failed(&key("a"), 1).as_millis();
             assert!((expected..=2 * expected).contains(&wait), "{wait} for {expected}");
         }
-        assert_eq!((backoff.failures("a"), backoff.failures("b")), (10, 0));
-        assert!(backoff.failed("b", 1) <= 2 * MIN_DELAY);
-        backoff.succeeded("a");
-        assert_eq!(backoff.failures("a"), 0);
-        assert!(backoff.failed("a", 1) <= 2 * MIN_DELAY);
+        assert_eq!((backoff.failures(&key("a")), backoff.failures(&key("b"))), (10, 0));
+        assert!(backoff.failed(&key("b"), 1) <= 2 * MIN_DELAY);
+        backoff.succeeded(&key("a"));
+        assert_eq!(backoff.failures(&key("a")), 0);
+        assert!(backoff.failed(&key("a"), 1) <= 2 * MIN_DELAY);
         let waits: std::collections::HashSet<Duration> = (0..20).map(|_| spread(Duration::from_secs(1))).collect();
         assert!(waits.len() > 10, "all at once: {waits:?}");
     }
@@ -92,11 +102,11 @@ mod tests {
     #[test]
     fn what_comes_before_its_time_waits_unless_the_object_is_another_one() {
         let backoff = Backoff::default();
-        assert_eq!(backoff.rest("a", || 1), None);
-        backoff.failed("a", 1);
-        assert!(backoff.rest("a", || 1).is_some_and(|rest| rest <= 2 * MIN_DELAY));
-        assert_eq!(backoff.rest("a", || 2), None);
-        backoff.succeeded("a");
-        assert_eq!(backoff.rest("a", || 1), None);
+        assert_eq!(backoff.rest(&key("a"), || 1), None);
+        backoff.failed(&key("a"), 1);
+        assert!(backoff.rest(&key("a"), || 1).is_some_and(|rest| rest <= 2 * MIN_DELAY));
+        assert_eq!(backoff.rest(&key("a"), || 2), None);
+        backoff.succeeded(&key("a"));
+        assert_eq!(backoff.rest(&key("a"), || 1), None);
     }
 }

@@ -1,36 +1,23 @@
 //! For how long what blocks an object has done so, by this process's clock.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cluster::recent::Recent;
 use crate::core::Reason;
 
-/// After how long an object that is not looked at any more is forgotten: it is gone.
-const TTL: Duration = Duration::from_secs(3600);
-
-/// By UID: what blocks.
+/// By UID: what blocks, and since when. An object that nobody has looked at for an hour is gone.
 #[derive(Default)]
-pub struct BlockedSince(Mutex<HashMap<String, Block>>);
-
-struct Block {
-    reason: Reason,
-    since: Instant,
-    seen: Instant,
-}
+pub struct BlockedSince(Mutex<Recent<String, (Reason, Instant)>>);
 
 impl BlockedSince {
     /// For how long this has blocked the object.
     pub fn waited(&self, uid: &str, reason: Reason) -> Duration {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        since.retain(|_, block| block.seen.elapsed() < TTL);
-        let now = Instant::now();
-        let block = since.entry(uid.to_owned()).or_insert(Block { reason, since: now, seen: now });
-        if block.reason != reason {
-            (block.reason, block.since) = (reason, now);
-        }
-        block.seen = now;
-        now.duration_since(block.since)
+        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = blocks.get(uid).filter(|(before, _)| *before == reason).copied();
+        let (_, since) = same.unwrap_or((reason, Instant::now()));
+        blocks.insert(uid.to_owned(), (reason, since));
+        since.elapsed()
     }
 
     /// Nothing blocks the object.

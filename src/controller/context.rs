@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use kube::Client;
-use kube::runtime::events::Recorder;
 
 use super::blocked_since::BlockedSince;
+use super::event_reader::EventReader;
 use super::helper_namespaces::HelperNamespaces;
-use super::limits::{JobLimit, KnownJobs};
+use super::job_limit::JobLimit;
+use super::known_jobs::KnownJobs;
+use super::pruning::Pruning;
+use super::work_queue::WorkQueue;
+use crate::cluster::caches::Caches;
+use crate::cluster::events::EventPublisher;
 use crate::cluster::health::ApiHealth;
 use crate::cluster::tasks::TaskIndex;
-use crate::cluster::watch::Caches;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
@@ -19,17 +23,22 @@ pub struct NamespaceContext {
     pub client: Client,
     pub health: ApiHealth,
     pub settings: Arc<Settings>,
+    /// What waits to be reconciled, of all namespaces.
+    pub queue: Arc<WorkQueue>,
     /// What the watches know.
     pub caches: Arc<Caches>,
     pub tasks: TaskIndex,
-    /// Jobs of all namespaces, also those that no watch has yet.
-    pub known_jobs: Arc<KnownJobs>,
+    /// Jobs, also those that the watch does not have yet.
+    pub known_jobs: KnownJobs,
     /// For how long what blocks an object has done so.
     pub blocked_since: BlockedSince,
     /// Where the helper's ConfigMap is known to be.
     pub helper_namespaces: HelperNamespaces,
+    /// Tasks that are being thrown away.
+    pub pruning: Pruning,
     /// How many Jobs may run at once, in all namespaces.
     pub job_limit: Arc<JobLimit>,
-    pub recorder: Recorder,
+    pub event_reader: Arc<EventReader>,
+    pub event_publisher: Arc<EventPublisher>,
     pub metrics: Arc<Metrics>,
 }

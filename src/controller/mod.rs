@@ -4,20 +4,25 @@ mod background_tasks;
 mod backoff;
 mod blocked_since;
 mod context;
+mod controllers;
+mod event_reader;
+mod fair_queue;
 mod helper_namespaces;
-mod limits;
+mod job_limit;
+mod known_jobs;
+mod object_key;
 mod own_writes;
+mod pruning;
 mod reconciler;
 mod task;
+mod work_queue;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use kube::runtime::events::{Recorder, Reporter};
-use tokio::sync::watch::Receiver;
+use kube::runtime::events::Reporter;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -25,15 +30,23 @@ use tracing::info;
 use self::background_tasks::BackgroundTasks;
 use self::blocked_since::BlockedSince;
 use self::context::NamespaceContext;
+use self::controllers::{ControllerWatch, Controllers};
+use self::event_reader::EventReader;
 use self::helper_namespaces::HelperNamespaces;
-use self::limits::{JobLimit, KnownJobs};
+use self::job_limit::JobLimit;
+use self::known_jobs::KnownJobs;
+use self::pruning::Pruning;
 use self::reconciler::Reconcile;
+use self::work_queue::WorkQueue;
+use crate::cluster::caches::{Caches, Watches};
 use crate::cluster::client::{self, ConnectError};
+use crate::cluster::events::EventPublisher;
 use crate::cluster::health::ApiHealth;
 use crate::cluster::lease;
+use crate::cluster::open_jobs::OpenJobs;
 use crate::cluster::tasks::TaskIndex;
 use crate::cluster::triggers::ReconcileTriggers;
-use crate::cluster::watch::{self, Caches, WatchContext, WatchNamespace, Watches};
+use crate::cluster::watch::{self, WatchContext, WatchNamespace};
 use crate::metrics::Metrics;
 use crate::names;
 use crate::server::{self, Health};
@@ -90,7 +103,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
 
     let watches =
         WatchContext { client, health: api_health, metrics: metrics.clone(), seconds: settings.watch_seconds };
-    let mut tasks = start_controllers(&watches, settings, &health, &stop);
+    let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
+    let events = Arc::new(EventPublisher::start(watches.client.clone(), reporter));
+    let mut tasks = start_controllers(&watches, &events, settings, &health, &stop);
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -109,6 +124,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     }
     info!("stopping");
     tasks.wait().await;
+    events.finish().await;
     if let Some(lease) = lease {
         lease::release(lease).await;
     }
@@ -124,6 +140,7 @@ fn server_ended<E: ToString>(address: SocketAddr, end: Result<Result<(), E>, Joi
 /// Starts the watches and controllers of every watched namespace.
 fn start_controllers(
     watches: &WatchContext,
+    events: &Arc<EventPublisher>,
     settings: Settings,
     health: &Health,
     stop: &CancellationToken,
@@ -133,50 +150,58 @@ fn start_controllers(
         [] => vec![WatchNamespace::All],
         namespaces => namespaces.iter().cloned().map(WatchNamespace::Namespace).collect(),
     };
-    let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
-    let recorder = Recorder::new(client.clone(), reporter);
-    let caches: Vec<Arc<Caches>> = namespaces.iter().map(|_| Arc::default()).collect();
-    let known_jobs = Arc::new(KnownJobs::new(caches.clone()));
-    let job_limit = Arc::new(JobLimit::new(settings.max_concurrent_jobs));
+    let (open_jobs, queue) = (Arc::<OpenJobs>::default(), Arc::<WorkQueue>::default());
+    let job_limit = Arc::new(JobLimit::new(settings.max_concurrent_jobs, open_jobs.clone(), queue.clone()));
+    let event_reader = Arc::new(EventReader::new(client.clone(), queue.clone()));
     let settings = Arc::new(settings);
     let (mut all_synced, mut tasks) = (Vec::new(), BackgroundTasks::default());
-    for (watch_namespace, caches) in namespaces.into_iter().zip(caches) {
+    let mut controllers = Controllers::default();
+    for watch_namespace in namespaces {
         info!(?watch_namespace, "working in");
         let context = Arc::new(NamespaceContext {
             client: client.clone(),
             health: watches.health.clone(),
             settings: settings.clone(),
-            caches,
+            queue: queue.clone(),
+            caches: Arc::new(Caches { open_jobs: open_jobs.clone(), ..Caches::default() }),
             tasks: TaskIndex::default(),
-            known_jobs: known_jobs.clone(),
+            known_jobs: KnownJobs::default(),
             blocked_since: BlockedSince::default(),
             helper_namespaces: HelperNamespaces::default(),
+            pruning: Pruning::default(),
             job_limit: job_limit.clone(),
-            recorder: recorder.clone(),
+            event_reader: event_reader.clone(),
+            event_publisher: events.clone(),
             metrics: metrics.clone(),
         });
-        let mut starting = StartingControllers {
+        let mut adding = AddingControllers {
+            controllers: &mut controllers,
             context: &context,
             watches,
             watch_namespace: &watch_namespace,
-            stop,
             triggers: ReconcileTriggers::default(),
-            controllers: Vec::new(),
+            added: Vec::new(),
         };
-        kinds::visit_kinds(&mut starting);
-        let StartingControllers { triggers, controllers, .. } = starting;
-        let cached = Watches::new(watches, &watch_namespace, &context.caches, &triggers);
+        kinds::visit_kinds(&mut adding);
+        let AddingControllers { triggers, added, .. } = adding;
+        let cached = Watches::new(watches, &watch_namespace, &context.caches, &Arc::new(triggers));
         for (resource, watch) in cached.futures {
             let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
             tasks.spawn(format!("the watch of {resource}"), watch);
         }
         all_synced.extend(cached.synced.iter().cloned());
-        for (kind, controller, synced) in controllers {
+        for (kind, ControllerWatch { running, synced }) in added {
             all_synced.push(synced);
-            let caches_synced = watch::synced(cached.synced.clone());
-            tasks.spawn(format!("the controller of {kind}"), caches_synced.then(move |()| controller));
+            let watch = watch::synced(cached.synced.clone()).then(move |()| running);
+            let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
+            tasks.spawn(format!("the watch of {kind}"), watch);
         }
     }
+    tasks.spawn("the work queue".into(), controllers.run(queue, stop.clone()));
+    let limiting = stop.clone().run_until_cancelled_owned(async move { job_limit.run().await });
+    tasks.spawn("the limit of Jobs".into(), limiting.map(|_| ()));
+    let reading = stop.clone().run_until_cancelled_owned(async move { event_reader.run().await });
+    tasks.spawn("the reader of events".into(), reading.map(|_| ()));
     let health = health.clone();
     tokio::spawn(async move {
         watch::synced(all_synced).await;
@@ -186,27 +211,24 @@ fn start_controllers(
     tasks
 }
 
-/// The controllers of one context: each with its kind, and a receiver that tells when its watch has its first listing.
-struct StartingControllers<'a> {
+/// Adds the controllers of one context: each with its kind, and its watch.
+struct AddingControllers<'a> {
+    controllers: &'a mut Controllers,
     context: &'a Arc<NamespaceContext>,
     watches: &'a WatchContext,
     watch_namespace: &'a WatchNamespace,
-    stop: &'a CancellationToken,
     triggers: ReconcileTriggers,
-    controllers: Vec<(&'static str, BoxFuture<'static, ()>, Receiver<bool>)>,
+    added: Vec<(&'static str, ControllerWatch)>,
 }
 
-impl StartingControllers<'_> {
+impl AddingControllers<'_> {
     fn add<K: Reconcile>(&mut self) {
-        let triggered = self.triggers.subscribe(K::KIND);
-        let (context, stop) = (self.context.clone(), self.stop.clone());
-        let (running, synced) =
-            reconciler::run_controller::<K>(context, self.watches, self.watch_namespace, triggered, stop);
-        self.controllers.push((K::KIND, running, synced));
+        let watch = self.controllers.add::<K>(self.context, self.watches, self.watch_namespace, &mut self.triggers);
+        self.added.push((K::KIND, watch));
     }
 }
 
-impl KindVisitor for StartingControllers<'_> {
+impl KindVisitor for AddingControllers<'_> {
     fn visit<T: Task>(&mut self) {
         self.add::<T>();
     }

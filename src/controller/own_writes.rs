@@ -1,44 +1,51 @@
 //! Versions of objects that this process got by writing or asking, until the watch brings them.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
 
-use crate::cluster::watch::version;
+use crate::cluster::recent::Recent;
+use crate::cluster::watch::{trim_metadata, version};
 
-/// How long such a version counts though no watch has brought it.
-pub const OWN_WRITE_TTL: Duration = Duration::from_secs(30);
+/// How long such a version counts though no watch has brought it: longer than a watch is behind under load, and not for
+/// ever, as the versions of a restored database are lower.
+pub const OWN_WRITE_TTL: Duration = Duration::from_secs(300);
 
-/// The objects of a kind as this process last wrote or got them.
-pub struct OwnWrites<K>(Mutex<HashMap<String, (Instant, K)>>);
+/// The objects of a kind as this process last wrote or got them, by UID.
+pub struct OwnWrites<K>(Mutex<Recent<String, K>>);
 
 impl<K> Default for OwnWrites<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Recent::new(OWN_WRITE_TTL)))
     }
 }
 
 impl<K: Resource + Clone> OwnWrites<K> {
     /// The newest version that this process knows: its own, while the watch still brings older ones.
     pub fn latest(&self, watched: &K) -> K {
-        let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let uid = watched.uid().unwrap_or_default();
-        match writes.get(&uid) {
-            Some((since, own)) if since.elapsed() < OWN_WRITE_TTL && is_newer(own, watched) => own.clone(),
-            _ => {
-                writes.remove(&uid);
-                watched.clone()
-            }
-        }
+        let own = self.writes().get(&watched.uid().unwrap_or_default()).filter(|own| is_newer(*own, watched)).cloned();
+        own.unwrap_or_else(|| watched.clone())
     }
 
     /// Remembers what the API server answered.
     pub fn record(&self, object: &K) {
-        let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writes.retain(|_, (since, _)| since.elapsed() < OWN_WRITE_TTL);
-        writes.insert(object.uid().unwrap_or_default(), (Instant::now(), object.clone()));
+        let mut object = object.clone();
+        trim_metadata(object.meta_mut());
+        self.writes().insert(object.uid().unwrap_or_default(), object);
+    }
+
+    /// Forgets what the watch has brought, or something newer.
+    pub fn forget_until(&self, watched: &impl Resource) {
+        let uid = watched.meta().uid.clone().unwrap_or_default();
+        let mut writes = self.writes();
+        if writes.get(&uid).is_some_and(|own| !is_newer(own, watched)) {
+            writes.remove(&uid);
+        }
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Recent<String, K>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,7 +69,10 @@ mod tests {
     #[test]
     fn an_own_write_counts_until_the_watch_brings_it_or_something_newer() {
         let writes = OwnWrites::default();
-        let latest = |watched: &str| writes.latest(&version(watched)).metadata.resource_version.unwrap();
+        let latest = |watched: &str| {
+            writes.forget_until(&version(watched));
+            writes.latest(&version(watched)).metadata.resource_version.unwrap()
+        };
         assert_eq!(latest("8"), "8");
         writes.record(&version("11"));
         assert_eq!(latest("8"), "11");
@@ -71,5 +81,6 @@ mod tests {
         assert_eq!(latest("8"), "8", "forgotten with its own arrival");
         writes.record(&version("11"));
         assert_eq!(latest("12"), "12");
+        assert_eq!(latest("8"), "8");
     }
 }

@@ -8,35 +8,27 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc::UnboundedReceiver;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, DeserializeGuard, NamespaceResourceScope};
-use kube::runtime::controller::{self, Action};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
-use kube::runtime::{Controller, WatchStreamExt, reflector};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::watch::Receiver;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::backoff::{self, Backoff};
 use super::context::NamespaceContext;
+use super::object_key::ObjectKey;
 use super::own_writes::OwnWrites;
+use super::work_queue::Urgency;
 use crate::cluster::client;
-use crate::cluster::triggers::ReconcileTrigger;
-use crate::cluster::watch::{self, WatchContext, WatchNamespace};
 use crate::core::condition;
 
-/// How many objects of one kind are reconciled at once.
-const CONCURRENCY: u16 = 64;
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often in a row somebody else may be faster, or what is written to be gone, before it counts as a failure.
@@ -60,7 +52,7 @@ pub trait Reconcile:
     const KIND: &'static str;
 
     /// Does what is to be done now for one object, and says when to look again at the latest.
-    fn reconcile(self, context: &Context<Self>) -> impl Future<Output = Result<Action, Error>> + Send;
+    fn reconcile(self, context: &Context<Self>) -> impl Future<Output = Result<Option<Duration>, Error>> + Send;
 
     /// Shows an error that has happened several times in a row, where it keeps the object from going on.
     fn show_error(self, error: &str, context: &Context<Self>) -> impl Future<Output = Result<(), Error>> + Send;
@@ -68,20 +60,17 @@ pub trait Reconcile:
     /// The conditions of an object that this version cannot read.
     fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition>;
 
+    /// Whether something has begun that is to be brought to its end before anything else begins.
+    fn is_under_way(&self) -> bool;
+
     /// Names of the objects of a namespace that a change of its targets concerns.
     fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
 
+    /// Forgets an object that is gone.
+    fn on_gone(_key: &ObjectKey, _context: &NamespaceContext) {}
+
     /// Sees each event of the kind's watch before the controller does.
     fn on_watch_event(_event: &Event<DeserializeGuard<Self>>, _context: &NamespaceContext) {}
-
-    /// Adds watches of what an object owns.
-    fn owns(
-        controller: Controller<DeserializeGuard<Self>>,
-        _watch_namespace: &WatchNamespace,
-        _context: &NamespaceContext,
-    ) -> Controller<DeserializeGuard<Self>> {
-        controller
-    }
 }
 
 /// What went wrong in a reconcile; all of it is tried again.
@@ -134,8 +123,10 @@ impl Error {
 }
 
 /// What the reconciles of one kind share.
-pub struct Context<K> {
+pub struct Context<K: Reconcile> {
     pub shared: Arc<NamespaceContext>,
+    /// What the watch knows.
+    pub objects: Store<DeserializeGuard<K>>,
     /// What this process wrote or asked for beside the watch.
     pub own_writes: OwnWrites<K>,
     backoff: Backoff,
@@ -143,65 +134,45 @@ pub struct Context<K> {
     contended: Backoff,
 }
 
-/// The controller of one kind, and a receiver that tells when its watch has its first listing.
-pub fn run_controller<K: Reconcile>(
-    shared: Arc<NamespaceContext>,
-    watches: &WatchContext,
-    watch_namespace: &WatchNamespace,
-    triggered: UnboundedReceiver<ReconcileTrigger>,
-    stop: CancellationToken,
-) -> (BoxFuture<'static, ()>, Receiver<bool>) {
-    // The store's own `wait_until_ready` wakes only one waiter, which has to be the controller.
-    let (objects, writer) = reflector::store();
-    let (events, synced) = watch::watch_objects::<DeserializeGuard<K>>(watches, watch_namespace);
-    let context = shared.clone();
-    let changed = events
-        .inspect(move |event| K::on_watch_event(event, &context))
-        .map(Ok) // an error that the controller saw would hold up its other triggers as well
-        .reflect(writer)
-        .applied_objects();
-    let context = shared.clone();
-    let triggered =
-        triggered.flat_map(move |trigger| futures::stream::iter(objects_for_trigger::<K>(trigger, &context)));
-    let controller = Controller::for_stream(changed, objects)
-        .with_config(controller::Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(triggered)
-        .graceful_shutdown_on(stop.cancelled_owned());
-    let controller = K::owns(controller, watch_namespace, &shared);
-    let context = Arc::new(Context {
-        shared,
-        own_writes: OwnWrites::default(),
-        backoff: Backoff::default(),
-        contended: Backoff::default(),
-    });
-    let running = controller.run(reconcile::<K>, error_policy::<K>, context).for_each(|_| std::future::ready(()));
-    (running.boxed(), synced)
+impl<K: Reconcile> Context<K> {
+    pub fn new(shared: Arc<NamespaceContext>, objects: Store<DeserializeGuard<K>>) -> Self {
+        let (backoff, contended) = (Backoff::default(), Backoff::default());
+        Self { shared, objects, own_writes: OwnWrites::default(), backoff, contended }
+    }
 }
 
-/// The objects that a trigger concerns.
-fn objects_for_trigger<K: Reconcile>(
-    trigger: ReconcileTrigger,
-    context: &NamespaceContext,
-) -> Vec<ObjectRef<DeserializeGuard<K>>> {
-    let (namespace, names) = match trigger {
-        ReconcileTrigger::Object { namespace, name } => (namespace, vec![name]),
-        ReconcileTrigger::Targets(namespace) => {
-            let names = K::affected_by_targets(&namespace, context);
-            (namespace, names)
-        }
+/// Reconciles one object as it is now; nothing that happens in it reaches another. When to look again at the latest.
+pub async fn reconcile<K: Reconcile>(key: ObjectKey, context: Arc<Context<K>>) -> Option<(Duration, Urgency)> {
+    let Some(object) = context.objects.get(&ObjectRef::new(&key.name).within(&key.namespace)) else {
+        context.backoff.succeeded(&key);
+        context.contended.succeeded(&key);
+        K::on_gone(&key, &context.shared);
+        return None;
     };
-    names.iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
+    let again = match attempt(&key, &object, &context).await {
+        Ok(again) => again,
+        Err(error) => Some(wait_after(&key, &object, &error, &context)),
+    };
+    let latest = object.0.as_ref().ok().map(|object| context.own_writes.latest(object));
+    Some((again?, urgency(latest.as_ref())))
 }
 
-/// Reconciles one object; nothing that happens in it reaches another.
-async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<K>>) -> Result<Action, Error> {
-    let id = object_id(object.as_ref());
+/// How urgent it is to reconcile an object.
+pub fn urgency<K: Reconcile>(object: Option<&K>) -> Urgency {
+    if object.is_some_and(Reconcile::is_under_way) { Urgency::UnderWay } else { Urgency::New }
+}
+
+async fn attempt<K: Reconcile>(
+    key: &ObjectKey,
+    object: &DeserializeGuard<K>,
+    context: &Context<K>,
+) -> Result<Option<Duration>, Error> {
     let pause = context.shared.health.pause().map(backoff::spread);
-    if let Some(wait) = pause.or_else(|| context.backoff.rest(&id, || version(object.as_ref()))) {
-        return Ok(Action::requeue(wait));
+    if let Some(wait) = pause.or_else(|| context.backoff.rest(key, || version(object))) {
+        return Ok(Some(wait));
     }
     let started = Instant::now();
-    let reconciling = AssertUnwindSafe(reconcile_object(&object, &context)).catch_unwind();
+    let reconciling = AssertUnwindSafe(reconcile_object(object, context)).catch_unwind();
     let result = match tokio::time::timeout(RECONCILE_TIMEOUT, reconciling).await {
         Err(_) => Err(Error::Timeout),
         Ok(Err(_)) => Err(Error::Panic),
@@ -211,21 +182,21 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
     context.shared.metrics.record_reconcile(K::KIND, label, started.elapsed());
     match (&result, &object.0) {
         (Ok(_), _) => {
-            context.backoff.succeeded(&id);
-            context.contended.succeeded(&id);
+            context.backoff.succeeded(key);
+            context.contended.succeeded(key);
         }
         (Err(error), _) if error.may_pass_at_once() => {
-            let attempts = context.contended.failures(&id);
-            let wait = context.contended.failed(&id, version(object.as_ref()));
+            let attempts = context.contended.failures(key);
+            let wait = context.contended.failed(key, version(object));
             debug!(kind = K::KIND, name = object.name_any(), %error, "trying again at once");
             let quick = backoff::jittered(QUICK_RETRY_DELAY * (1 << (2 * attempts.min(QUICK_RETRIES))));
-            return Ok(Action::requeue(if attempts < QUICK_RETRIES { quick } else { wait }));
+            return Ok(Some(if attempts < QUICK_RETRIES { quick } else { wait }));
         }
         (Err(error), Ok(object))
-            if context.backoff.failures(&id) >= FAILURES_BEFORE_SHOWN && context.shared.health.pause().is_none() =>
+            if context.backoff.failures(key) >= FAILURES_BEFORE_SHOWN && context.shared.health.pause().is_none() =>
         {
             let (latest, error) = (context.own_writes.latest(object), error.to_string());
-            let showing = AssertUnwindSafe(latest.show_error(&error, &context)).catch_unwind();
+            let showing = AssertUnwindSafe(latest.show_error(&error, context)).catch_unwind();
             // If that fails as well, there is the log, and the next attempt.
             let _ = tokio::time::timeout(RECONCILE_TIMEOUT, showing).await;
         }
@@ -234,19 +205,20 @@ async fn reconcile<K: Reconcile>(object: Arc<DeserializeGuard<K>>, context: Arc<
     result
 }
 
-/// Waits longer after each failure in a row.
-fn error_policy<K: Reconcile>(object: Arc<DeserializeGuard<K>>, error: &Error, context: Arc<Context<K>>) -> Action {
+/// How long to wait after a failure: longer after each in a row.
+fn wait_after<K: Reconcile>(
+    key: &ObjectKey,
+    object: &DeserializeGuard<K>,
+    error: &Error,
+    context: &Context<K>,
+) -> Duration {
     // While nothing is answered nobody is to be waited for longer: the first answer lets all go on.
     let wait = match error.is_unanswered() && context.shared.health.is_unreachable() {
         true => backoff::spread(context.shared.health.pause().unwrap_or_default()),
-        false => context.backoff.failed(&object_id(object.as_ref()), version(object.as_ref())),
+        false => context.backoff.failed(key, version(object)),
     };
-    warn!(kind = K::KIND, ns = object.namespace(), name = object.name_any(), %error, ?wait, "reconcile failed; trying again");
-    Action::requeue(wait)
-}
-
-fn object_id(object: &impl Resource) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+    warn!(kind = K::KIND, ns = &*key.namespace, name = &*key.name, %error, ?wait, "reconcile failed; trying again");
+    wait
 }
 
 /// What makes an object worth an attempt before its time: not its status.
@@ -257,10 +229,13 @@ fn version(object: &impl Resource) -> u64 {
     hasher.finish()
 }
 
-async fn reconcile_object<K: Reconcile>(object: &DeserializeGuard<K>, context: &Context<K>) -> Result<Action, Error> {
+async fn reconcile_object<K: Reconcile>(
+    object: &DeserializeGuard<K>,
+    context: &Context<K>,
+) -> Result<Option<Duration>, Error> {
     match &object.0 {
         Err(invalid) => show_undecodable::<K>(context, &invalid.metadata, &invalid.error).await,
-        Ok(object) if object.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
+        Ok(object) if object.meta().deletion_timestamp.is_some() => Ok(None),
         Ok(object) => match context.own_writes.latest(object).reconcile(context).await {
             Err(error) if error.is_conflict() => {
                 let api: Api<K> =
@@ -276,20 +251,24 @@ async fn reconcile_object<K: Reconcile>(object: &DeserializeGuard<K>, context: &
 }
 
 /// An object that this version cannot read gets a condition of its own, and stops nobody else.
-async fn show_undecodable<K: Reconcile>(context: &Context<K>, meta: &ObjectMeta, error: &str) -> Result<Action, Error> {
+async fn show_undecodable<K: Reconcile>(
+    context: &Context<K>,
+    meta: &ObjectMeta,
+    error: &str,
+) -> Result<Option<Duration>, Error> {
     let resource = ApiResource::erase::<K>(&());
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let name = meta.name.as_deref().unwrap_or_default();
     let generation = meta.generation.unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(context.shared.client.clone(), namespace, &resource);
-    let Some(mut object) = client::optional(api.get(name).await)? else { return Ok(Action::await_change()) };
+    let Some(mut object) = client::optional(api.get(name).await)? else { return Ok(None) };
     let conditions = K::undecodable(error, generation, Timestamp::now());
     if !is_current(&object.data["status"]["conditions"], &conditions) {
         object.data["status"]["conditions"] = json!(conditions);
         object.data["status"]["observedGeneration"] = json!(generation);
         api.replace_status(name, &PostParams::default(), &object).await?;
     }
-    Ok(Action::await_change())
+    Ok(None)
 }
 
 /// Whether the stored Ready says the same of the same generation already.

@@ -1,44 +1,192 @@
-//! Objects of the cluster without what nothing reads.
+//! Objects of the cluster without what nothing reads: there are as many as tasks, and each stays in memory.
 
-use k8s_openapi::api::batch::v1::JobStatus;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Serialize};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::{Deserialize, Deserializer};
 
 use crate::names;
 
 /// On pods, by the Job controller.
 const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
+/// On pods, by the Job controller.
+pub const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 
 /// A Job, with one field of its spec.
-#[derive(kube::Resource, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(kube::Resource, Clone, Debug, Default, Deserialize, PartialEq)]
 #[resource(inherit = "k8s_openapi::api::batch::v1::Job")]
 pub struct JobView {
     /// Name, UID, owner, annotations.
     pub metadata: ObjectMeta,
     #[serde(default)]
     pub spec: JobSpecView,
-    /// Conditions and counters.
     #[serde(default)]
-    pub status: Option<JobStatus>,
+    pub status: Option<JobStatusView>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct JobSpecView {
     /// Whether no pods are made.
     #[serde(default)]
     pub suspend: Option<bool>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+pub struct JobStatusView {
+    #[serde(default, deserialize_with = "true_conditions")]
+    pub conditions: Vec<ConditionView>,
+    /// How many pods failed.
+    #[serde(default)]
+    pub failed: Option<i32>,
+    /// How many pods are ready.
+    #[serde(default)]
+    pub ready: Option<i32>,
+}
+
+/// A condition of a Job or pod.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+pub struct ConditionView {
+    #[serde(rename = "type")]
+    pub type_: String,
+    #[serde(default)]
+    pub status: String,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
 /// A pod without its spec.
-#[derive(kube::Resource, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(kube::Resource, Clone, Debug, Default, Deserialize, PartialEq)]
 #[resource(inherit = "k8s_openapi::api::core::v1::Pod")]
 pub struct PodView {
     /// Name, UID, owner, annotations.
     pub metadata: ObjectMeta,
-    /// Phase, conditions, containers.
     #[serde(default)]
-    pub status: Option<PodStatus>,
+    pub status: Option<PodStatusView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatusView {
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// Why the pod ended, where that is not its containers' doing.
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default, deserialize_with = "telling_conditions")]
+    pub conditions: Vec<ConditionView>,
+    #[serde(default)]
+    pub init_container_statuses: Option<Vec<ContainerStatusView>>,
+    #[serde(default)]
+    pub container_statuses: Option<Vec<ContainerStatusView>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatusView {
+    pub name: String,
+    /// Whether there is a container of that name.
+    #[serde(default, rename = "containerID", deserialize_with = "is_given")]
+    pub has_container: bool,
+    #[serde(default)]
+    pub restart_count: i32,
+    #[serde(default)]
+    pub state: Option<ContainerStateView>,
+    #[serde(default)]
+    pub last_state: Option<ContainerStateView>,
+}
+
+/// One of these; none: it waits.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+pub struct ContainerStateView {
+    #[serde(default)]
+    pub waiting: Option<WaitingView>,
+    #[serde(default, deserialize_with = "is_given")]
+    pub running: bool,
+    #[serde(default)]
+    pub terminated: Option<Box<TerminatedView>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+pub struct WaitingView {
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminatedView {
+    #[serde(default)]
+    pub exit_code: i32,
+    #[serde(default)]
+    pub signal: Option<i32>,
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What the command wrote to its termination log.
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub started_at: Option<Time>,
+    #[serde(default, rename = "containerID", deserialize_with = "is_given")]
+    pub has_container: bool,
+}
+
+/// Conditions of a Job that hold.
+fn true_conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConditionView>, D::Error> {
+    conditions(deserializer, |condition| condition.status == "True")
+}
+
+/// Conditions of a pod that say why it does not start, or who ended it.
+fn telling_conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConditionView>, D::Error> {
+    conditions(deserializer, |condition| match condition.type_.as_str() {
+        "PodScheduled" => condition.status == "False",
+        "DisruptionTarget" => condition.status == "True",
+        _ => false,
+    })
+}
+
+fn conditions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    telling: impl Fn(&ConditionView) -> bool,
+) -> Result<Vec<ConditionView>, D::Error> {
+    let mut conditions = Option::<Vec<ConditionView>>::deserialize(deserializer)?.unwrap_or_default();
+    conditions.retain(telling);
+    conditions.shrink_to_fit();
+    Ok(conditions)
+}
+
+/// Whether there is a value, and no empty text.
+fn is_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Text(String),
+        Something(serde::de::IgnoredAny),
+    }
+    Ok(match Option::<Given>::deserialize(deserializer)? {
+        Some(Given::Text(text)) => !text.is_empty(),
+        given => given.is_some(),
+    })
+}
+
+/// Leaves out of an object that the operator made what nothing reads.
+pub fn trim_owned(metadata: &mut ObjectMeta) {
+    metadata.finalizers = None;
+    metadata.generate_name = None;
+    if let Some(labels) = &mut metadata.labels {
+        labels.retain(|name, _| [names::KIND_LABEL, JOB_UID_LABEL, JOB_NAME_LABEL].contains(&name.as_str()));
+    }
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| name.starts_with(names::PREFIX) && name != names::TEMPLATE_CHANGES_ANNOTATION);
+    }
+    for owner in metadata.owner_references.iter_mut().flatten() {
+        owner.api_version = String::new();
+        owner.kind = String::new();
+        owner.name = String::new();
+    }
 }
 
 impl JobView {
@@ -85,7 +233,7 @@ impl JobView {
 
     /// How the Job ended; FailureTarget and SuccessCriteriaMet only announce it.
     pub fn terminal_condition(&self) -> Option<JobEnd> {
-        let conditions = self.status.as_ref()?.conditions.as_ref()?;
+        let conditions = &self.status.as_ref()?.conditions;
         let found = |type_: &str| conditions.iter().find(|c| c.type_ == type_ && c.status == "True");
         let (complete, condition) = match found("Complete") {
             Some(condition) => (true, condition),
@@ -115,7 +263,7 @@ impl PodView {
         owned || self.job_uid() == Some(job_uid)
     }
 
-    pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
+    pub fn container_status(&self, name: &str) -> Option<&ContainerStatusView> {
         self.status.as_ref()?.container_statuses.as_ref()?.iter().find(|c| c.name == name)
     }
 
@@ -142,22 +290,22 @@ impl PodView {
     }
 }
 
-fn ran(status: &ContainerStatus) -> bool {
-    let state = |state: &Option<ContainerState>| {
-        state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+fn ran(status: &ContainerStatusView) -> bool {
+    let state = |state: &Option<ContainerStateView>| {
+        state.as_ref().is_some_and(|state| state.running || state.terminated.is_some())
     };
     let ever = status.restart_count > 0 || state(&status.last_state);
     ever || (state(&status.state) && !never_created(status))
 }
 
 /// The kubelet ends a pod that is deleted before its containers exist as if they had run, and been lost.
-fn never_created(status: &ContainerStatus) -> bool {
+fn never_created(status: &ContainerStatusView) -> bool {
     let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
     ended.is_some_and(|ended| {
         ended.reason.as_deref() == Some("ContainerStatusUnknown")
             && ended.started_at.is_none()
-            && ended.container_id.is_none()
-            && status.container_id.is_none()
+            && !ended.has_container
+            && !status.has_container
     })
 }
 

@@ -13,6 +13,7 @@ pub mod notices;
 pub mod observe;
 pub mod observed;
 pub mod progress;
+pub mod prunable;
 pub mod rejection;
 pub mod run_cause;
 pub mod run_key;
@@ -20,7 +21,6 @@ pub mod run_result;
 pub mod source;
 pub mod status;
 pub mod target;
-pub mod view;
 
 use crate::api::{Report, TaskResource};
 

@@ -42,8 +42,8 @@ pub trait CacheReader {
     fn jobs(&self) -> Vec<Arc<JobView>>;
     /// Pods of a Job of that name.
     fn pods(&self, job: &str) -> Vec<Arc<PodView>>;
-    /// Objects of the task's namespace that can be a target.
-    fn candidates(&self, kind: TargetKind) -> Vec<Arc<Candidate>>;
+    /// The object of that name that can be a target, or those that carry one of the labels.
+    fn candidates(&self, kind: TargetKind, named: Option<&str>, labels: &[(String, String)]) -> Vec<Arc<Candidate>>;
 }
 
 /// Gathers what the decision about `task` depends on. `labels` mark its targets.
@@ -167,11 +167,8 @@ fn choose_target(
     cache: &impl CacheReader,
     labels: &[(String, String)],
 ) -> Result<(Arc<Candidate>, String), Blocked> {
-    let kind = match target.and_then(|t| non_empty(&t.pod_template)) {
-        Some(_) => TargetKind::PodTemplate,
-        None => TargetKind::Deployment,
-    };
-    let candidates = cache.candidates(kind);
+    let (kind, named) = target::wanted(target);
+    let candidates = cache.candidates(kind, named, labels);
     let chosen = target::resolve(&candidates, labels, target)?.uid().to_owned();
     let chosen = candidates.into_iter().find(|candidate| candidate.uid() == chosen);
     let chosen = chosen.ok_or_else(|| Blocked::reconciling(Reason::TargetGone, "the target is gone"))?;
@@ -218,7 +215,7 @@ mod tests {
             self.pods.iter().map(|pod| Arc::new(serde_json::from_value(pod.clone()).unwrap())).collect()
         }
 
-        fn candidates(&self, kind: TargetKind) -> Vec<Arc<Candidate>> {
+        fn candidates(&self, kind: TargetKind, _: Option<&str>, _: &[(String, String)]) -> Vec<Arc<Candidate>> {
             let template = |image| json!({"metadata": {"labels": {"app": "django"}}, "spec": {"containers": [{"name": "c", "image": image}]}});
             let candidate = |image| Candidate {
                 kind,

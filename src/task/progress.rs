@@ -58,7 +58,7 @@ fn kept_alive(pod: &PodView, container: &str) -> Option<Obstacle> {
     let ended = pod.container_status(container)?.state.as_ref()?.terminated.as_ref()?;
     let holding: Vec<&str> = statuses
         .iter()
-        .filter(|c| c.name != container && c.state.as_ref().is_some_and(|s| s.running.is_some()))
+        .filter(|c| c.name != container && c.state.as_ref().is_some_and(|s| s.running))
         .map(|c| c.name.as_str())
         .collect();
     (!holding.is_empty()).then(|| Obstacle {
@@ -98,11 +98,10 @@ fn obstacle(pod: &PodView) -> Option<Obstacle> {
             Some(Obstacle { reason, message: format!("container {}: {}", c.name, one_line(detail)) })
         });
     waiting.or_else(|| {
-        let scheduled = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled")?;
+        let scheduled = status.conditions.iter().find(|c| c.type_ == "PodScheduled")?;
         let message = scheduled.message.as_deref().unwrap_or("no node takes the pod");
         let passing = PASSING_UNSCHEDULABLE.iter().any(|words| message.contains(words));
-        (scheduled.status == "False" && !passing)
-            .then(|| Obstacle { reason: Reason::Unschedulable, message: one_line(message) })
+        (!passing).then(|| Obstacle { reason: Reason::Unschedulable, message: one_line(message) })
     })
 }
 

@@ -1,13 +1,12 @@
 //! What came of a run, read from its Job, its pods and the helper's line: pure, and total over anything
 //! that a pod may have written.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
 use serde::Deserialize;
 
 use crate::api::{Database, Outcome, Report};
 use crate::core::Reason;
 use crate::core::text::one_line;
-use crate::core::views::{JobEnd, JobView, PodView};
+use crate::core::views::{ContainerStatusView, JobEnd, JobView, PodView, TerminatedView};
 use crate::names;
 
 /// Reasons that the helper may give; any other word counts as CommandFailed.
@@ -226,14 +225,14 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
 }
 
 /// How a container ended, now or the last time.
-fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    [&container.state, &container.last_state].into_iter().find_map(|state| state.as_ref()?.terminated.as_ref())
+fn terminated(container: &ContainerStatusView) -> Option<&TerminatedView> {
+    [&container.state, &container.last_state].into_iter().find_map(|state| state.as_ref()?.terminated.as_deref())
 }
 
 /// Who ended the pod, if not the command.
 fn disruption(pod: &PodView) -> Option<String> {
     let status = pod.status.as_ref()?;
-    let condition = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    let condition = status.conditions.iter().find(|c| c.type_ == "DisruptionTarget");
     let text = |reason: &Option<String>, message: &Option<String>| {
         format!("{}: {}", reason.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
     };

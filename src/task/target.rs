@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Target, non_empty};
-use crate::core::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Reason};
+use super::Task;
+use crate::api::{RunPolicy, Target, non_empty};
+use crate::core::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Reason, condition};
 use crate::names;
 
 /// How many names a message lists.
@@ -143,18 +144,30 @@ pub fn choose_container(
     }
 }
 
+/// Whether a change of what can be a target concerns a task: it waits for one, or follows its image.
+pub fn concerns<T: Task>(task: &T) -> bool {
+    !condition::is_true(&task.status().conditions, condition::READY)
+        || task.policy().run_policy == RunPolicy::OnImageChange
+}
+
+/// The kind of object that a task names as its target, and the name.
+pub fn wanted(target: Option<&Target>) -> (TargetKind, Option<&str>) {
+    let named = |of: fn(&Target) -> &Option<String>| target.and_then(|target| non_empty(of(target)));
+    match named(|target| &target.pod_template) {
+        Some(name) => (TargetKind::PodTemplate, Some(name)),
+        None => (TargetKind::Deployment, named(|target| &target.deployment)),
+    }
+}
+
 /// The one candidate that matches: exactly one, or the reason why not.
 pub fn resolve<'a>(
     candidates: &'a [impl Borrow<Candidate>],
     labels: &[(String, String)],
     target: Option<&Target>,
 ) -> Result<&'a Candidate, Blocked> {
+    let (kind, wanted) = wanted(target);
     let nothing = Target::default();
     let target = target.unwrap_or(&nothing);
-    let (kind, wanted) = match (non_empty(&target.pod_template), non_empty(&target.deployment)) {
-        (Some(name), _) => (TargetKind::PodTemplate, Some(name)),
-        (None, name) => (TargetKind::Deployment, name),
-    };
     let selector = match target.selector.clone().map(Selector::try_from).transpose() {
         Ok(selector) => selector.unwrap_or_default(),
         Err(error) => {
@@ -258,6 +271,26 @@ mod tests {
         assert!(message.contains("does not carry the label app=django"), "{message}");
         let bad = json!({"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}});
         assert_eq!(outcome(&[web], bad).unwrap_err().0, Reason::InvalidSpec);
+    }
+
+    #[test]
+    fn a_change_concerns_who_waits_for_a_target_or_follows_its_image() {
+        let task = |ready: &str, policy: &str| -> crate::api::DjangoMigrate {
+            let condition = json!({"type": "Ready", "status": ready, "reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            serde_json::from_value(json!({
+                "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoMigrate", "metadata": {"name": "m"},
+                "spec": {"runPolicy": policy}, "status": {"conditions": [condition]},
+            }))
+            .unwrap()
+        };
+        for (ready, policy, expected) in [
+            ("False", "Once", true),
+            ("False", "OnImageChange", true),
+            ("True", "OnImageChange", true),
+            ("True", "Once", false),
+        ] {
+            assert_eq!(concerns(&task(ready, policy)), expected, "{ready} {policy}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::reconcile::Reconciliation;
-use crate::cluster::cache::Cached;
+use crate::cluster::cache::{CacheKey, Cached};
 use crate::cluster::job_keys::{job_key, job_pods_partition};
 use crate::core::views::{JobView, PodView};
 use crate::task::Task;
@@ -38,10 +38,17 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
         self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, job))
     }
 
-    fn candidates(&self, kind: TargetKind) -> Vec<Arc<Candidate>> {
-        match kind {
-            TargetKind::Deployment => self.shared.caches.deployments.partition(&self.namespace),
-            TargetKind::PodTemplate => self.shared.caches.pod_templates.partition(&self.namespace),
+    fn candidates(&self, kind: TargetKind, named: Option<&str>, labels: &[(String, String)]) -> Vec<Arc<Candidate>> {
+        let candidates = match kind {
+            TargetKind::Deployment => &self.shared.caches.deployments,
+            TargetKind::PodTemplate => &self.shared.caches.pod_templates,
+        };
+        match named {
+            Some(name) => {
+                let key = CacheKey { partition: self.namespace.clone(), name: name.to_owned() };
+                candidates.get(&key).map(|cached| cached.object).into_iter().collect()
+            }
+            None => candidates.filter(&self.namespace, |candidate| candidate.labelled(labels)),
         }
     }
 }

@@ -10,12 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::Action;
 use kube::runtime::watcher::Event;
 
 use tracing::warn;
 
 use super::context::NamespaceContext;
+use super::object_key::ObjectKey;
 use super::reconciler::{Context, Error, Reconcile};
 use crate::cluster::client::describe;
 use crate::task::{Task, status};
@@ -26,7 +26,7 @@ const PRUNE_RETRY: Duration = Duration::from_secs(60);
 impl<T: Task> Reconcile for T {
     const KIND: &'static str = T::KIND;
 
-    async fn reconcile(self, context: &Context<Self>) -> Result<Action, Error> {
+    async fn reconcile(self, context: &Context<Self>) -> Result<Option<Duration>, Error> {
         let mut after = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
         if let Err(error) = retention::prune(&context.shared, &self).await {
             // It holds up nothing else.
@@ -39,7 +39,7 @@ impl<T: Task> Reconcile for T {
             );
             after = Some(after.map_or(PRUNE_RETRY, |after| after.min(PRUNE_RETRY)));
         }
-        Ok(after.map_or_else(Action::await_change, Action::requeue))
+        Ok(after)
     }
 
     async fn show_error(self, error: &str, context: &Context<Self>) -> Result<(), Error> {
@@ -50,9 +50,16 @@ impl<T: Task> Reconcile for T {
         status::undecodable(error, generation, now)
     }
 
+    fn is_under_way(&self) -> bool {
+        self.status().last_run.as_ref().is_some_and(|run| run.result.is_none())
+    }
+
     fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String> {
-        let tasks = context.tasks.of_kind(T::KIND, namespace);
-        tasks.iter().filter(|task| task.depends_on_targets()).map(|task| task.name.clone()).collect()
+        context.tasks.waiting_for_targets(T::KIND, namespace)
+    }
+
+    fn on_gone(key: &ObjectKey, context: &NamespaceContext) {
+        context.job_limit.leave(key);
     }
 
     fn on_watch_event(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) {

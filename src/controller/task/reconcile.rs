@@ -12,15 +12,17 @@ use tracing::{info, warn};
 use crate::api::TaskStatus;
 use crate::cluster::cache::CacheKey;
 use crate::cluster::client::{self, Deletion, JobCreation};
-use crate::cluster::events;
 use crate::cluster::job_keys::{job_key, job_pods_partition, task_jobs_partition};
+use crate::cluster::watch::trim_metadata;
 use crate::controller::context::NamespaceContext;
+use crate::controller::event_reader::Subject;
+use crate::controller::object_key::ObjectKey;
 use crate::controller::own_writes::is_newer;
 use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
-use crate::task::decide::{self, Decision, StatusIntent};
+use crate::task::decide::{self, Decision, RESYNC_INTERVAL, StatusIntent};
 use crate::task::job::{self, BuiltJob};
 use crate::task::observe::observe;
 use crate::task::observed::{Lookups, Observed, ObservedJob};
@@ -70,6 +72,10 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 
     pub(super) fn job_key(&self, name: &str) -> CacheKey {
         CacheKey { partition: self.jobs_partition(), name: name.to_owned() }
+    }
+
+    fn object_key(&self) -> ObjectKey {
+        ObjectKey { kind: T::KIND, namespace: self.namespace.as_str().into(), name: self.task.name_any().into() }
     }
 
     /// Takes one step after the other until there is nothing to do but to wait; for how long at most.
@@ -176,7 +182,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// A Job that the API server just answered with.
     fn now_known(&self, job: Arc<JobView>) -> Arc<JobView> {
         if job.owned_by(&self.task.uid().unwrap_or_default()) {
-            self.shared.known_jobs.record(&job);
+            self.shared.known_jobs.record(&self.shared.caches, &job);
             self.shared.caches.jobs.confirm(&job_key(&job));
         }
         job
@@ -194,6 +200,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                 Ok(())
             }
             _ => {
+                self.shared.caches.open_jobs.record_gone(job.uid());
                 self.shared.caches.jobs.remove(&job_key(job));
                 Ok(())
             }
@@ -204,6 +211,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let deletion = client::delete_job(&self.shared.client, &self.namespace, job.name(), job.uid()).await?;
         self.shared.known_jobs.record_deleted(&job_key(job));
         if deletion == Deletion::NotThere {
+            self.shared.caches.open_jobs.record_gone(job.uid());
             self.shared.caches.jobs.remove(&job_key(job)); // a watch that lags behind brings what is there
         }
         Ok(())
@@ -216,7 +224,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         // A Job's events tell of pods that could not be made; once there is one, they are of the past.
         let uid = pod.unwrap_or_else(|| job.uid());
         let waited = observed.job_age >= LONG_START;
-        let obstacle = client::read_event_obstacle(&self.shared.client, &self.namespace, uid, waited).await?;
+        let subject = if pod.is_some() { Subject::Pod } else { Subject::Job };
+        let obstacle = self.shared.event_reader.obstacle(self.object_key(), subject, uid, waited);
         if obstacle.as_ref().is_some_and(|obstacle| obstacle.message.contains(helper::config_map_name())) {
             self.shared.helper_namespaces.forget(&self.namespace);
             let _ = self.ensure_helper().await?; // the pod waits for it, and says so meanwhile
@@ -226,14 +235,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 
     /// The helper's ConfigMap is there, as far as this process knows.
     async fn ensure_helper(&self) -> Result<Result<(), Blocked>, kube::Error> {
-        if self.shared.helper_namespaces.contains(&self.namespace) {
-            return Ok(Ok(()));
-        }
-        let created = client::create_helper(&self.shared.client, &self.namespace).await?;
-        if created.is_ok() {
-            self.shared.helper_namespaces.record(&self.namespace);
-        }
-        Ok(created)
+        let create = client::create_helper(&self.shared.client, &self.namespace);
+        self.shared.helper_namespaces.ensure(&self.namespace, create).await
     }
 
     /// The last look before a run is given up for a newer one: at the pods themselves.
@@ -255,10 +258,10 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// of two operators, or of one and its successor, only one goes on from it.
     async fn start(&mut self, observed: &Observed, number: i64) -> Result<StartOutcome, Error> {
         let Some(Ok(candidate)) = &observed.target else { return Ok(StartOutcome::NoLongerDue) };
-        let Some(_permit) = self.shared.job_limit.acquire(&self.shared.known_jobs) else {
+        let Some(_permit) = self.shared.job_limit.acquire(&self.object_key()) else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
             let blocked = Blocked::reconciling(Reason::ConcurrencyLimit, message);
-            return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(5)));
+            return Ok(StartOutcome::Blocked(blocked, RESYNC_INTERVAL));
         };
         let client = &self.shared.client;
         let (live, helper) = tokio::try_join!(
@@ -347,6 +350,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         intent: StatusIntent,
         after: Option<Duration>,
     ) -> Result<Option<Duration>, Error> {
+        if !matches!(&intent, StatusIntent::Blocked(blocked) if blocked.reason == Reason::ConcurrencyLimit) {
+            self.shared.job_limit.leave(&self.object_key());
+        }
         let (intent, after) = match intent {
             StatusIntent::Blocked(blocked) => {
                 let waited = self.shared.blocked_since.waited(&observed.uid, blocked.reason);
@@ -388,6 +394,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let completed_at = status::completed_at(&status, self.task.completed_at());
         self.task.set_status(status, completed_at);
         self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
+        trim_metadata(self.task.meta_mut());
         self.context.own_writes.record(&self.task);
         if let Some(run) = self.task.status().last_run.as_ref().filter(|run| run.job_uid.is_some()) {
             let (unrecorded, key) = (&self.shared.caches.unrecorded_jobs, self.job_key(&run.job_name));
@@ -397,8 +404,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             }
         }
         if !notices.is_empty() {
-            let (recorder, about) = (self.shared.recorder.clone(), self.task.object_ref(&()));
-            tokio::spawn(async move { events::publish(&recorder, &about, job, notices).await });
+            self.shared.event_publisher.publish(&self.task.object_ref(&()), job.as_ref(), notices);
         }
         Ok(())
     }

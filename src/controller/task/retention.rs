@@ -8,7 +8,7 @@ use crate::cluster::client;
 use crate::cluster::job_keys::task_jobs_partition;
 use crate::controller::context::NamespaceContext;
 use crate::task::Task;
-use crate::task::view::{self, TaskView};
+use crate::task::prunable::is_prunable;
 
 /// Deletes what is left over, asking the API server for nothing when nothing is.
 pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Result<()> {
@@ -17,17 +17,22 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     let last_surplus = last_surplus_run(task.status(), task.policy().history_limit);
     for job in context.caches.jobs.partition(&task_jobs_partition(&namespace, T::KIND, &task.name_any())) {
         let surplus = job.run_number().is_some_and(|number| number <= last_surplus);
-        if surplus && job.owned_by(&uid) && job.terminal_condition().is_some() && !job.is_deleting() {
-            context.caches.unrecorded_jobs.record_pruning(&job);
-            client::delete_job(&context.client, &namespace, job.name(), job.uid()).await?;
+        let over = job.owned_by(&uid) && job.terminal_condition().is_some() && !job.is_deleting();
+        if surplus && over && context.caches.unrecorded_jobs.record_pruning(&job) {
+            let deleted = client::delete_job(&context.client, &namespace, job.name(), job.uid()).await;
+            deleted.inspect_err(|_| context.caches.unrecorded_jobs.forget_pruning(&job))?;
         }
     }
     let keep = context.settings.num_old_crs;
-    if keep > 0 && TaskView::of(task).is_prunable() {
+    if keep > 0 && is_prunable(task) {
         let api: Api<DeserializeGuard<T>> = Api::namespaced(context.client.clone(), &namespace);
-        for surplus in view::to_prune(context.tasks.of_kind(T::KIND, &namespace), keep) {
+        for surplus in context.tasks.prunable(T::KIND, &namespace, keep) {
+            if !context.pruning.begin(&surplus.uid) {
+                continue;
+            }
             // Not one that was edited since: it has a run pending.
-            client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version.clone()).await?;
+            let deleted = client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version).await;
+            deleted.inspect_err(|_| context.pruning.failed(&surplus.uid))?;
         }
     }
     Ok(())

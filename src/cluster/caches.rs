@@ -1,0 +1,202 @@
+//! What the watches of Jobs, their pods and what can be a target know, and those watches.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch::{Receiver, channel};
+
+use super::cache::{Cache, CacheKey, Change};
+use super::job_keys::{job_key, pod_key};
+use super::open_jobs::OpenJobs;
+use super::started::StartedContainers;
+use super::triggers::ReconcileTriggers;
+use super::unrecorded::UnrecordedJobs;
+use super::watch::{WatchContext, WatchNamespace, version};
+use crate::core::views::{JobView, PodView, trim_owned};
+use crate::names;
+use crate::task::target::{Candidate, TargetKind, TemplateSummary};
+
+/// What the watches know.
+#[derive(Default)]
+pub struct Caches {
+    /// Jobs by [`job_key`].
+    pub jobs: Cache<JobView>,
+    /// Jobs that were there, and may have vanished before anybody wrote that down.
+    pub unrecorded_jobs: UnrecordedJobs,
+    /// What ran in pods that are gone.
+    pub started_containers: StartedContainers,
+    /// Jobs of all watched namespaces that have not ended.
+    pub open_jobs: Arc<OpenJobs>,
+    /// Pods by `namespace/job` and name.
+    pub pods: Cache<PodView>,
+    /// Deployments by namespace and name.
+    pub deployments: Cache<Candidate>,
+    /// PodTemplates by namespace and name.
+    pub pod_templates: Cache<Candidate>,
+}
+
+/// The watches of one namespace, or of all, that fill its caches: to be polled.
+pub struct Watches {
+    /// Each runs for ever; with the resource that it watches.
+    pub futures: Vec<(String, BoxFuture<'static, ()>)>,
+    /// Tell when each has its first listing.
+    pub synced: Vec<Receiver<bool>>,
+}
+
+impl Watches {
+    /// Of everything that tasks depend on. What changes triggers the tasks that it concerns.
+    pub fn new(
+        context: &WatchContext,
+        watch_namespace: &WatchNamespace,
+        caches: &Arc<Caches>,
+        triggers: &Arc<ReconcileTriggers>,
+    ) -> Self {
+        let mut watches = Self { futures: Vec::new(), synced: Vec::new() };
+        let client = &context.client;
+        let managed_by_operator = context.config().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::OPERATOR));
+        let api = watch_namespace.api::<JobView>(client);
+        watches.add(context, api, managed_by_operator.clone(), {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |mut job: JobView| {
+                    trim_owned(&mut job.metadata);
+                    (job_key(&job), job)
+                });
+                for change in caches.jobs.apply_event(keyed) {
+                    if let Change { now: None, before: Some(gone) } = &change {
+                        caches.unrecorded_jobs.record_gone(gone);
+                    }
+                    caches.open_jobs.apply_change(&change);
+                    trigger_owner(&triggers, &change);
+                }
+            }
+        });
+        let api = watch_namespace.api::<PodView>(client);
+        watches.add(context, api, managed_by_operator, {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |mut pod: PodView| {
+                    trim_owned(&mut pod.metadata);
+                    (pod_key(&pod), pod)
+                });
+                for change in caches.pods.apply_event(keyed) {
+                    if let Change { now: None, before: Some(gone) } = &change {
+                        caches.started_containers.record_gone(gone);
+                    }
+                    trigger_owner(&triggers, &change);
+                }
+            }
+        });
+        let api = watch_namespace.api::<DeploymentView>(client);
+        watches.add(context, api, context.config(), {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |deployment: DeploymentView| {
+                    candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template)
+                });
+                triggers.trigger_targets(&caches.deployments.apply_event(keyed));
+            }
+        });
+        let api = watch_namespace.api::<PodTemplateView>(client);
+        watches.add(context, api, context.config(), {
+            let (caches, triggers) = (caches.clone(), triggers.clone());
+            move |event| {
+                let keyed = map_event(event, |pod_template: PodTemplateView| {
+                    candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template)
+                });
+                triggers.trigger_targets(&caches.pod_templates.apply_event(keyed));
+            }
+        });
+        watches
+    }
+
+    fn add<K>(
+        &mut self,
+        context: &WatchContext,
+        api: Api<K>,
+        config: watcher::Config,
+        mut apply: impl FnMut(Event<K>) + Send + 'static,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let (listed, synced) = channel(false);
+        let running = context.watch(api, config).for_each(move |event| {
+            let initial_list_done = matches!(event, Event::InitDone);
+            apply(event);
+            if initial_list_done {
+                listed.send_replace(true);
+            }
+            std::future::ready(())
+        });
+        self.futures.push((K::plural(&()).into_owned(), running.boxed()));
+        self.synced.push(synced);
+    }
+}
+
+fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {
+    if let Some(annotations) = &mut template.metadata.annotations {
+        annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION || name.starts_with(names::PREFIX));
+    }
+    let own = metadata.annotations.into_iter().flatten().filter(|(name, _)| name.starts_with(names::PREFIX));
+    let metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        labels: metadata.labels,
+        annotations: Some(own.collect()),
+        deletion_timestamp: metadata.deletion_timestamp,
+        ..ObjectMeta::default()
+    };
+    (CacheKey::of(&metadata), Candidate { kind, metadata, template })
+}
+
+/// Has the task of a Job or pod reconciled, unless a new listing only repeats what was known.
+fn trigger_owner<V: Resource>(triggers: &ReconcileTriggers, change: &Change<V>) {
+    let version = |object: &Option<Arc<V>>| object.as_ref().map(|object| version(&**object));
+    if version(&change.now) != version(&change.before)
+        && let Some(object) = change.now.as_ref().or(change.before.as_ref())
+    {
+        triggers.trigger_owner(object.meta());
+    }
+}
+
+fn map_event<K, V>(event: Event<K>, map: impl Fn(K) -> V) -> Event<V> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(map(object)),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(object) => Event::Apply(map(object)),
+        Event::Delete(object) => Event::Delete(map(object)),
+    }
+}
+
+/// A Deployment without anything that the choice of a target does not need.
+#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
+#[resource(inherit = "k8s_openapi::api::apps::v1::Deployment")]
+struct DeploymentView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: DeploymentSpecView,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+struct DeploymentSpecView {
+    #[serde(default)]
+    template: TemplateSummary,
+}
+
+/// The same of a PodTemplate.
+#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
+#[resource(inherit = "k8s_openapi::api::core::v1::PodTemplate")]
+struct PodTemplateView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    template: TemplateSummary,
+}

@@ -1,0 +1,187 @@
+//! What events say of pods that do not start. The API server goes through all events of a namespace for each question,
+//! so that they are read apart from the reconciles, a few at a time, and for many objects at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use k8s_openapi::api::events::v1::Event;
+use kube::Client;
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::object_key::ObjectKey;
+use super::work_queue::{Urgency, WorkQueue};
+use crate::cluster::client;
+use crate::cluster::recent::Recent;
+use crate::task::progress::{EventView, Obstacle, from_events};
+
+/// How long what was read is not read again.
+const FRESH: Duration = Duration::from_secs(4);
+/// How many namespaces are read at once.
+const READERS: usize = 2;
+/// Up to how many objects of a namespace are asked about one by one.
+const FEW: usize = 4;
+/// How much longer than it took to read nothing is read, so that many who wait cost the API server little.
+const REST: u32 = 3;
+const MAX_REST: Duration = Duration::from_secs(5);
+
+/// Reads events for all who wait for a pod.
+pub struct EventReader {
+    client: Client,
+    queue: Arc<WorkQueue>,
+    state: Mutex<State>,
+    asked: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// By namespace, in the order of the first question.
+    asked: VecDeque<(String, HashMap<String, Question>)>,
+    /// By UID.
+    found: Recent<String, Found>,
+}
+
+/// Who asks about an object.
+struct Question {
+    kind: Subject,
+    asker: ObjectKey,
+}
+
+/// What does not get on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A Job without a pod.
+    Job,
+    /// A pod whose command has not started.
+    Pod,
+}
+
+#[derive(Clone, Default)]
+struct Found {
+    /// What keeps the pod from starting.
+    obstacle: Option<Obstacle>,
+    /// The same after a while, when also counts what usually passes by itself.
+    lasting: Option<Obstacle>,
+}
+
+impl EventReader {
+    pub fn new(client: Client, queue: Arc<WorkQueue>) -> Self {
+        Self { client, queue, state: Mutex::default(), asked: Notify::new() }
+    }
+
+    /// What was read about the object of this UID. If that was not just now, it is read again, and the asker reconciled
+    /// afterwards. `waited`: for a while already.
+    pub fn obstacle(&self, asker: ObjectKey, kind: Subject, uid: &str, waited: bool) -> Option<Obstacle> {
+        let mut state = self.state();
+        let found = state.found.get(uid).cloned();
+        if state.found.age(uid).is_none_or(|age| age >= FRESH) {
+            state.ask(uid, Question { kind, asker });
+            self.asked.notify_one();
+        }
+        let found = found.unwrap_or_default();
+        if waited { found.lasting } else { found.obstacle }
+    }
+
+    /// Reads what is asked for, for ever.
+    pub async fn run(&self) {
+        join_all((0..READERS).map(|_| self.read_all())).await;
+    }
+
+    async fn read_all(&self) {
+        loop {
+            let next = self.state().asked.pop_front();
+            let Some((namespace, questions)) = next else {
+                self.asked.notified().await;
+                continue;
+            };
+            self.asked.notify_one(); // there may be more
+            let started = Instant::now();
+            if let Err(error) = self.read(&namespace, questions).await {
+                warn!(ns = namespace, error = client::describe(&error), "events not read");
+            }
+            tokio::time::sleep((started.elapsed() * REST).min(MAX_REST)).await;
+        }
+    }
+
+    async fn read(&self, namespace: &str, mut questions: HashMap<String, Question>) -> kube::Result<()> {
+        if questions.len() > FEW {
+            // Nothing good follows a warning about a Job but a pod, about which others are asked.
+            let asked = |uid: &str, kind| questions.get(uid).is_some_and(|question| question.kind == kind);
+            let of_jobs = client::list_warnings(&self.client, namespace, "Job", |uid| asked(uid, Subject::Job)).await?;
+            let of_pods = client::list_warnings(&self.client, namespace, "Pod", |uid| asked(uid, Subject::Pod)).await?;
+            let mut warned = HashMap::new();
+            for (uid, question) in questions {
+                match of_pods.contains_key(&uid) {
+                    true => {
+                        warned.insert(uid, question);
+                    }
+                    false => self.record(uid.clone(), question, of_jobs.get(&uid).map_or(&[], Vec::as_slice)),
+                }
+            }
+            questions = warned;
+        }
+        for (uid, question) in questions {
+            let events = client::list_events_about(&self.client, namespace, &uid).await?;
+            self.record(uid, question, &events);
+        }
+        Ok(())
+    }
+
+    /// Remembers what events say, and has the asker look.
+    fn record(&self, uid: String, question: Question, events: &[Event]) {
+        let read = |waited| from_events(events.iter().map(view), waited);
+        self.state().found.insert(uid, Found { obstacle: read(false), lasting: read(true) });
+        self.queue.add(question.asker, Urgency::UnderWay);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn ask(&mut self, uid: &str, question: Question) {
+        let namespace = question.asker.namespace.to_string();
+        if let Some((_, questions)) = self.asked.iter_mut().find(|(asked, _)| *asked == namespace) {
+            questions.insert(uid.to_owned(), question);
+        } else {
+            self.asked.push_back((namespace, HashMap::from([(uid.to_owned(), question)])));
+        }
+    }
+}
+
+fn view(event: &Event) -> EventView<'_> {
+    EventView {
+        warning: event.type_.as_deref() == Some("Warning"),
+        reason: event.reason.as_deref().unwrap_or_default(),
+        note: event.note.as_deref().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_of_a_namespace_are_answered_together_in_the_order_of_the_first() {
+        let mut state = State::default();
+        let question = |namespace: &str| Question {
+            kind: Subject::Job,
+            asker: ObjectKey { kind: "K", namespace: namespace.into(), name: "m".into() },
+        };
+        for (namespace, uid) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1")] {
+            state.ask(uid, question(namespace));
+        }
+        let next = |state: &mut State| {
+            let (namespace, questions) = state.asked.pop_front()?;
+            let mut uids: Vec<String> = questions.into_keys().collect();
+            uids.sort();
+            Some((namespace, uids))
+        };
+        assert_eq!(next(&mut state), Some(("a".into(), vec!["1".into(), "3".into()])));
+        assert_eq!(next(&mut state), Some(("b".into(), vec!["2".into()])));
+        assert_eq!(next(&mut state), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! How many Jobs may run at once: who waits for one to end is in line, and is reconciled when it is next.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::fair_queue::FairQueue;
+use super::object_key::ObjectKey;
+use super::work_queue::{Urgency, WorkQueue};
+use crate::cluster::open_jobs::OpenJobs;
+use crate::cluster::recent::Recent;
+
+/// How long one who is next has to begin; meanwhile its place is kept.
+const TURN: Duration = Duration::from_secs(10);
+
+/// How many Jobs may run at once; 0: any number.
+pub struct JobLimit {
+    limit: usize,
+    open: Arc<OpenJobs>,
+    queue: Arc<WorkQueue>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Jobs that are being created.
+    permits: usize,
+    line: FairQueue,
+    /// Whose turn it is.
+    next: Recent<ObjectKey, ()>,
+}
+
+impl JobLimit {
+    pub fn new(limit: usize, open: Arc<OpenJobs>, queue: Arc<WorkQueue>) -> Self {
+        let state = State { permits: 0, line: FairQueue::default(), next: Recent::new(TURN) };
+        Self { limit, open, queue, state: Mutex::new(state) }
+    }
+
+    /// A permit to start one Job, to be kept until the Job is known. None: the object is in line, and is reconciled when
+    /// it is its turn.
+    pub fn acquire(&self, key: &ObjectKey) -> Option<JobPermit<'_>> {
+        if self.limit > 0 {
+            let mut state = self.state();
+            if state.next.remove(key).is_none() {
+                state.line.push(key.clone());
+                self.call_next(&mut state, Some(key));
+                state.next.remove(key)?;
+            }
+            state.permits += 1;
+        }
+        Some(JobPermit(self))
+    }
+
+    /// The object waits for nothing, or is gone.
+    pub fn leave(&self, key: &ObjectKey) {
+        if self.limit > 0 {
+            let mut state = self.state();
+            state.line.remove(key);
+            if state.next.remove(key).is_some() {
+                self.call_next(&mut state, None);
+            }
+        }
+    }
+
+    /// Calls who is next whenever a Job ends, or a turn.
+    pub async fn run(&self) {
+        loop {
+            let _ = tokio::time::timeout(TURN, self.open.ended.notified()).await;
+            self.call_next(&mut self.state(), None);
+        }
+    }
+
+    /// Gives those a turn for whom there is room, and has them reconciled, but for the one that asks itself.
+    fn call_next(&self, state: &mut State, asking: Option<&ObjectKey>) {
+        while self.open.count() + state.permits + state.next.count() < self.limit {
+            let Some(key) = state.line.pop(|_| true) else { return };
+            state.next.insert(key.clone(), ());
+            if asking != Some(&key) {
+                self.queue.add(key, Urgency::UnderWay);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit to start one Job.
+pub struct JobPermit<'a>(&'a JobLimit);
+
+impl Drop for JobPermit<'_> {
+    fn drop(&mut self) {
+        if self.0.limit > 0 {
+            let mut state = self.0.state();
+            state.permits -= 1;
+            self.0.call_next(&mut state, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::views::JobView;
+
+    fn key(namespace: &str, name: &str) -> ObjectKey {
+        ObjectKey { kind: "K", namespace: namespace.into(), name: name.into() }
+    }
+
+    fn job(uid: &str) -> JobView {
+        serde_json::from_value(json!({"metadata": {"name": uid, "uid": uid}})).unwrap()
+    }
+
+    fn limit(limit: usize) -> JobLimit {
+        JobLimit::new(limit, Arc::default(), Arc::default())
+    }
+
+    fn called(limit: &JobLimit) -> Vec<String> {
+        let next = std::iter::from_fn(|| limit.queue.next().now_or_never());
+        next.map(|key| key.name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_permit_counts_until_its_job_does() {
+        let jobs = limit(1);
+        let permit = jobs.acquire(&key("a", "1"));
+        assert!(permit.is_some() && jobs.acquire(&key("a", "2")).is_none());
+        jobs.open.record_created(&job("j"));
+        drop(permit);
+        assert!(jobs.acquire(&key("a", "2")).is_none());
+        jobs.open.record_gone("j");
+        assert!(jobs.acquire(&key("a", "2")).is_some());
+        let unlimited = limit(0);
+        let permits: Vec<_> = (0..9).map(|n| unlimited.acquire(&key("a", &n.to_string()))).collect();
+        assert!(permits.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn who_came_first_is_first_and_namespaces_take_turns() {
+        let jobs = limit(1);
+        let held = jobs.acquire(&key("a", "0"));
+        for (namespace, name) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a1"), ("a", "a3")] {
+            assert!(jobs.acquire(&key(namespace, name)).is_none());
+        }
+        jobs.leave(&key("a", "a2"));
+        drop(held);
+        assert_eq!(called(&jobs), ["a1"], "one place, one turn");
+        assert!(jobs.acquire(&key("a", "a3")).is_none(), "not before those who are in line, though a place is kept");
+        drop(jobs.acquire(&key("a", "a1")));
+        assert_eq!(called(&jobs), ["b1"]);
+        jobs.leave(&key("b", "b1"));
+        assert_eq!(called(&jobs), ["a3"], "a turn that nobody takes is the next one's");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_job_calls_the_next() {
+        let jobs = limit(2);
+        ["j1", "j2"].iter().for_each(|uid| jobs.open.record_created(&job(uid)));
+        assert!(jobs.acquire(&key("a", "1")).is_none() && jobs.acquire(&key("a", "2")).is_none());
+        let mut running = Box::pin(jobs.run());
+        assert!(running.as_mut().now_or_never().is_none() && called(&jobs).is_empty());
+        jobs.open.record_gone("j1");
+        assert!(running.as_mut().now_or_never().is_none());
+        assert_eq!(called(&jobs), ["1"]);
+    }
+}
