@@ -13,7 +13,7 @@ PYTHON := .venv/bin
 RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults bench build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
+.PHONY: help demo test test-faults bench bench-scale build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -29,6 +29,9 @@ test-faults: ## All plans of faults, one by PLAN=NUMBER; takes up to two hours
 
 bench: build ## The figures of docs/figures.md, measured on the real control plane
 	tests/bench/run $(BINARY)
+
+bench-scale: build ## Those of them at a scale alone; CASES="limit singles": some of these
+	tests/bench/run $(BINARY) scale $(CASES)
 
 build: ## The program, static, so that its image needs nothing else
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)

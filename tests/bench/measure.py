@@ -8,7 +8,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from support.kube import ROOT, Audit, Kube, deployment, eventually, reason, task, writes
+from support.kube import Audit, Kube, deployment, eventually, reason, task, writes
 from support.kubelet import Kubelet
 from support.operator import Operator, grant
 
@@ -34,8 +34,6 @@ def memory(pid):
 def main():
     kubeconfig = Path(os.environ["KUBECONFIG"])
     kube, audit = Kube(kubeconfig), Audit(kubeconfig.parent / "audit.log")
-    kube.kubectl("apply", "-k", str(ROOT / "config/crd"))
-    kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": NS}})
     user = grant(kube, NS)
     kube.create(NS, deployment())
