@@ -93,7 +93,7 @@ fn job_of<T: Task>(task: &Value, target: &Value) -> Result<Value, RenderError> {
     }
     let kind = target["kind"].as_str().unwrap_or_default();
     let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::UnsupportedTargetKind(kind.to_owned()))?;
-    let source = TemplateSource::from_object(kind, target);
+    let source = TemplateSource::from_object(kind, serde_json::from_value(target.clone())?);
     let built = job::build(&task, &source, 1, helper::source()).map_err(RenderError::Blocked)?;
     Ok(built.job)
 }

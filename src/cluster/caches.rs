@@ -18,7 +18,8 @@ use super::open_jobs::OpenJobs;
 use super::started::StartedContainers;
 use super::triggers::ReconcileTriggers;
 use super::unrecorded::UnrecordedJobs;
-use super::watch::{WatchContext, WatchNamespace, version};
+use super::watch::{WatchContext, WatchNamespace, map_event, version};
+use crate::core::lean::lean_metadata;
 use crate::core::views::{JobView, PodView, trim_owned};
 use crate::names;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
@@ -167,20 +168,11 @@ fn trigger_owner<V: Resource>(triggers: &ReconcileTriggers, change: &Change<V>) 
     }
 }
 
-fn map_event<K, V>(event: Event<K>, map: impl Fn(K) -> V) -> Event<V> {
-    match event {
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(map(object)),
-        Event::InitDone => Event::InitDone,
-        Event::Apply(object) => Event::Apply(map(object)),
-        Event::Delete(object) => Event::Delete(map(object)),
-    }
-}
-
 /// A Deployment without anything that the choice of a target does not need.
 #[derive(Resource, Clone, Debug, Deserialize, Serialize)]
 #[resource(inherit = "k8s_openapi::api::apps::v1::Deployment")]
 struct DeploymentView {
+    #[serde(deserialize_with = "lean_metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: DeploymentSpecView,
@@ -196,6 +188,7 @@ struct DeploymentSpecView {
 #[derive(Resource, Clone, Debug, Deserialize, Serialize)]
 #[resource(inherit = "k8s_openapi::api::core::v1::PodTemplate")]
 struct PodTemplateView {
+    #[serde(deserialize_with = "lean_metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     template: TemplateSummary,

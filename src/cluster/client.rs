@@ -8,9 +8,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplate};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::client::ClientBuilder;
-use kube::core::{ApiResource, Status};
+use kube::core::{Request, Status};
 use kube::{Api, Client, Config, Resource};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ use crate::core::views::{JobView, PodView};
 use crate::helper;
 use crate::names;
 use crate::task::rejection;
-use crate::task::source::TemplateSource;
+use crate::task::source::{TargetObject, TemplateSource};
 use crate::task::target::TargetKind;
 
 /// How many events are read for one object.
@@ -70,14 +70,13 @@ pub async fn get_target(
     kind: TargetKind,
     name: &str,
 ) -> kube::Result<Option<TemplateSource>> {
-    let resource = match kind {
-        TargetKind::Deployment => ApiResource::erase::<Deployment>(&()),
-        TargetKind::PodTemplate => ApiResource::erase::<PodTemplate>(&()),
+    let path = match kind {
+        TargetKind::Deployment => Deployment::url_path(&(), Some(namespace)),
+        TargetKind::PodTemplate => PodTemplate::url_path(&(), Some(namespace)),
     };
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let object = optional(api.get(name).await)?;
-    let raw = object.map(|object| serde_json::to_value(object).map_err(kube::Error::SerdeError)).transpose()?;
-    Ok(raw.map(|raw| TemplateSource::from_object(kind, &raw)))
+    let request = Request::new(path).get(name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+    let object = optional(client.request::<TargetObject>(request).await)?;
+    Ok(object.map(|object| TemplateSource::from_object(kind, object)))
 }
 
 /// What blocks, if the error is a rejection by the API server.
@@ -100,19 +99,16 @@ pub async fn create_helper(client: &Client, namespace: &str) -> kube::Result<Res
 
 /// Creates a Job, or finds the one that has its name.
 pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Value) -> kube::Result<JobCreation> {
-    let resource = ApiResource::erase::<JobView>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let object: DynamicObject = serde_json::from_value(job.clone()).map_err(kube::Error::SerdeError)?;
-    let created = match api.create(&PostParams::default(), &object).await {
-        Ok(created) => created,
+    let body = serde_json::to_vec(job).map_err(kube::Error::SerdeError)?;
+    let request = Request::new(JobView::url_path(&(), Some(namespace))).create(&PostParams::default(), body);
+    match client.request::<JobView>(request.map_err(kube::Error::BuildRequest)?).await {
+        Ok(created) => Ok(JobCreation::Created(Arc::new(created))),
         Err(error) if is_already_exists(&error) => {
             let jobs: Api<JobView> = Api::namespaced(client.clone(), namespace);
-            return Ok(JobCreation::Found(Arc::new(jobs.get(name).await?)));
+            Ok(JobCreation::Found(Arc::new(jobs.get(name).await?)))
         }
-        Err(error) => return blocked_by(error, rejection::of_job).map(JobCreation::Rejected),
-    };
-    let view = serde_json::to_value(created).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)?;
-    Ok(JobCreation::Created(Arc::new(view)))
+        Err(error) => blocked_by(error, rejection::of_job).map(JobCreation::Rejected),
+    }
 }
 
 /// A Job as it is now.

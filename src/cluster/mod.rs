@@ -6,6 +6,7 @@ pub mod client;
 pub mod events;
 pub mod health;
 pub mod job_keys;
+pub mod lean_object;
 pub mod lease;
 pub mod open_jobs;
 pub mod recent;

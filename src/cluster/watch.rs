@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::NamespaceResourceScope;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -16,9 +15,9 @@ use tokio::sync::watch::{Receiver, channel};
 use tracing::warn;
 
 use super::health::ApiHealth;
+use super::lean_object::LeanObject;
 use crate::core::text::one_line;
 use crate::metrics::Metrics;
-use crate::names;
 
 /// Which namespaces the watches cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,33 +193,38 @@ fn must_list_again(error: &watcher::Error) -> bool {
 pub fn watch_objects<K>(
     context: &WatchContext,
     watch_namespace: &WatchNamespace,
-) -> (impl Stream<Item = Event<K>> + Send + use<K>, Receiver<bool>)
+) -> (impl Stream<Item = Event<DeserializeGuard<K>>> + Send + use<K>, Receiver<bool>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let (listed, synced) = channel(false);
-    let stream = context.watch(watch_namespace.api::<K>(&context.client), context.config());
-    let stream = stream.inspect(move |event| {
+    let stream = context.watch(watch_namespace.api::<LeanObject<K>>(&context.client), context.config());
+    let stream = stream.map(move |event| {
         if matches!(event, Event::InitDone) {
             listed.send_replace(true);
         }
+        map_event(event, |LeanObject(object)| object)
     });
     (stream, synced)
+}
+
+/// An event of something made of the objects.
+pub fn map_event<K, V>(event: Event<K>, map: impl Fn(K) -> V) -> Event<V> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(map(object)),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(object) => Event::Apply(map(object)),
+        Event::Delete(object) => Event::Delete(map(object)),
+    }
 }
 
 /// Leaves out what nothing reads. A status is written without it as well: the API server takes nothing else of what it
 /// is sent.
 fn trim<K: Resource>(event: &mut Event<K>) {
     let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
-    trim_metadata(object.meta_mut());
-}
-
-/// Leaves out of an object what nothing reads.
-pub fn trim_metadata(meta: &mut ObjectMeta) {
-    meta.managed_fields = None;
-    if let Some(annotations) = &mut meta.annotations {
+    if let Some(annotations) = &mut object.meta_mut().annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        annotations.remove(names::TEMPLATE_CHANGES_ANNOTATION);
     }
 }
 

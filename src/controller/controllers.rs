@@ -61,7 +61,7 @@ impl Controllers {
                 triggered.queue.add(key, urgency);
             }
         });
-        let (events, synced) = watch::watch_objects::<DeserializeGuard<K>>(watches, watch_namespace);
+        let (events, synced) = watch::watch_objects::<K>(watches, watch_namespace);
         let mut changes = Changes::default();
         let running = events.for_each(move |event| {
             K::on_watch_event(&event, &context.shared);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::{Resource, ResourceExt};
 
 use crate::cluster::recent::Recent;
-use crate::cluster::watch::{trim_metadata, version};
+use crate::cluster::watch::version;
 
 /// How long such a version counts though no watch has brought it: longer than a watch is behind under load, and not for
 /// ever, as the versions of a restored database are lower.
@@ -30,9 +30,7 @@ impl<K: Resource + Clone> OwnWrites<K> {
 
     /// Remembers what the API server answered.
     pub fn record(&self, object: &K) {
-        let mut object = object.clone();
-        trim_metadata(object.meta_mut());
-        self.writes().insert(object.uid().unwrap_or_default(), object);
+        self.writes().insert(object.uid().unwrap_or_default(), object.clone());
     }
 
     /// Forgets what the watch has brought, or something newer.

@@ -27,6 +27,7 @@ use super::object_key::ObjectKey;
 use super::own_writes::OwnWrites;
 use super::work_queue::Urgency;
 use crate::cluster::client;
+use crate::cluster::lean_object::LeanObject;
 use crate::core::condition;
 
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
@@ -238,9 +239,10 @@ async fn reconcile_object<K: Reconcile>(
         Ok(object) if object.meta().deletion_timestamp.is_some() => Ok(None),
         Ok(object) => match context.own_writes.latest(object).reconcile(context).await {
             Err(error) if error.is_conflict() => {
-                let api: Api<K> =
+                let api: Api<LeanObject<K>> =
                     Api::namespaced(context.shared.client.clone(), &object.namespace().unwrap_or_default());
-                if let Some(newest) = client::optional(api.get(&object.name_any()).await)? {
+                let newest = client::optional(api.get(&object.name_any()).await)?;
+                if let Some(newest) = newest.and_then(LeanObject::readable) {
                     context.own_writes.record(&newest);
                 }
                 Err(error)

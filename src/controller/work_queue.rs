@@ -17,7 +17,7 @@ use super::object_key::{Flow, ObjectKey};
 const PLACES: usize = 64;
 /// How many of the places one flow may hold. One that has none gets one though all be taken, so that no number of flows
 /// that hang holds up the others.
-const PLACES_OF_A_FLOW: usize = 32;
+const PLACES_OF_A_FLOW: usize = 48;
 
 /// Two lines, which take turns: a thousand that may begin do not keep those waiting that have begun, nor these them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 pub mod blocked;
 pub mod condition;
 pub mod json;
+pub mod lean;
 pub mod reason;
 pub mod text;
 pub mod views;

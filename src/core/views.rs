@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Deserializer};
 
+use super::lean::lean_metadata;
 use crate::names;
 
 /// On pods, by the Job controller.
@@ -15,6 +16,7 @@ pub const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 #[resource(inherit = "k8s_openapi::api::batch::v1::Job")]
 pub struct JobView {
     /// Name, UID, owner, annotations.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
     #[serde(default)]
     pub spec: JobSpecView,
@@ -59,6 +61,7 @@ pub struct ConditionView {
 #[resource(inherit = "k8s_openapi::api::core::v1::Pod")]
 pub struct PodView {
     /// Name, UID, owner, annotations.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
     #[serde(default)]
     pub status: Option<PodStatusView>,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::target::{Candidate, TargetKind, carries, choose_container};
-use crate::core::json::{items, string_map, text};
+use crate::core::json::{items, string_map};
 use crate::core::{APPLY_PERIOD, Blocked, Reason};
 use crate::names;
 
@@ -24,22 +25,46 @@ pub struct TemplateSource {
     pub template: Value,
 }
 
+/// A Deployment or PodTemplate as it is read, with its pod template whole.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TargetObject {
+    metadata: TargetMeta,
+    spec: TargetSpec,
+    template: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TargetMeta {
+    name: String,
+    uid: String,
+    annotations: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TargetSpec {
+    selector: Value,
+    template: Value,
+}
+
 impl TemplateSource {
     /// From a Deployment or PodTemplate.
-    pub fn from_object(kind: TargetKind, object: &Value) -> Self {
+    pub fn from_object(kind: TargetKind, object: TargetObject) -> Self {
         let template = match kind {
-            TargetKind::Deployment => &object["spec"]["template"],
-            TargetKind::PodTemplate => &object["template"],
+            TargetKind::Deployment => object.spec.template,
+            TargetKind::PodTemplate => object.template,
         };
         let mut annotations = string_map(&template["metadata"]["annotations"]);
-        annotations.extend(string_map(&object["metadata"]["annotations"]));
+        annotations.extend(string_map(&object.metadata.annotations));
         Self {
             kind,
-            name: text(&object["metadata"]["name"]),
-            uid: text(&object["metadata"]["uid"]),
+            name: object.metadata.name,
+            uid: object.metadata.uid,
             annotations,
-            selector: serde_json::from_value(object["spec"]["selector"].clone()).ok(),
-            template: template.clone(),
+            selector: serde_json::from_value(object.spec.selector).ok(),
+            template,
         }
     }
 
@@ -117,7 +142,7 @@ mod tests {
         let live = |uid: &str, label: &str| {
             let template = json!({"metadata": {"labels": {"app": label}}});
             let object = json!({"metadata": {"name": "web", "uid": uid}, "spec": {"template": template}});
-            TemplateSource::from_object(TargetKind::Deployment, &object)
+            TemplateSource::from_object(TargetKind::Deployment, serde_json::from_value(object).unwrap())
         };
         for (live, expected) in [
             (Some(live("web", "django")), None),

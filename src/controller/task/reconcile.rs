@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 use tracing::{info, warn};
 
@@ -13,7 +14,7 @@ use crate::api::TaskStatus;
 use crate::cluster::cache::CacheKey;
 use crate::cluster::client::{self, Deletion, JobCreation};
 use crate::cluster::job_keys::{job_key, job_pods_partition, task_jobs_partition};
-use crate::cluster::watch::trim_metadata;
+use crate::cluster::lean_object::LeanObject;
 use crate::controller::context::NamespaceContext;
 use crate::controller::event_reader::Subject;
 use crate::controller::object_key::ObjectKey;
@@ -43,7 +44,7 @@ const SOON: Duration = Duration::from_secs(1);
 pub struct Reconciliation<'a, T: Task> {
     context: &'a Context<T>,
     pub(super) shared: &'a NamespaceContext,
-    api: Api<T>,
+    api: Api<LeanObject<T>>,
     pub(super) namespace: String,
     task: T,
 }
@@ -393,8 +394,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let job = job_reference(&self.namespace, &status);
         let completed_at = status::completed_at(&status, self.task.completed_at());
         self.task.set_status(status, completed_at);
-        self.task = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &self.task).await?;
-        trim_metadata(self.task.meta_mut());
+        let written = LeanObject(DeserializeGuard(Ok(self.task.clone())));
+        let written = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &written).await?;
+        self.task = written.readable().ok_or(Error::Overtaken)?; // another version than was written
         self.context.own_writes.record(&self.task);
         if let Some(run) = self.task.status().last_run.as_ref().filter(|run| run.job_uid.is_some()) {
             let (unrecorded, key) = (&self.shared.caches.unrecorded_jobs, self.job_key(&run.job_name));

@@ -59,8 +59,9 @@ impl Bare {
         Arc::new(Self { api, samples, namespace: namespace.into(), kind: kind.into(), seen, places })
     }
 
-    /// From a task that was just created to its last status.
-    pub async fn carry_out(&self, mut task: Value) -> Result<()> {
+    /// From a task that was just created to its last status. `running`: with a status while it runs; `created`: with an
+    /// event for its Job.
+    pub async fn carry_out(&self, mut task: Value, running: bool, created: bool) -> Result<()> {
         let name = task["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = format!("{}/{name}", self.namespace);
         let place = self.places.acquire().await?;
@@ -74,12 +75,15 @@ impl Bare {
             "controller": true,
         }]);
         self.api.post(&api::jobs(&self.namespace), &job).await?;
-        self.post_event(&name, 1).await?;
+        if created {
+            self.post_event(&name, 1).await?;
+        }
         drop(place);
-        self.until(&key, |times| times.running.is_some()).await;
-        let place = self.places.acquire().await?;
-        task = self.put_status(&name, task).await?;
-        drop(place);
+        if running {
+            self.until(&key, |times| times.running.is_some()).await;
+            let _place = self.places.acquire().await?;
+            task = self.put_status(&name, task).await?;
+        }
         self.until(&key, |times| times.ended.is_some()).await;
         let _place = self.places.acquire().await?;
         let selector = format!("labelSelector=batch.kubernetes.io%2Fjob-name%3D{name}-0123456789");

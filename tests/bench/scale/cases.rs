@@ -1,5 +1,6 @@
 //! The cases, each in namespaces of its own.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,9 +9,10 @@ use anyhow::{Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api, CONCURRENCY};
-use crate::audit::Audit;
+use crate::audit::{Audit, Entry};
 use crate::bare::{Bare, Samples};
 use crate::operator::{Operator, Operators, USER};
 use crate::simulation::{Seen, Simulation};
@@ -37,6 +39,21 @@ pub struct Bench {
     api: Api,
     operators: Operators,
     simulation: Arc<Simulation>,
+}
+
+/// How fast tasks were carried out.
+struct Rates {
+    /// Jobs per second, until the last was created.
+    jobs: f64,
+    /// Tasks per second, until the last event.
+    whole: f64,
+}
+
+/// What the operator made of calls that may fall together: three to four writes and one to two events.
+#[derive(Clone, Copy)]
+struct CallsPerTask {
+    writes: f64,
+    events: f64,
 }
 
 /// Prints a row of the table.
@@ -148,26 +165,67 @@ impl Bench {
     }
 
     async fn at_once(&self, count: usize) -> Result<()> {
-        let (own, bare) = (format!("operator-{count}"), format!("bare-{count}"));
+        let case = format!("{count} at once");
         self.simulation.work.store(1_000, Ordering::Relaxed); // so long that a watch sees it run
-        self.api.furnish(&own).await?;
-        self.api.furnish(&bare).await?;
-        let samples = {
-            let sampling = format!("sample-{count}");
-            self.api.furnish(&sampling).await?;
-            let _operator = self.operators.start(&sampling, &[]).await?;
-            self.create(&sampling, KIND, 1, |_| ()).await?;
-            self.ready(&sampling, KIND, 1).await?;
-            Samples::of(&self.api, &sampling, KIND, "t00000").await?
+        let (own, calls) = self.operator_at_once(&case, &format!("operator-{count}"), count).await?;
+        let bare = self.bare_at_once(&format!("bare-{count}"), count, calls).await?;
+        self.simulation.work.store(0, Ordering::Relaxed);
+        row(&case, "Jobs per second, beside the bare client", beside(own.jobs, bare.jobs), "0.8");
+        row(&case, "whole tasks per second, beside the bare client", beside(own.whole, bare.whole), "");
+        Ok(())
+    }
+
+    async fn operator_at_once(&self, case: &str, namespace: &str, count: usize) -> Result<(Rates, CallsPerTask)> {
+        self.api.furnish(namespace).await?;
+        let operator = self.operators.start(namespace, &[]).await?;
+        let (audit, seen, cpu, begun) = (Audit::begin()?, self.simulation.reset(), operator.cpu(), Instant::now());
+        self.create(namespace, KIND, count, |_| ()).await?;
+        self.ended(&seen, count).await;
+        self.ready(namespace, KIND, count).await?;
+        let mut told = (0, Instant::now());
+        while told.1.elapsed() < Duration::from_secs(3) {
+            tokio::time::sleep(Duration::from_millis(200)).await; // until the last event
+            let now = audit.entries(USER)?.iter().filter(|e| e.resource == "events").count();
+            if now > told.0 {
+                told = (now, Instant::now());
+            }
+        }
+        let whole = count as f64 / told.1.duration_since(begun).as_secs_f64();
+        let cost = (operator.cpu() - cpu) * 1e3 / count as f64;
+        row(case, "processor time a task", format!("{cost:.1} ms"), "4 ms");
+        row(case, "resident memory at most", format!("{:.0} MB", operator.memory().1), "");
+        let entries = audit.entries(USER)?;
+        let calls = |verbs: &[&str], events: bool| {
+            let of = |e: &&Entry| verbs.contains(&&*e.verb) && (e.resource == "events") == events;
+            entries.iter().filter(of).count() as f64 / count as f64
         };
+        let reads = calls(&["get", "list"], false);
+        let made = CallsPerTask {
+            writes: calls(&["create", "update", "patch"], false),
+            events: calls(&["create", "patch"], true),
+        };
+        let measured = format!("{reads:.2}, {:.2}, {:.2}", made.writes, made.events);
+        row(case, "calls a task: reads, writes, events", measured, "2, 4, 2");
+        let failed = entries.iter().filter(|e| e.code >= 400).count();
+        row(case, "calls that failed", failed, "0");
+        Ok((Rates { jobs: rate(&seen, begun), whole }, made))
+    }
+
+    async fn bare_at_once(&self, namespace: &str, count: usize, calls: CallsPerTask) -> Result<Rates> {
+        self.api.furnish(namespace).await?;
+        let own = namespace.replace("bare", "operator");
+        let samples = Samples::of(&self.api, &own, KIND, "t00000").await?;
         let seen = self.simulation.reset();
-        let client = Bare::new(self.api.clone(), samples, &bare, KIND, seen.clone());
-        let begun = Instant::now();
-        let under_way = tokio_util::task::TaskTracker::new();
-        self.create(&bare, KIND, count, |task| {
+        let client = Bare::new(self.api.clone(), samples, namespace, KIND, seen.clone());
+        let (begun, under_way, created_before) = (Instant::now(), TaskTracker::new(), Cell::new(0));
+        self.create(namespace, KIND, count, |task| {
             let client = client.clone();
+            // As many of the calls that may fall together as the operator made.
+            let number = f64::from(created_before.replace(created_before.get() + 1));
+            let often = |calls: f64| (number * calls).fract() + calls.fract() >= 1.0 || calls.fract() == 0.0;
+            let (running, created) = (often(calls.writes), often(calls.events));
             under_way.spawn(async move {
-                if let Err(error) = client.carry_out(task).await {
+                if let Err(error) = client.carry_out(task, running, created).await {
                     eprintln!("bare: {error:#}");
                 }
             });
@@ -175,42 +233,7 @@ impl Bench {
         .await?;
         under_way.close();
         under_way.wait().await;
-        let bare_whole = count as f64 / begun.elapsed().as_secs_f64();
-        let bare_jobs = rate(&seen, begun);
-
-        let operator = self.operators.start(&own, &[]).await?;
-        let (audit, seen, cpu, begun) = (Audit::begin()?, self.simulation.reset(), operator.cpu(), Instant::now());
-        self.create(&own, KIND, count, |_| ()).await?;
-        self.ended(&seen, count).await;
-        self.ready(&own, KIND, count).await?;
-        let mut told = (0, Instant::now());
-        while told.1.elapsed() < Duration::from_secs(2) {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let now = audit.entries(USER)?.iter().filter(|e| e.resource == "events").count();
-            if now > told.0 {
-                told = (now, Instant::now());
-            }
-        }
-        let own_whole = count as f64 / told.1.duration_since(begun).as_secs_f64();
-        let own_jobs = rate(&seen, begun);
-        self.simulation.work.store(0, Ordering::Relaxed);
-        let case = format!("{count} at once");
-        row(&case, "Jobs per second, beside the bare client", beside(own_jobs, bare_jobs), "0.8");
-        row(&case, "whole tasks per second, with their events, beside the bare client", beside(own_whole, bare_whole), "");
-        let cost = (operator.cpu() - cpu) * 1e3 / count as f64;
-        row(&case, "processor time a task", format!("{cost:.1} ms"), "4 ms");
-        row(&case, "resident memory at most", format!("{:.0} MB", operator.memory().1), "");
-        let entries = audit.entries(USER)?;
-        let calls = |verbs: &[&str], events: bool| {
-            let of = |e: &&crate::audit::Entry| verbs.contains(&&*e.verb) && (e.resource == "events") == events;
-            entries.iter().filter(of).count() as f64 / count as f64
-        };
-        let (reads, writes) = (calls(&["get", "list"], false), calls(&["create", "update", "patch"], false));
-        let told = calls(&["create", "patch"], true);
-        row(&case, "calls a task: reads, writes, events", format!("{reads:.2}, {writes:.2}, {told:.2}"), "2, 4, 2");
-        let failed = entries.iter().filter(|e| e.code >= 400).count();
-        row(&case, "calls that failed", failed, "0");
-        Ok(())
+        Ok(Rates { jobs: rate(&seen, begun), whole: count as f64 / begun.elapsed().as_secs_f64() })
     }
 
     /// With what `at-once-10000` leaves behind.
