@@ -1,21 +1,17 @@
-//! The client, and the calls that a run consists of.
+//! The calls that a run consists of.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplate};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::client::ClientBuilder;
 use kube::core::{Request, Status};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 
-use super::health::ApiHealth;
-use super::transport::TransportLayer;
 use crate::core::Blocked;
 use crate::core::text::one_line;
 use crate::core::views::{JobView, PodView};
@@ -29,29 +25,6 @@ use crate::task::target::TargetKind;
 const EVENTS_READ: u32 = 50;
 /// How many events of a namespace are read by one call.
 const EVENTS_PAGE: u32 = 500;
-
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// There is no configuration for a cluster.
-    #[error("no cluster to talk to: {0}")]
-    NoCluster(#[from] kube::config::InferConfigError),
-    /// The configuration cannot be used.
-    #[error("no client for the cluster: {0}")]
-    NoClient(#[from] kube::Error),
-}
-
-/// What a connection may be silent for, beyond the time after which the API server ends a watch.
-const READ_MARGIN: Duration = Duration::from_secs(30);
-
-/// The client for the cluster of this pod, or of the kubeconfig. Each watch ends after `watch_timeout`.
-pub async fn connect(health: &ApiHealth, watch_timeout: Duration) -> Result<Client, ConnectError> {
-    let mut config = Config::infer().await?;
-    config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
-    config.read_timeout = Some(watch_timeout + READ_MARGIN);
-    config.reset_reader_on_write = true;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TransportLayer(health.clone())).build())
-}
 
 /// What became of an attempt to create a Job.
 pub enum JobCreation {

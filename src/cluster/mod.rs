@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod caches;
 pub mod client;
+pub mod connection;
 pub mod events;
 pub mod health;
 pub mod job_keys;

@@ -12,6 +12,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch::{Receiver, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
 use super::health::ApiHealth;
@@ -46,10 +47,16 @@ pub struct WatchContext {
     pub health: ApiHealth,
     pub metrics: Arc<Metrics>,
     /// Seconds after which the API server ends a watch, which is then begun anew.
-    pub seconds: u32,
+    seconds: u32,
+    /// Those that may list now.
+    listing: Arc<Semaphore>,
 }
 
 impl WatchContext {
+    pub fn new(client: Client, health: ApiHealth, metrics: Arc<Metrics>, seconds: u32) -> Self {
+        Self { client, health, metrics, seconds, listing: Arc::new(Semaphore::new(LISTINGS)) }
+    }
+
     pub(super) fn config(&self) -> watcher::Config {
         watcher::Config::default().timeout(self.seconds)
     }
@@ -59,12 +66,13 @@ impl WatchContext {
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let (health, metrics) = (self.health.clone(), self.metrics.clone());
         let watch = EndlessWatch {
             api,
             config,
-            health,
-            metrics,
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+            may_list: self.listing.clone(),
+            listing: None,
             events: None,
             order: EventOrder::default(),
             delays: Delays::new(),
@@ -79,6 +87,9 @@ struct EndlessWatch<K: Clone + Debug + Send + 'static> {
     config: watcher::Config,
     health: ApiHealth,
     metrics: Arc<Metrics>,
+    may_list: Arc<Semaphore>,
+    /// While it lists.
+    listing: Option<OwnedSemaphorePermit>,
     /// None: to be begun with a new listing.
     events: Option<BoxStream<'static, watcher::Result<Event<K>>>>,
     order: EventOrder,
@@ -91,13 +102,17 @@ where
 {
     async fn next(&mut self) -> Option<Event<K>> {
         loop {
-            let events = self.events.get_or_insert_with(|| {
+            if self.events.is_none() {
                 // Wanted only from now on: some watches wait for others.
                 self.health.expect_watch(self.api.resource_url());
-                watcher(self.api.clone(), self.config.clone()).boxed()
-            });
+                self.listing = self.may_list.clone().acquire_owned().await.ok();
+            }
+            let events = self.events.get_or_insert_with(|| watcher(self.api.clone(), self.config.clone()).boxed());
             let (error, list_again) = match events.next().await? {
                 Ok(mut event) if self.order.accepts(&event) => {
+                    if matches!(event, Event::InitDone) {
+                        self.listing = None;
+                    }
                     trim(&mut event);
                     return Some(event);
                 }
@@ -108,6 +123,7 @@ where
             let resource = K::plural(&());
             self.metrics.record_watch_error(&resource);
             warn!(%resource, error, "watch failed; trying again");
+            self.listing = None;
             if list_again {
                 self.events = None;
             }
@@ -148,6 +164,8 @@ pub fn version(object: &impl Resource) -> Option<u64> {
     object.meta().resource_version.as_ref()?.parse().ok()
 }
 
+/// How many watches list at once: more would be answered that there are too many.
+const LISTINGS: usize = 16;
 /// How long a failed watch waits. The limit is low, as there are few watches, and all work waits for them.
 const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(200))

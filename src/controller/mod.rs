@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +40,7 @@ use self::pruning::Pruning;
 use self::reconciler::Reconcile;
 use self::work_queue::WorkQueue;
 use crate::cluster::caches::{Caches, Watches};
-use crate::cluster::client::{self, ConnectError};
+use crate::cluster::connection::{ConnectError, Connections};
 use crate::cluster::events::EventPublisher;
 use crate::cluster::health::ApiHealth;
 use crate::cluster::lease;
@@ -53,6 +54,9 @@ use crate::server::{self, Health};
 use crate::settings::Settings;
 use crate::task::Task;
 use crate::task::kinds::{self, KindVisitor};
+
+/// How many namespaces' watches share a connection, of which an API server allows it a hundred by default.
+const NAMESPACES_OF_A_CONNECTION: usize = 8;
 
 /// Why the operator ended before it was told to, or did not end when it was.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     let health = Health::new(api_health.clone(), watch_timeout);
     let mut server =
         tokio::spawn(server::serve(settings.metrics_address, metrics.clone(), health.clone(), stop.clone()));
-    let client = client::connect(&api_health, watch_timeout).await?;
+    let mut connections = Connections::infer(&api_health, watch_timeout).await?;
+    let client = connections.client()?;
 
     let mut lease = None;
     if settings.leader_election {
@@ -101,11 +106,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     }
     metrics.set_leading(true);
 
-    let watches =
-        WatchContext { client, health: api_health, metrics: metrics.clone(), seconds: settings.watch_seconds };
+    match stop.run_until_cancelled(connections.negotiate()).await {
+        Some(negotiated) => negotiated?,
+        None => return Ok(()),
+    }
     let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
-    let events = Arc::new(EventPublisher::start(watches.client.clone(), reporter));
-    let mut tasks = start_controllers(&watches, &events, settings, &health, &stop);
+    let events = Arc::new(EventPublisher::start(client.clone(), reporter));
+    let parts =
+        Parts { connections, client, api_health, metrics, events: events.clone(), settings: Arc::new(settings) };
+    let mut tasks = start_controllers(&parts, &health, &stop)?;
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -137,15 +146,19 @@ fn server_ended<E: ToString>(address: SocketAddr, end: Result<Result<(), E>, Joi
     Error::Server { address, problem: end.err().unwrap_or_default() }
 }
 
+/// What everything is made of.
+struct Parts {
+    connections: Connections,
+    client: Client,
+    api_health: ApiHealth,
+    metrics: Arc<Metrics>,
+    events: Arc<EventPublisher>,
+    settings: Arc<Settings>,
+}
+
 /// Starts the watches and controllers of every watched namespace.
-fn start_controllers(
-    watches: &WatchContext,
-    events: &Arc<EventPublisher>,
-    settings: Settings,
-    health: &Health,
-    stop: &CancellationToken,
-) -> BackgroundTasks {
-    let WatchContext { client, metrics, .. } = watches;
+fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -> Result<BackgroundTasks, Error> {
+    let Parts { client, settings, .. } = parts;
     let namespaces: Vec<WatchNamespace> = match settings.watch_namespace.0.as_slice() {
         [] => vec![WatchNamespace::All],
         namespaces => namespaces.iter().cloned().map(WatchNamespace::Namespace).collect(),
@@ -153,14 +166,22 @@ fn start_controllers(
     let (open_jobs, queue) = (Arc::<OpenJobs>::default(), Arc::<WorkQueue>::default());
     let job_limit = Arc::new(JobLimit::new(settings.max_concurrent_jobs, open_jobs.clone(), queue.clone()));
     let event_reader = Arc::new(EventReader::new(client.clone(), queue.clone()));
-    let settings = Arc::new(settings);
     let (mut all_synced, mut tasks) = (Vec::new(), BackgroundTasks::default());
     let mut controllers = Controllers::default();
-    for watch_namespace in namespaces {
+    let mut watches = WatchContext::new(
+        parts.connections.watch_client()?,
+        parts.api_health.clone(),
+        parts.metrics.clone(),
+        settings.watch_seconds,
+    );
+    for (number, watch_namespace) in namespaces.into_iter().enumerate() {
         info!(?watch_namespace, "working in");
+        if number > 0 && number % NAMESPACES_OF_A_CONNECTION == 0 {
+            watches.client = parts.connections.watch_client()?;
+        }
         let context = Arc::new(NamespaceContext {
             client: client.clone(),
-            health: watches.health.clone(),
+            health: parts.api_health.clone(),
             settings: settings.clone(),
             queue: queue.clone(),
             caches: Arc::new(Caches { open_jobs: open_jobs.clone(), ..Caches::default() }),
@@ -171,20 +192,20 @@ fn start_controllers(
             pruning: Pruning::default(),
             job_limit: job_limit.clone(),
             event_reader: event_reader.clone(),
-            event_publisher: events.clone(),
-            metrics: metrics.clone(),
+            event_publisher: parts.events.clone(),
+            metrics: parts.metrics.clone(),
         });
         let mut adding = AddingControllers {
             controllers: &mut controllers,
             context: &context,
-            watches,
+            watches: &watches,
             watch_namespace: &watch_namespace,
             triggers: ReconcileTriggers::default(),
             added: Vec::new(),
         };
         kinds::visit_kinds(&mut adding);
         let AddingControllers { triggers, added, .. } = adding;
-        let cached = Watches::new(watches, &watch_namespace, &context.caches, &Arc::new(triggers));
+        let cached = Watches::new(&watches, &watch_namespace, &context.caches, &Arc::new(triggers));
         for (resource, watch) in cached.futures {
             let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
             tasks.spawn(format!("the watch of {resource}"), watch);
@@ -208,7 +229,7 @@ fn start_controllers(
         info!("every watch has its first listing");
         health.mark_ready();
     });
-    tasks
+    Ok(tasks)
 }
 
 /// Adds the controllers of one context: each with its kind, and its watch.

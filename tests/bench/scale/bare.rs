@@ -59,9 +59,9 @@ impl Bare {
         Arc::new(Self { api, samples, namespace: namespace.into(), kind: kind.into(), seen, places })
     }
 
-    /// From a task that was just created to its last status. `running`: with a status while it runs; `created`: with an
-    /// event for its Job.
-    pub async fn carry_out(&self, mut task: Value, running: bool, created: bool) -> Result<()> {
+    /// From a task that was just created to its last status, with so many statuses in between, and with an event for its
+    /// Job or without.
+    pub async fn carry_out(&self, mut task: Value, between: u32, created: bool) -> Result<()> {
         let name = task["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = format!("{}/{name}", self.namespace);
         let place = self.places.acquire().await?;
@@ -79,7 +79,7 @@ impl Bare {
             self.post_event(&name, 1).await?;
         }
         drop(place);
-        if running {
+        for _ in 0..between {
             self.until(&key, |times| times.running.is_some()).await;
             let _place = self.places.acquire().await?;
             task = self.put_status(&name, task).await?;

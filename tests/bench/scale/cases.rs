@@ -85,6 +85,7 @@ impl Bench {
             "deployments" => self.deployments().await,
             "keep" => self.keep().await,
             "singles" => self.singles().await,
+            "hanging" => self.hanging().await,
             "no-pods" => self.no_pods().await,
             "limit" => self.limit().await,
             "namespaces" => self.namespaces().await,
@@ -220,12 +221,12 @@ impl Bench {
         let (begun, under_way, created_before) = (Instant::now(), TaskTracker::new(), Cell::new(0));
         self.create(namespace, KIND, count, |task| {
             let client = client.clone();
-            // As many of the calls that may fall together as the operator made.
+            // As many of the calls that may fall together as the operator made, spread evenly.
             let number = f64::from(created_before.replace(created_before.get() + 1));
-            let often = |calls: f64| (number * calls).fract() + calls.fract() >= 1.0 || calls.fract() == 0.0;
-            let (running, created) = (often(calls.writes), often(calls.events));
+            let share = |calls: f64| ((number + 1.0) * calls).floor() - (number * calls).floor();
+            let (between, created) = (share(calls.writes - 3.0) as u32, share(calls.events - 1.0) > 0.0);
             under_way.spawn(async move {
-                if let Err(error) = client.carry_out(task, running, created).await {
+                if let Err(error) = client.carry_out(task, between, created).await {
                     eprintln!("bare: {error:#}");
                 }
             });
@@ -407,6 +408,49 @@ impl Bench {
             overtaken(&seen, "burst/t"),
             "",
         );
+        Ok(())
+    }
+
+    /// Single tasks of another namespace while every call that creates a Job in one namespace hangs in a webhook.
+    async fn hanging(&self) -> Result<()> {
+        let (hanging, quiet) = ("hanging", "quiet-beside");
+        self.api.furnish(hanging).await?;
+        self.api.furnish(quiet).await?;
+        let silent = std::net::TcpListener::bind("127.0.0.1:0")?; // it never answers
+        let url = format!("https://127.0.0.1:{}/", silent.local_addr()?.port());
+        let webhook = json!({
+            "metadata": {"name": hanging},
+            "webhooks": [{
+                "name": "hangs.django.my.domain", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": {"url": url}, "timeoutSeconds": 30,
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": hanging}},
+                "rules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"], "operations": ["CREATE"]}],
+            }],
+        });
+        let webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+        self.api.post(webhooks, &webhook).await?;
+        tokio::time::sleep(Duration::from_secs(3)).await; // until the API server has come to know it
+        let _operator = self.operators.start(&format!("{hanging},{quiet}"), &[]).await?;
+        let seen = self.simulation.reset();
+        self.create(hanging, KIND, 200, |_| ()).await?;
+        tokio::time::sleep(Duration::from_secs(3)).await; // until they hold what they can
+        let mut waits = Vec::new();
+        for n in 0..40 {
+            let name = format!("single-{n}");
+            self.api.post(&api::tasks(quiet, KIND), &api::task(KIND, &name)).await?;
+            let created = Instant::now();
+            self.ended(&seen, n + 1).await;
+            waits.push(
+                seen.jobs.lock().unwrap()[&format!("{quiet}/{name}")]
+                    .posted
+                    .unwrap()
+                    .saturating_duration_since(created),
+            );
+        }
+        waits.sort();
+        let measured = format!("{:.0} ms / {:.0} ms", percentile(&waits, 0.5), percentile(&waits, 0.99));
+        row("40 single tasks beside 200 that hang", "created to Job seen, p50 / p99", measured, "p99 3 s");
+        self.api.call("DELETE", &format!("{webhooks}/{hanging}"), None).await?;
         Ok(())
     }
 
