@@ -1,6 +1,6 @@
-//! What the watches know, partitioned so that a look-up costs the same with one object as with thousands.
+//! What the watches know, in an order in which a look-up costs the same with one object as with thousands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -13,12 +13,13 @@ pub struct Cache<V> {
 }
 
 struct Inner<V> {
-    partitions: Partitions<V>,
-    /// The partitions of a listing that is still coming in.
-    incoming: Option<Partitions<V>>,
+    objects: Objects<V>,
+    /// Those of a listing that is still coming in.
+    incoming: Option<Objects<V>>,
 }
 
-type Partitions<V> = HashMap<String, BTreeMap<String, Cached<V>>>;
+/// One map for all: most partitions have a single object.
+type Objects<V> = BTreeMap<CacheKey, Cached<V>>;
 
 /// An object, and how long it has been known: by this process's clock alone, as the API server's is another.
 pub struct Cached<V> {
@@ -44,7 +45,7 @@ impl<V> Clone for Cached<V> {
 }
 
 /// An object's place in the cache.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKey {
     pub partition: String,
     pub name: String,
@@ -67,34 +68,34 @@ pub struct Change<V> {
 
 impl<V> Default for Cache<V> {
     fn default() -> Self {
-        Self { inner: RwLock::new(Inner { partitions: HashMap::new(), incoming: None }) }
+        Self { inner: RwLock::new(Inner { objects: BTreeMap::new(), incoming: None }) }
     }
 }
 
 impl<V> Cache<V> {
     /// All objects of a partition.
     pub fn partition(&self, partition: &str) -> Vec<Arc<V>> {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.partitions.get(partition).map(|g| g.values().map(|c| c.object.clone()).collect()).unwrap_or_default()
+        self.filter(partition, |_| true)
     }
 
     /// The objects of a partition that satisfy `test`.
     pub fn filter(&self, partition: &str, test: impl Fn(&V) -> bool) -> Vec<Arc<V>> {
+        let first = CacheKey { partition: partition.to_owned(), name: String::new() };
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let found = inner.partitions.get(partition).into_iter().flat_map(BTreeMap::values);
-        found.filter(|cached| test(&cached.object)).map(|cached| cached.object.clone()).collect()
+        let found = inner.objects.range(first..).take_while(|(key, _)| key.partition == partition);
+        found.filter(|(_, cached)| test(&cached.object)).map(|(_, cached)| cached.object.clone()).collect()
     }
 
     /// One object.
     pub fn get(&self, key: &CacheKey) -> Option<Cached<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.partitions.get(&key.partition)?.get(&key.name).cloned()
+        inner.objects.get(key).cloned()
     }
 
     /// The API server was asked beside the watch, and said that the object is there.
     pub fn confirm(&self, key: &CacheKey) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cached) = inner.partitions.get_mut(&key.partition).and_then(|g| g.get_mut(&key.name)) {
+        if let Some(cached) = inner.objects.get_mut(key) {
             cached.confirmed = Instant::now();
         }
     }
@@ -105,59 +106,43 @@ impl<V> Cache<V> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Init => {
-                inner.incoming = Some(HashMap::new());
+                inner.incoming = Some(BTreeMap::new());
                 Vec::new()
             }
             Event::InitApply((key, object)) => {
-                let incoming = inner.incoming.get_or_insert_default();
-                incoming.entry(key.partition).or_default().insert(key.name, Cached::new(Arc::new(object)));
+                inner.incoming.get_or_insert_default().insert(key, Cached::new(Arc::new(object)));
                 Vec::new()
             }
             Event::InitDone => {
                 let fresh = inner.incoming.take().unwrap_or_default();
-                let mut old = std::mem::replace(&mut inner.partitions, fresh);
+                let mut old = std::mem::replace(&mut inner.objects, fresh);
                 let mut changes = Vec::new();
-                for (partition, objects) in &mut inner.partitions {
-                    for (name, now) in objects {
-                        let before = old.get_mut(partition).and_then(|g| g.remove(name));
-                        now.first_seen = before.as_ref().map_or(now.first_seen, |before| before.first_seen);
-                        changes.push(Change { now: Some(now.object.clone()), before: before.map(|b| b.object) });
-                    }
+                for (key, now) in &mut inner.objects {
+                    let before = old.remove(key);
+                    now.first_seen = before.as_ref().map_or(now.first_seen, |before| before.first_seen);
+                    changes.push(Change { now: Some(now.object.clone()), before: before.map(|b| b.object) });
                 }
-                let gone = old.into_values().flat_map(BTreeMap::into_values);
-                changes.extend(gone.map(|before| Change { now: None, before: Some(before.object) }));
+                changes.extend(old.into_values().map(|before| Change { now: None, before: Some(before.object) }));
                 changes
             }
             Event::Apply((key, object)) => {
                 let mut cached = Cached::new(Arc::new(object));
                 let now = cached.object.clone();
-                let group = inner.partitions.entry(key.partition).or_default();
-                let before = group.remove(&key.name);
+                let before = inner.objects.remove(&key);
                 cached.first_seen = before.as_ref().map_or(cached.first_seen, |before| before.first_seen);
-                group.insert(key.name, cached);
+                inner.objects.insert(key, cached);
                 vec![Change { now: Some(now), before: before.map(|before| before.object) }]
             }
             Event::Delete((key, last)) => {
-                inner.remove(&key);
+                inner.objects.remove(&key);
                 vec![Change { now: None, before: Some(Arc::new(last)) }]
             }
         }
     }
 
-    /// Removes an object and tells what was there.
-    pub fn remove(&self, key: &CacheKey) -> Vec<Change<V>> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner).remove(key)
-    }
-}
-
-impl<V> Inner<V> {
-    fn remove(&mut self, key: &CacheKey) -> Vec<Change<V>> {
-        let Some(group) = self.partitions.get_mut(&key.partition) else { return Vec::new() };
-        let before = group.remove(&key.name);
-        if group.is_empty() {
-            self.partitions.remove(&key.partition);
-        }
-        vec![Change { now: None, before: before.map(|before| before.object) }]
+    /// Removes an object.
+    pub fn remove(&self, key: &CacheKey) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).objects.remove(key);
     }
 }
 
@@ -167,6 +152,18 @@ mod tests {
 
     fn object_key(name: &str) -> CacheKey {
         CacheKey { partition: "g".into(), name: name.into() }
+    }
+
+    #[test]
+    fn a_partition_is_what_has_its_name() {
+        let cache = Cache::default();
+        for (n, (partition, name)) in
+            [("a", "x"), ("a", ""), ("a/b", "y"), ("b", "z"), ("", "w")].into_iter().enumerate()
+        {
+            cache.apply_event(Event::Apply((CacheKey { partition: partition.into(), name: name.into() }, n)));
+        }
+        let found = |partition| cache.partition(partition).iter().map(|object| **object).collect::<Vec<_>>();
+        assert_eq!((found("a"), found("a/b"), found(""), found("c")), (vec![1, 0], vec![2], vec![4], vec![]));
     }
 
     #[test]

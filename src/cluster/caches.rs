@@ -18,9 +18,9 @@ use super::open_jobs::OpenJobs;
 use super::started::StartedContainers;
 use super::triggers::ReconcileTriggers;
 use super::unrecorded::UnrecordedJobs;
-use super::watch::{WatchContext, WatchNamespace, map_event, version};
+use super::watch::{WatchContext, WatchNamespace, map_event};
 use crate::core::lean::lean_metadata;
-use crate::core::views::{JobView, PodView, trim_owned};
+use crate::core::views::{JobObject, JobView, OwnedMeta, PodObject, PodView};
 use crate::names;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 
@@ -62,12 +62,12 @@ impl Watches {
         let mut watches = Self { futures: Vec::new(), synced: Vec::new() };
         let client = &context.client;
         let managed_by_operator = context.config().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::OPERATOR));
-        let api = watch_namespace.api::<JobView>(client);
+        let api = watch_namespace.api::<JobObject>(client);
         watches.add(context, api, managed_by_operator.clone(), {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
-                let keyed = map_event(event, |mut job: JobView| {
-                    trim_owned(&mut job.metadata);
+                let keyed = map_event(event, |job: JobObject| {
+                    let job = JobView::from(job);
                     (job_key(&job), job)
                 });
                 for change in caches.jobs.apply_event(keyed) {
@@ -75,23 +75,23 @@ impl Watches {
                         caches.unrecorded_jobs.record_gone(gone);
                     }
                     caches.open_jobs.apply_change(&change);
-                    trigger_owner(&triggers, &change);
+                    trigger_owner(&triggers, &change, |job| &job.meta);
                 }
             }
         });
-        let api = watch_namespace.api::<PodView>(client);
+        let api = watch_namespace.api::<PodObject>(client);
         watches.add(context, api, managed_by_operator, {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
-                let keyed = map_event(event, |mut pod: PodView| {
-                    trim_owned(&mut pod.metadata);
+                let keyed = map_event(event, |pod: PodObject| {
+                    let pod = PodView::from(pod);
                     (pod_key(&pod), pod)
                 });
                 for change in caches.pods.apply_event(keyed) {
                     if let Change { now: None, before: Some(gone) } = &change {
                         caches.started_containers.record_gone(gone);
                     }
-                    trigger_owner(&triggers, &change);
+                    trigger_owner(&triggers, &change, |pod| &pod.meta);
                 }
             }
         });
@@ -159,12 +159,10 @@ fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSumma
 }
 
 /// Has the task of a Job or pod reconciled, unless a new listing only repeats what was known.
-fn trigger_owner<V: Resource>(triggers: &ReconcileTriggers, change: &Change<V>) {
-    let version = |object: &Option<Arc<V>>| object.as_ref().map(|object| version(&**object));
-    if version(&change.now) != version(&change.before)
-        && let Some(object) = change.now.as_ref().or(change.before.as_ref())
-    {
-        triggers.trigger_owner(object.meta());
+fn trigger_owner<V>(triggers: &ReconcileTriggers, change: &Change<V>, meta: fn(&V) -> &OwnedMeta) {
+    let (now, before) = (change.now.as_deref().map(meta), change.before.as_deref().map(meta));
+    if now.map(|meta| meta.version) != before.map(|meta| meta.version) {
+        now.or(before).into_iter().for_each(|meta| triggers.trigger_owner(meta));
     }
 }
 

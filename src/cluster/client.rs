@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::core::Blocked;
 use crate::core::text::one_line;
-use crate::core::views::{JobView, PodView};
+use crate::core::views::{JobObject, JobView, PodObject, PodView};
 use crate::helper;
 use crate::names;
 use crate::task::rejection;
@@ -73,12 +73,12 @@ pub async fn create_helper(client: &Client, namespace: &str) -> kube::Result<Res
 /// Creates a Job, or finds the one that has its name.
 pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Value) -> kube::Result<JobCreation> {
     let body = serde_json::to_vec(job).map_err(kube::Error::SerdeError)?;
-    let request = Request::new(JobView::url_path(&(), Some(namespace))).create(&PostParams::default(), body);
+    let request = Request::new(JobObject::url_path(&(), Some(namespace))).create(&PostParams::default(), body);
     match client.request::<JobView>(request.map_err(kube::Error::BuildRequest)?).await {
         Ok(created) => Ok(JobCreation::Created(Arc::new(created))),
         Err(error) if is_already_exists(&error) => {
-            let jobs: Api<JobView> = Api::namespaced(client.clone(), namespace);
-            Ok(JobCreation::Found(Arc::new(jobs.get(name).await?)))
+            let jobs: Api<JobObject> = Api::namespaced(client.clone(), namespace);
+            Ok(JobCreation::Found(Arc::new(jobs.get(name).await?.into())))
         }
         Err(error) => blocked_by(error, rejection::of_job).map(JobCreation::Rejected),
     }
@@ -86,19 +86,21 @@ pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Valu
 
 /// A Job as it is now.
 pub async fn get_job(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<JobView>> {
-    optional(Api::<JobView>::namespaced(client.clone(), namespace).get(name).await)
+    let job = optional(Api::<JobObject>::namespaced(client.clone(), namespace).get(name).await)?;
+    Ok(job.map(JobView::from))
 }
 
 /// The pods of a Job as they are now.
 pub async fn list_pods(client: &Client, namespace: &str, job: &str) -> kube::Result<Vec<PodView>> {
-    let api: Api<PodView> = Api::namespaced(client.clone(), namespace);
-    Ok(api.list(&ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"))).await?.items)
+    let api: Api<PodObject> = Api::namespaced(client.clone(), namespace);
+    let pods = api.list(&ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"))).await?;
+    Ok(pods.items.into_iter().map(PodView::from).collect())
 }
 
 /// Lets a Job begin that was created suspended, and notes on it that it was let, in one step: if it still is the one of
 /// this UID, and was not let before.
 pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<JobView> {
-    let api: Api<JobView> = Api::namespaced(client.clone(), namespace);
+    let api: Api<JobObject> = Api::namespaced(client.clone(), namespace);
     let held = format!("/metadata/annotations/{}", names::HELD_ANNOTATION.replace('/', "~1"));
     let steps = json!([
         { "op": "test", "path": "/metadata/uid", "value": uid },
@@ -106,7 +108,7 @@ pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str
         { "op": "replace", "path": "/spec/suspend", "value": false },
     ]);
     let patch = serde_json::from_value(steps).map_err(kube::Error::SerdeError)?;
-    api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await
+    Ok(api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await?.into())
 }
 
 /// Whether a patch could not be applied to the object as it is.
@@ -125,7 +127,7 @@ pub enum Deletion {
 
 /// Deletes a Job with its pods, if it still is the one of this UID.
 pub async fn delete_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<Deletion> {
-    delete(&Api::<JobView>::namespaced(client.clone(), namespace), name, uid, None).await
+    delete(&Api::<JobObject>::namespaced(client.clone(), namespace), name, uid, None).await
 }
 
 /// Deletes an object with what it owns, if it still is the one of this UID, and, if given, of this version.

@@ -1,7 +1,7 @@
 //! Where Jobs and their pods are in the caches: with the others of their task, by what the operator wrote on them.
 
 use super::cache::CacheKey;
-use crate::core::views::{JOB_NAME_LABEL, JobView, PodView};
+use crate::core::views::{JobView, PodView};
 use crate::names;
 
 /// The group of a task's Jobs.
@@ -11,10 +11,9 @@ pub fn task_jobs_partition(namespace: &str, kind: &str, task: &str) -> String {
 
 /// A Job's place.
 pub fn job_key(job: &JobView) -> CacheKey {
-    let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-    let kind = job.metadata.labels.as_ref().and_then(|labels| labels.get(names::KIND_LABEL));
+    let kind = job.annotation(names::KIND_LABEL).unwrap_or_default();
     let task = job.annotation(names::TASK_ANNOTATION).unwrap_or_default();
-    let partition = task_jobs_partition(namespace, kind.map_or("", String::as_str), task);
+    let partition = task_jobs_partition(&job.meta.namespace, kind, task);
     CacheKey { partition, name: job.name().to_owned() }
 }
 
@@ -25,8 +24,6 @@ pub fn job_pods_partition(namespace: &str, job: &str) -> String {
 
 /// A pod's place, also where its Job was deleted without it.
 pub fn pod_key(pod: &PodView) -> CacheKey {
-    let job = pod.metadata.labels.as_ref().and_then(|labels| labels.get(JOB_NAME_LABEL));
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let partition = job_pods_partition(namespace, job.map_or("", String::as_str));
-    CacheKey { partition, name: pod.metadata.name.clone().unwrap_or_default() }
+    let partition = job_pods_partition(&pod.meta.namespace, pod.job_name().unwrap_or_default());
+    CacheKey { partition, name: pod.meta.name.to_string() }
 }

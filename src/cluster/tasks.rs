@@ -12,8 +12,11 @@ use crate::task::prunable::{Prunable, PrunableTasks};
 use crate::task::{Task, target};
 
 /// All tasks, by kind and namespace.
-#[derive(Default)]
-pub struct TaskIndex(Mutex<HashMap<&'static str, KindIndex>>);
+pub struct TaskIndex {
+    kinds: Mutex<HashMap<&'static str, KindIndex>>,
+    /// Whether finished tasks are thrown away.
+    prunes: bool,
+}
 
 #[derive(Default)]
 struct KindIndex {
@@ -30,14 +33,16 @@ struct NamespaceIndex {
 }
 
 impl NamespaceIndex {
-    fn apply<T: Task>(&mut self, object: &DeserializeGuard<T>) {
+    fn apply<T: Task>(&mut self, object: &DeserializeGuard<T>, prunes: bool) {
         let Ok(task) = &object.0 else { return self.remove(object.meta()) }; // it cannot be read
         let name = task.meta().name.clone().unwrap_or_default();
         match target::concerns(task) {
             true => self.waiting_for_targets.insert(name),
             false => self.waiting_for_targets.remove(&name),
         };
-        self.prunable.apply(task);
+        if prunes {
+            self.prunable.apply(task);
+        }
     }
 
     fn remove(&mut self, meta: &ObjectMeta) {
@@ -47,6 +52,10 @@ impl NamespaceIndex {
 }
 
 impl TaskIndex {
+    pub fn new(prunes: bool) -> Self {
+        Self { kinds: Mutex::default(), prunes }
+    }
+
     /// Names of the tasks that a change of what can be a target concerns.
     pub fn waiting_for_targets(&self, kind: &str, namespace: &str) -> Vec<String> {
         let index = self.index();
@@ -68,15 +77,15 @@ impl TaskIndex {
         let namespace = |object: &DeserializeGuard<T>| object.meta().namespace.clone().unwrap_or_default();
         match event {
             Event::Init => kind.incoming.clear(),
-            Event::InitApply(object) => kind.incoming.entry(namespace(object)).or_default().apply(object),
+            Event::InitApply(object) => kind.incoming.entry(namespace(object)).or_default().apply(object, self.prunes),
             Event::InitDone => kind.namespaces = std::mem::take(&mut kind.incoming),
-            Event::Apply(object) => kind.namespaces.entry(namespace(object)).or_default().apply(object),
+            Event::Apply(object) => kind.namespaces.entry(namespace(object)).or_default().apply(object, self.prunes),
             Event::Delete(object) => kind.namespaces.entry(namespace(object)).or_default().remove(object.meta()),
         }
     }
 
     fn index(&self) -> MutexGuard<'_, HashMap<&'static str, KindIndex>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +105,7 @@ mod tests {
 
     #[test]
     fn it_has_the_tasks_that_can_be_read() {
-        let index = TaskIndex::default();
+        let index = TaskIndex::new(true);
         let names = || index.waiting_for_targets(DjangoMigrate::KIND, "ns");
         let broken = || json!({"fake": "perhaps"});
         for event in [

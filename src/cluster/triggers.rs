@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
 use super::cache::Change;
+use crate::core::views::OwnedMeta;
 use crate::names;
 use crate::task::target::Candidate;
 
@@ -33,7 +32,7 @@ impl ReconcileTriggers {
     }
 
     /// A Job or pod changed: its task is to be reconciled.
-    pub fn trigger_owner(&self, meta: &ObjectMeta) {
+    pub fn trigger_owner(&self, meta: &OwnedMeta) {
         let Some((kind, trigger)) = trigger_for_owner(meta) else { return };
         if let Some(trigger_kind) = self.0.get(kind) {
             trigger_kind(trigger);
@@ -51,10 +50,10 @@ impl ReconcileTriggers {
 }
 
 /// The task of a Job or pod that the operator made, by what it wrote on it.
-fn trigger_for_owner(meta: &ObjectMeta) -> Option<(&str, ReconcileTrigger)> {
-    let kind = meta.labels.as_ref()?.get(names::KIND_LABEL)?;
-    let name = meta.annotations.as_ref()?.get(names::TASK_ANNOTATION)?.clone();
-    let namespace = meta.namespace.clone().unwrap_or_default();
+fn trigger_for_owner(meta: &OwnedMeta) -> Option<(&str, ReconcileTrigger)> {
+    let kind = meta.mark(names::KIND_LABEL)?;
+    let name = meta.mark(names::TASK_ANNOTATION)?.to_owned();
+    let namespace = meta.namespace.to_string();
     Some((kind, ReconcileTrigger::Object { namespace, name }))
 }
 
@@ -82,6 +81,7 @@ fn fingerprint(candidate: Option<&Arc<Candidate>>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::task::target::TargetKind;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use serde_json::{Value, json};
 
     fn candidate(namespace: &str, image: &str, more: Value) -> Option<Arc<Candidate>> {
@@ -120,8 +120,9 @@ mod tests {
 
     #[test]
     fn a_job_and_its_pods_concern_their_task() {
-        let meta = |labels: Value, annotations: Value| -> ObjectMeta {
-            serde_json::from_value(json!({"namespace": "ns", "labels": labels, "annotations": annotations})).unwrap()
+        let meta = |labels: Value, annotations: Value| -> OwnedMeta {
+            let meta = json!({"namespace": "ns", "labels": labels, "annotations": annotations});
+            serde_json::from_value::<ObjectMeta>(meta).unwrap().into()
         };
         let ours = meta(json!({names::KIND_LABEL: "DjangoUser"}), json!({names::TASK_ANNOTATION: "ann"}));
         let trigger = ReconcileTrigger::Object { namespace: "ns".into(), name: "ann".into() };

@@ -34,7 +34,7 @@ impl UnrecordedJobs {
         }
         let mut last = if job.terminal_condition().is_some() { job.clone() } else { job.without_status() };
         if let Some(known) = self.get(&key).filter(|known| known.uid() == job.uid()) {
-            last.metadata = known.metadata.clone();
+            last.meta = known.meta.clone();
         }
         self.insert(last);
     }

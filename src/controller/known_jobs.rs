@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::own_writes::{OWN_WRITE_TTL, is_newer};
+use super::own_writes::OWN_WRITE_TTL;
 use crate::cluster::cache::{CacheKey, Cached};
 use crate::cluster::caches::Caches;
 use crate::cluster::job_keys::job_key;
@@ -24,7 +24,7 @@ impl KnownJobs {
         let cached = caches.jobs.get(key);
         let mut answered = self.answered();
         match (cached, answered.get(key)) {
-            (Some(cached), Some(own)) if is_newer(&*own.object, &*cached.object) => {
+            (Some(cached), Some(own)) if own.object.meta.version > cached.object.meta.version => {
                 Some(Cached { first_seen: cached.first_seen, ..own.clone() })
             }
             (None, own) => own.cloned(),
@@ -70,9 +70,9 @@ mod tests {
         };
         let (caches, jobs) = (Caches::default(), KnownJobs::default());
         let key = job_key(&job("1"));
-        let version = || jobs.get(&caches, &key).and_then(|known| known.object.metadata.resource_version.clone());
+        let version = || jobs.get(&caches, &key).and_then(|known| known.object.meta.version);
         jobs.record(&caches, &job("2"));
-        assert_eq!((version().as_deref(), caches.open_jobs.count()), (Some("2"), 1));
+        assert_eq!((version(), caches.open_jobs.count()), (Some(2), 1));
         let seen = |version| {
             let event = kube::runtime::watcher::Event::Apply((key.clone(), (*job(version)).clone()));
             caches
@@ -82,11 +82,11 @@ mod tests {
                 .for_each(|change: &Change<JobView>| caches.open_jobs.apply_change(change));
         };
         seen("1");
-        assert_eq!((version().as_deref(), caches.open_jobs.count()), (Some("2"), 1));
+        assert_eq!((version(), caches.open_jobs.count()), (Some(2), 1));
         seen("3");
-        assert_eq!((version().as_deref(), caches.open_jobs.count()), (Some("3"), 1));
+        assert_eq!((version(), caches.open_jobs.count()), (Some(3), 1));
         jobs.record(&caches, &job("4"));
         jobs.record_deleted(&key);
-        assert_eq!((version().as_deref(), caches.open_jobs.count()), (Some("3"), 1));
+        assert_eq!((version(), caches.open_jobs.count()), (Some(3), 1));
     }
 }

@@ -185,7 +185,7 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
             settings: settings.clone(),
             queue: queue.clone(),
             caches: Arc::new(Caches { open_jobs: open_jobs.clone(), ..Caches::default() }),
-            tasks: TaskIndex::default(),
+            tasks: TaskIndex::new(settings.num_old_crs > 0),
             known_jobs: KnownJobs::default(),
             blocked_since: BlockedSince::default(),
             helper_namespaces: HelperNamespaces::default(),

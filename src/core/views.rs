@@ -1,6 +1,7 @@
 //! Objects of the cluster without what nothing reads: there are as many as tasks, and each stays in memory.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
 use super::lean::lean_metadata;
@@ -9,26 +10,102 @@ use crate::names;
 /// On pods, by the Job controller.
 const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 /// On pods, by the Job controller.
-pub const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
+const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
+/// Labels and annotations that something reads.
+const MARKS: &[&str] = &[
+    names::KIND_LABEL,
+    names::TASK_ANNOTATION,
+    names::RUN_ANNOTATION,
+    names::RUN_KEY_ANNOTATION,
+    names::GENERATION_ANNOTATION,
+    names::HELD_ANNOTATION,
+    names::CONTAINER_ANNOTATION,
+    names::IMAGE_ANNOTATION,
+    JOB_UID_LABEL,
+    JOB_NAME_LABEL,
+];
+
+/// Who an object is that the operator made, or a Job of its.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnedMeta {
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+    pub uid: Box<str>,
+    /// The resource version, a number that grows.
+    pub version: Option<u64>,
+    pub created: Option<Timestamp>,
+    pub is_deleting: bool,
+    marks: Box<[(&'static str, Box<str>)]>,
+    owners: Box<[Owner]>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Owner {
+    uid: Box<str>,
+    controls: bool,
+}
+
+impl From<ObjectMeta> for OwnedMeta {
+    fn from(meta: ObjectMeta) -> Self {
+        let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
+        let (labels, annotations) = (meta.labels.unwrap_or_default(), meta.annotations.unwrap_or_default());
+        let mark = |name: &&'static str| {
+            let value = annotations.get(*name).or_else(|| labels.get(*name))?;
+            Some((*name, value.as_str().into()))
+        };
+        let owners = meta.owner_references.into_iter().flatten();
+        Self {
+            namespace: text(meta.namespace),
+            name: text(meta.name),
+            uid: text(meta.uid),
+            version: meta.resource_version.and_then(|version| version.parse().ok()),
+            created: meta.creation_timestamp.map(|time| time.0),
+            is_deleting: meta.deletion_timestamp.is_some(),
+            marks: MARKS.iter().filter_map(mark).collect(),
+            owners: owners.map(|o| Owner { uid: o.uid.into(), controls: o.controller == Some(true) }).collect(),
+        }
+    }
+}
+
+impl OwnedMeta {
+    /// A label or annotation that the operator or the Job controller wrote.
+    pub fn mark(&self, name: &str) -> Option<&str> {
+        self.marks.iter().find(|(mark, _)| *mark == name).map(|(_, value)| &**value)
+    }
+}
 
 /// A Job, with one field of its spec.
-#[derive(kube::Resource, Clone, Debug, Default, Deserialize, PartialEq)]
-#[resource(inherit = "k8s_openapi::api::batch::v1::Job")]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "JobObject")]
 pub struct JobView {
-    /// Name, UID, owner, annotations.
-    #[serde(deserialize_with = "lean_metadata")]
-    pub metadata: ObjectMeta,
-    #[serde(default)]
-    pub spec: JobSpecView,
-    #[serde(default)]
+    pub meta: OwnedMeta,
+    /// Whether no pods are made.
+    suspend: bool,
     pub status: Option<JobStatusView>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-pub struct JobSpecView {
-    /// Whether no pods are made.
+/// A Job as it is read.
+#[derive(kube::Resource, Clone, Debug, Deserialize)]
+#[resource(inherit = "k8s_openapi::api::batch::v1::Job")]
+pub struct JobObject {
+    #[serde(deserialize_with = "lean_metadata")]
+    metadata: ObjectMeta,
     #[serde(default)]
-    pub suspend: Option<bool>,
+    spec: JobSpecView,
+    #[serde(default)]
+    status: Option<JobStatusView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct JobSpecView {
+    #[serde(default)]
+    suspend: Option<bool>,
+}
+
+impl From<JobObject> for JobView {
+    fn from(JobObject { metadata, spec, status }: JobObject) -> Self {
+        Self { meta: metadata.into(), suspend: spec.suspend == Some(true), status }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -57,14 +134,27 @@ pub struct ConditionView {
 }
 
 /// A pod without its spec.
-#[derive(kube::Resource, Clone, Debug, Default, Deserialize, PartialEq)]
-#[resource(inherit = "k8s_openapi::api::core::v1::Pod")]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "PodObject")]
 pub struct PodView {
-    /// Name, UID, owner, annotations.
-    #[serde(deserialize_with = "lean_metadata")]
-    pub metadata: ObjectMeta,
-    #[serde(default)]
+    pub meta: OwnedMeta,
     pub status: Option<PodStatusView>,
+}
+
+/// A pod as it is read.
+#[derive(kube::Resource, Clone, Debug, Deserialize)]
+#[resource(inherit = "k8s_openapi::api::core::v1::Pod")]
+pub struct PodObject {
+    #[serde(deserialize_with = "lean_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: Option<PodStatusView>,
+}
+
+impl From<PodObject> for PodView {
+    fn from(PodObject { metadata, status }: PodObject) -> Self {
+        Self { meta: metadata.into(), status }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -175,34 +265,17 @@ fn is_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
     })
 }
 
-/// Leaves out of an object that the operator made what nothing reads.
-pub fn trim_owned(metadata: &mut ObjectMeta) {
-    metadata.finalizers = None;
-    metadata.generate_name = None;
-    if let Some(labels) = &mut metadata.labels {
-        labels.retain(|name, _| [names::KIND_LABEL, JOB_UID_LABEL, JOB_NAME_LABEL].contains(&name.as_str()));
-    }
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name.starts_with(names::PREFIX) && name != names::TEMPLATE_CHANGES_ANNOTATION);
-    }
-    for owner in metadata.owner_references.iter_mut().flatten() {
-        owner.api_version = String::new();
-        owner.kind = String::new();
-        owner.name = String::new();
-    }
-}
-
 impl JobView {
     pub fn name(&self) -> &str {
-        self.metadata.name.as_deref().unwrap_or_default()
+        &self.meta.name
     }
 
     pub fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        &self.meta.uid
     }
 
     pub fn annotation(&self, name: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+        self.meta.mark(name)
     }
 
     /// Number of the run that it is.
@@ -211,11 +284,11 @@ impl JobView {
     }
 
     pub fn is_deleting(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
+        self.meta.is_deleting
     }
 
     pub fn is_suspended(&self) -> bool {
-        self.spec.suspend == Some(true)
+        self.suspend
     }
 
     /// Whether it is as the operator created it for a command that must not run twice: suspended, until its UID is
@@ -231,7 +304,7 @@ impl JobView {
 
     /// Whether the resource with this UID made the Job.
     pub fn owned_by(&self, uid: &str) -> bool {
-        self.metadata.owner_references.iter().flatten().any(|o| o.controller == Some(true) && o.uid == uid)
+        self.meta.owners.iter().any(|owner| owner.controls && &*owner.uid == uid)
     }
 
     /// How the Job ended; FailureTarget and SuccessCriteriaMet only announce it.
@@ -262,8 +335,7 @@ pub struct JobEnd {
 impl PodView {
     /// Whether the pod is one of the Job's, also where the Job was deleted without its pods.
     pub fn belongs_to(&self, job_uid: &str) -> bool {
-        let owned = self.metadata.owner_references.iter().flatten().any(|o| o.uid == job_uid);
-        owned || self.job_uid() == Some(job_uid)
+        self.meta.owners.iter().any(|owner| &*owner.uid == job_uid) || self.job_uid() == Some(job_uid)
     }
 
     pub fn container_status(&self, name: &str) -> Option<&ContainerStatusView> {
@@ -278,7 +350,12 @@ impl PodView {
 
     /// UID of the Job that made it.
     pub fn job_uid(&self) -> Option<&str> {
-        self.metadata.labels.as_ref()?.get(JOB_UID_LABEL).map(String::as_str)
+        self.meta.mark(JOB_UID_LABEL)
+    }
+
+    /// Name of the Job that made it.
+    pub fn job_name(&self) -> Option<&str> {
+        self.meta.mark(JOB_NAME_LABEL)
     }
 
     /// Whether the container ever ran.

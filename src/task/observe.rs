@@ -315,7 +315,7 @@ mod tests {
             let seen = observed(&recorded, &Known { job: Some(job), pods: pods.clone(), ..Known::default() });
             let run = seen.status.last_run.unwrap();
             assert_eq!(run.job_uid.as_deref(), adopted);
-            assert_eq!(seen.pods.iter().map(|p| p.metadata.name.as_deref()).collect::<Vec<_>>(), [Some("a")]);
+            assert_eq!(seen.pods.iter().map(|p| &*p.meta.name).collect::<Vec<_>>(), ["a"]);
         }
         assert!(matches!(observed(&recorded, &Known::default()).job, ObservedJob::Unknown));
     }

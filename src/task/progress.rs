@@ -33,8 +33,7 @@ pub fn of_run(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
         return Progress::Ended;
     }
     let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
-    let Some(newest) = pods.iter().map(Borrow::borrow).max_by_key(|p: &&PodView| p.metadata.creation_timestamp.clone())
-    else {
+    let Some(newest) = pods.iter().map(Borrow::borrow).max_by_key(|p: &&PodView| p.meta.created) else {
         let ever = job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) > 0 || s.ready.unwrap_or(0) > 0);
         return if ever { Progress::Running } else { Progress::NotStarted(None) };
     };

@@ -152,7 +152,7 @@ impl HelperResult {
 pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
     let JobEnd { complete, reason: job_reason, message: job_message } = job.terminal_condition().unwrap_or_default();
-    let newest = pods.iter().max_by_key(|p| p.metadata.creation_timestamp.clone());
+    let newest = pods.iter().max_by_key(|p| p.meta.created);
     let ended = newest.and_then(|pod| pod.container_status(container)).and_then(terminated);
     let exit_code = ended.map(|t| t.exit_code);
     let line = ended.and_then(|t| HelperResult::find(t.message.as_deref()?));

@@ -18,7 +18,6 @@ use crate::cluster::lean_object::LeanObject;
 use crate::controller::context::NamespaceContext;
 use crate::controller::event_reader::Subject;
 use crate::controller::object_key::ObjectKey;
-use crate::controller::own_writes::is_newer;
 use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
@@ -220,8 +219,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 
     async fn read_events(&self, observed: &Observed) -> Result<Option<Obstacle>, Error> {
         let ObservedJob::Present(job) = &observed.job else { return Ok(None) };
-        let newest = observed.pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.clone());
-        let pod = newest.and_then(|pod| pod.metadata.uid.as_deref());
+        let newest = observed.pods.iter().max_by_key(|pod| pod.meta.created);
+        let pod = newest.map(|pod| &*pod.meta.uid);
         // A Job's events tell of pods that could not be made; once there is one, they are of the past.
         let uid = pod.unwrap_or_else(|| job.uid());
         let waited = observed.job_age >= LONG_START;
@@ -415,8 +414,8 @@ impl<'a, T: Task> Reconciliation<'a, T> {
 /// The pods that the API server listed, and those that the watch knew and that may be gone by now; of each the newest.
 fn newest_of_each(mut listed: Vec<PodView>, watched: &[Arc<PodView>]) -> Vec<PodView> {
     for pod in watched {
-        match listed.iter_mut().find(|listed| listed.metadata.uid == pod.metadata.uid) {
-            Some(listed) if is_newer(&**pod, listed) => listed.clone_from(pod),
+        match listed.iter_mut().find(|listed| listed.meta.uid == pod.meta.uid) {
+            Some(listed) if pod.meta.version > listed.meta.version => listed.clone_from(pod),
             Some(_) => {}
             None => listed.push(PodView::clone(pod)),
         }
