@@ -9,6 +9,7 @@ pub mod health;
 pub mod job_keys;
 pub mod lean_object;
 pub mod lease;
+pub mod object_store;
 pub mod open_jobs;
 pub mod recent;
 pub mod started;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use tokio::sync::watch::Receiver;
@@ -46,8 +45,7 @@ impl Controllers {
         watch_namespace: &WatchNamespace,
         triggers: &mut ReconcileTriggers,
     ) -> ControllerWatch {
-        let (objects, mut writer) = store();
-        let context = Arc::new(Context::<K>::new(shared.clone(), objects));
+        let context = Arc::new(Context::<K>::new(shared.clone()));
         let watched_namespace = match watch_namespace {
             WatchNamespace::All => None,
             WatchNamespace::Namespace(namespace) => Some(namespace.clone()),
@@ -66,7 +64,7 @@ impl Controllers {
         let running = events.for_each(move |event| {
             K::on_watch_event(&event, &context.shared);
             let changed = changes.of(&event, &context);
-            writer.apply_watcher_event(&event); // before anybody looks
+            context.objects.apply_event(event); // before anybody looks
             changed.into_iter().for_each(|(key, urgency)| context.shared.queue.add(key, urgency));
             std::future::ready(())
         });
@@ -160,7 +158,7 @@ impl Changes {
             }
             Event::InitApply(object) => {
                 context.own_writes.forget_until(object);
-                if !is_known(object, &context.objects) {
+                if !context.objects.has(object) {
                     let created = object.meta().creation_timestamp.as_ref().map(|time| time.0);
                     let urgency = urgency(object.0.as_ref().ok());
                     self.listed.push(Listed { created, key: key_of(object), urgency });
@@ -179,11 +177,6 @@ impl Changes {
             }
         }
     }
-}
-
-fn is_known<K: Reconcile>(object: &DeserializeGuard<K>, objects: &Store<DeserializeGuard<K>>) -> bool {
-    let known = objects.get(&ObjectRef::from_obj(object));
-    known.is_some_and(|known| known.uid() == object.uid() && known.resource_version() == object.resource_version())
 }
 
 fn key_of<K: Reconcile>(object: &DeserializeGuard<K>) -> ObjectKey {

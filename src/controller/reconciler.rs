@@ -13,7 +13,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, DeserializeGuard, NamespaceResourceScope};
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
@@ -26,8 +25,10 @@ use super::context::NamespaceContext;
 use super::object_key::ObjectKey;
 use super::own_writes::OwnWrites;
 use super::work_queue::Urgency;
+use crate::cluster::cache::CacheKey;
 use crate::cluster::client;
 use crate::cluster::lean_object::LeanObject;
+use crate::cluster::object_store::ObjectStore;
 use crate::core::condition;
 
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
@@ -127,7 +128,7 @@ impl Error {
 pub struct Context<K: Reconcile> {
     pub shared: Arc<NamespaceContext>,
     /// What the watch knows.
-    pub objects: Store<DeserializeGuard<K>>,
+    pub objects: ObjectStore<K>,
     /// What this process wrote or asked for beside the watch.
     pub own_writes: OwnWrites<K>,
     backoff: Backoff,
@@ -136,15 +137,16 @@ pub struct Context<K: Reconcile> {
 }
 
 impl<K: Reconcile> Context<K> {
-    pub fn new(shared: Arc<NamespaceContext>, objects: Store<DeserializeGuard<K>>) -> Self {
+    pub fn new(shared: Arc<NamespaceContext>) -> Self {
         let (backoff, contended) = (Backoff::default(), Backoff::default());
-        Self { shared, objects, own_writes: OwnWrites::default(), backoff, contended }
+        Self { shared, objects: ObjectStore::default(), own_writes: OwnWrites::default(), backoff, contended }
     }
 }
 
 /// Reconciles one object as it is now; nothing that happens in it reaches another. When to look again at the latest.
 pub async fn reconcile<K: Reconcile>(key: ObjectKey, context: Arc<Context<K>>) -> Option<(Duration, Urgency)> {
-    let Some(object) = context.objects.get(&ObjectRef::new(&key.name).within(&key.namespace)) else {
+    let place = CacheKey { partition: key.namespace.to_string(), name: key.name.to_string() };
+    let Some(object) = context.objects.get(&place) else {
         context.backoff.succeeded(&key);
         context.contended.succeeded(&key);
         K::on_gone(&key, &context.shared);

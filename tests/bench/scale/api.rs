@@ -10,16 +10,31 @@ use serde_json::{Value, json};
 /// How many calls the bare client, the simulated cluster and the creation of resources make at once, each.
 pub const CONCURRENCY: usize = 64;
 
+/// How often a call is made that the API server fails to answer, and how long after each time.
+const ATTEMPTS: u32 = 30;
+const RETRY: Duration = Duration::from_secs(1);
+
 /// What a measurement knows of the API server.
 #[derive(Clone)]
 pub struct Api(pub Client);
 
 impl Api {
+    /// Again and again while the API server or its database has too much to do, as every controller does.
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let request = Request::builder().method(method).uri(path).header("content-type", kind).body(body)?;
-        self.0.request(request).await.with_context(|| format!("{method} {path}"))
+        for attempt in 1.. {
+            let request =
+                Request::builder().method(method).uri(path).header("content-type", kind).body(body.clone())?;
+            match self.0.request(request).await {
+                Err(kube::Error::Api(status)) if status.code == 409 && method == "POST" && attempt > 1 => break, // it was done
+                Err(kube::Error::Api(status)) if attempt < ATTEMPTS && (status.code == 429 || status.code >= 500) => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                answer => return answer.with_context(|| format!("{method} {path}")),
+            }
+        }
+        Ok(Value::Null)
     }
 
     pub async fn get(&self, path: &str) -> Result<Value> {

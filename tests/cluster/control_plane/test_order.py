@@ -1,6 +1,9 @@
 """Who comes first, and what is asked for many at once."""
 
-from support.kube import POD, account, becomes, condition, eventually, jobs_made, reason, refuses, settle, task
+from support.fixtures import make_namespace, unique_name
+from support.kube import POD, account, becomes, condition, deployment, eventually, jobs_made, reason, refuses, settle, task
+from support.kubelet import Kubelet
+from support.operator import grant
 
 
 def test_under_a_limit_tasks_start_in_the_order_of_their_coming(kube, ns, operators, kubelet, audit):
@@ -20,11 +23,9 @@ def test_under_a_limit_tasks_start_in_the_order_of_their_coming(kube, ns, operat
 
 
 def test_a_limit_holds_over_all_kinds_and_namespaces(kube, ns, operators, kubelet, audit):
-    from support.fixtures import furnish, make_namespace, unique_name
-    from support.operator import grant
-
-    other = furnish(kube, make_namespace(kube, unique_name("other")))
+    other = make_namespace(kube, unique_name("other"))
     grant(kube, ns, [other])
+    kube.create(other, deployment())
     operators(ns, WATCH_NAMESPACE="%s,%s" % (ns, other), MAX_CONCURRENT_JOBS="2").start()
     tasks = [("DjangoMigrate", where, "m%d" % n) for n in range(3) for where in (ns, other)]
     tasks += [("DjangoStatic", where, "s") for where in (ns, other)]
@@ -38,8 +39,9 @@ def test_a_limit_holds_over_all_kinds_and_namespaces(kube, ns, operators, kubele
     settle(audit, account(ns))
     assert len(kube.list("Job", ns)) + len(kube.list("Job", other)) == 2
     kubelet.work()
-    type(kubelet)(kube, other).work()
+    beside = Kubelet(kube, other).work()
     eventually(lambda: reasons() == 8 * ["Succeeded"])
+    beside.stop()
 
 
 def test_events_are_asked_for_once_for_many_pods_that_cannot_be_made(kube, ns, operators, audit):
