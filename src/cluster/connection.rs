@@ -58,7 +58,7 @@ impl Connections {
         Ok(builder.with_layer(&TransportLayer(self.health.clone())).build())
     }
 
-    /// Asks the API server whether watches can share connections.
+    /// Asks the API server whether watches can share connections, which pays where there are many.
     pub async fn negotiate(&mut self) -> Result<(), ConnectError> {
         if self.config.proxy_url.is_none() {
             let asking = self.shared_client(false)?;

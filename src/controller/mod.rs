@@ -106,9 +106,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     }
     metrics.set_leading(true);
 
-    match stop.run_until_cancelled(connections.negotiate()).await {
-        Some(negotiated) => negotiated?,
-        None => return Ok(()),
+    if settings.watch_namespace.0.len() > 1 {
+        match stop.run_until_cancelled(connections.negotiate()).await {
+            Some(negotiated) => negotiated?,
+            None => return Ok(()),
+        }
     }
     let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(settings.identity.clone()) };
     let events = Arc::new(EventPublisher::start(client.clone(), reporter));
