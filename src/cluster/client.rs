@@ -10,8 +10,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{Request, Status};
 use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::lean_object::LeanObject;
 use crate::core::Blocked;
 use crate::core::text::one_line;
 use crate::core::views::{JobObject, JobView, PodObject, PodView};
@@ -84,6 +87,18 @@ pub async fn create_job(client: &Client, namespace: &str, name: &str, job: &Valu
     }
 }
 
+/// Writes the status of an object, if the version that it was read in still is the newest.
+pub async fn replace_status<K>(client: &Client, object: &K) -> kube::Result<LeanObject<K>>
+where
+    K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,
+{
+    let meta = object.meta();
+    let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+    let (path, name) = (K::url_path(&(), meta.namespace.as_deref()), meta.name.as_deref().unwrap_or_default());
+    let request = Request::new(path).replace_subresource("status", name, &PostParams::default(), body);
+    client.request(request.map_err(kube::Error::BuildRequest)?).await
+}
+
 /// A Job as it is now.
 pub async fn get_job(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<JobView>> {
     let job = optional(Api::<JobObject>::namespaced(client.clone(), namespace).get(name).await)?;
@@ -133,7 +148,7 @@ pub async fn delete_job(client: &Client, namespace: &str, name: &str, uid: &str)
 /// Deletes an object with what it owns, if it still is the one of this UID, and, if given, of this version.
 pub async fn delete<K>(api: &Api<K>, name: &str, uid: &str, resource_version: Option<String>) -> kube::Result<Deletion>
 where
-    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version };
     match api.delete(name, &DeleteParams::background().preconditions(preconditions)).await {

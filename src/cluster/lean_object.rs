@@ -8,7 +8,7 @@ use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::core::lean::lean_metadata;
@@ -54,15 +54,6 @@ impl<'de, K: Resource + DeserializeOwned> Deserialize<'de> for LeanObject<K> {
             }
             Err(error) => Err(InvalidObject { error: error.to_string(), metadata }),
         })))
-    }
-}
-
-impl<K: Serialize> Serialize for LeanObject<K> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0.0 {
-            Ok(object) => object.serialize(serializer),
-            Err(invalid) => Err(serde::ser::Error::custom(&invalid.error)),
-        }
     }
 }
 

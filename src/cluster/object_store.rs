@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
@@ -41,8 +42,14 @@ impl<K: Resource + Serialize + DeserializeOwned> ObjectStore<K> {
     pub fn get(&self, key: &CacheKey) -> Option<DeserializeGuard<K>> {
         let stored = self.objects.get(key)?.object;
         Some(DeserializeGuard(match &stored.content {
-            Content::Readable(text) => serde_json::from_slice(text)
-                .map_err(|error| InvalidObject { error: error.to_string(), metadata: Default::default() }),
+            Content::Readable(text) => serde_json::from_slice(text).map_err(|error| InvalidObject {
+                error: error.to_string(),
+                metadata: ObjectMeta {
+                    namespace: Some(key.partition.clone()),
+                    name: Some(key.name.clone()),
+                    ..ObjectMeta::default()
+                },
+            }),
             Content::Unreadable(invalid) => Err((**invalid).clone()),
         }))
     }

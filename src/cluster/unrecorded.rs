@@ -46,14 +46,9 @@ impl UnrecordedJobs {
         }
     }
 
-    /// A Job is about to be deleted that nobody will ask for; whether nobody does so already.
-    pub fn record_pruning(&self, job: &JobView) -> bool {
-        self.inner().pruned.insert(job_key(job))
-    }
-
-    /// It was not deleted.
-    pub fn forget_pruning(&self, job: &JobView) {
-        self.inner().pruned.remove(&job_key(job));
+    /// A Job is about to be deleted that nobody will ask for.
+    pub fn record_pruning(&self, job: &JobView) {
+        self.inner().pruned.insert(job_key(job));
     }
 
     /// The Job of that place, if it was there.
@@ -98,9 +93,7 @@ mod tests {
         assert_eq!(jobs.get(&key).map(|job| job.uid().to_owned()), Some("u".into()));
         jobs.uid_recorded(&key);
         assert!(jobs.get(&key).is_none());
-        assert!(jobs.record_pruning(&job(false)) && !jobs.record_pruning(&job(false)));
-        jobs.forget_pruning(&job(false));
-        assert!(jobs.record_pruning(&job(false)));
+        jobs.record_pruning(&job(false));
         jobs.record_gone(&job(false));
         assert!(jobs.get(&key).is_none(), "pruned");
         jobs.record_gone(&job(false));

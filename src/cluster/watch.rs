@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::health::ApiHealth;
 use super::lean_object::LeanObject;
+use crate::core::lean::version;
 use crate::core::text::one_line;
 use crate::metrics::Metrics;
 
@@ -109,11 +110,10 @@ where
             }
             let events = self.events.get_or_insert_with(|| watcher(self.api.clone(), self.config.clone()).boxed());
             let (error, list_again) = match events.next().await? {
-                Ok(mut event) if self.order.accepts(&event) => {
+                Ok(event) if self.order.accepts(&event) => {
                     if matches!(event, Event::InitDone) {
                         self.listing = None;
                     }
-                    trim(&mut event);
                     return Some(event);
                 }
                 // Who repeats what is old may also have left something out, and would go on from there.
@@ -152,16 +152,11 @@ impl EventOrder {
             Event::InitApply(object) => (object, true),
             Event::Apply(object) | Event::Delete(object) => (object, false),
         };
-        let Some(version) = version(object) else { return true };
+        let Some(version) = version(object.meta()) else { return true };
         let in_order = listed || version >= self.latest;
         self.latest = self.latest.max(version);
         in_order
     }
-}
-
-/// The version of an object, a number that grows; of one that has none, `None`.
-pub fn version(object: &impl Resource) -> Option<u64> {
-    object.meta().resource_version.as_ref()?.parse().ok()
 }
 
 /// How many watches list at once: more would be answered that there are too many.
@@ -234,15 +229,6 @@ pub fn map_event<K, V>(event: Event<K>, map: impl Fn(K) -> V) -> Event<V> {
         Event::InitDone => Event::InitDone,
         Event::Apply(object) => Event::Apply(map(object)),
         Event::Delete(object) => Event::Delete(map(object)),
-    }
-}
-
-/// Leaves out what nothing reads. A status is written without it as well: the API server takes nothing else of what it
-/// is sent.
-fn trim<K: Resource>(event: &mut Event<K>) {
-    let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
-    if let Some(annotations) = &mut object.meta_mut().annotations {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
 }
 

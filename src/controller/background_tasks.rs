@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Error;
 
@@ -23,6 +24,16 @@ impl BackgroundTasks {
             };
             Error::Ended { part, problem }
         });
+    }
+
+    /// Starts one that ends with the stop wherever it is.
+    pub fn spawn_until(
+        &mut self,
+        stop: &CancellationToken,
+        part: String,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn(part, stop.clone().run_until_cancelled_owned(work).map(|_| ()));
     }
 
     /// The first end of one, which before the stop is a failure.

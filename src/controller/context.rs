@@ -34,7 +34,7 @@ pub struct NamespaceContext {
     pub blocked_since: BlockedSince,
     /// Where the helper's ConfigMap is known to be.
     pub helper_namespaces: HelperNamespaces,
-    /// Tasks that are being thrown away.
+    /// Jobs and tasks that are being thrown away.
     pub pruning: Pruning,
     /// How many Jobs may run at once, in all namespaces.
     pub job_limit: Arc<JobLimit>,

@@ -209,22 +209,20 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
         let AddingControllers { triggers, added, .. } = adding;
         let cached = Watches::new(&watches, &watch_namespace, &context.caches, &Arc::new(triggers));
         for (resource, watch) in cached.futures {
-            let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
-            tasks.spawn(format!("the watch of {resource}"), watch);
+            tasks.spawn_until(stop, format!("the watch of {resource}"), watch);
         }
         all_synced.extend(cached.synced.iter().cloned());
         for (kind, ControllerWatch { running, synced }) in added {
             all_synced.push(synced);
             let watch = watch::synced(cached.synced.clone()).then(move |()| running);
-            let watch = stop.clone().run_until_cancelled_owned(watch).map(|_| ());
-            tasks.spawn(format!("the watch of {kind}"), watch);
+            tasks.spawn_until(stop, format!("the watch of {kind}"), watch);
         }
     }
     tasks.spawn("the work queue".into(), controllers.run(queue, stop.clone()));
-    let limiting = stop.clone().run_until_cancelled_owned(async move { job_limit.run().await });
-    tasks.spawn("the limit of Jobs".into(), limiting.map(|_| ()));
-    let reading = stop.clone().run_until_cancelled_owned(async move { event_reader.run().await });
-    tasks.spawn("the reader of events".into(), reading.map(|_| ()));
+    if settings.max_concurrent_jobs > 0 {
+        tasks.spawn_until(stop, "the limit of Jobs".into(), async move { job_limit.run().await });
+    }
+    tasks.spawn_until(stop, "the reader of events".into(), async move { event_reader.run().await });
     let health = health.clone();
     tokio::spawn(async move {
         watch::synced(all_synced).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::{Resource, ResourceExt};
 
 use crate::cluster::recent::Recent;
-use crate::cluster::watch::version;
+use crate::core::lean::version;
 
 /// How long such a version counts though no watch has brought it: longer than a watch is behind under load, and not for
 /// ever, as the versions of a restored database are lower.
@@ -48,8 +48,8 @@ impl<K: Resource + Clone> OwnWrites<K> {
 }
 
 /// Versions are numbers that grow, of which a watch may bring any.
-pub fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
-    version(own) > version(watched)
+fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
+    version(own.meta()) > version(watched.meta())
 }
 
 #[cfg(test)]

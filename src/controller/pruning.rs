@@ -1,5 +1,6 @@
 //! Which objects are being thrown away: each is to be deleted once, though the watch still has it.
 
+use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,19 +19,23 @@ impl Default for Pruning {
 }
 
 impl Pruning {
-    /// Whether nobody deletes it yet.
-    pub fn begin(&self, uid: &str) -> bool {
+    /// Deletes an object, unless that was asked for just now.
+    pub async fn once<T, E>(&self, uid: &str, delete: impl Future<Output = Result<T, E>>) -> Result<(), E> {
+        if self.begin(uid) {
+            delete.await.inspect_err(|_| {
+                self.begun().remove(uid);
+            })?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, uid: &str) -> bool {
         let mut begun = self.begun();
         let first = begun.get(uid).is_none();
         if first {
             begun.insert(uid.to_owned(), ());
         }
         first
-    }
-
-    /// It was not deleted.
-    pub fn failed(&self, uid: &str) {
-        self.begun().remove(uid);
     }
 
     fn begun(&self) -> MutexGuard<'_, Recent<String, ()>> {
@@ -40,13 +45,23 @@ impl Pruning {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
-    #[test]
-    fn one_is_deleted_once_unless_that_failed() {
-        let pruning = Pruning::default();
-        assert!(pruning.begin("a") && !pruning.begin("a") && pruning.begin("b"));
-        pruning.failed("a");
-        assert!(pruning.begin("a"));
+    #[tokio::test]
+    async fn one_is_deleted_once_unless_that_failed() {
+        let (pruning, calls) = (Pruning::default(), Cell::new(0));
+        let delete = async |uid, answer: Result<(), ()>| {
+            let call = async {
+                calls.set(calls.get() + 1);
+                answer
+            };
+            (pruning.once(uid, call).await, calls.get())
+        };
+        assert_eq!(delete("a", Err(())).await, (Err(()), 1));
+        assert_eq!(delete("a", Ok(())).await, (Ok(()), 2));
+        assert_eq!(delete("a", Ok(())).await, (Ok(()), 2));
+        assert_eq!(delete("b", Ok(())).await, (Ok(()), 3));
     }
 }

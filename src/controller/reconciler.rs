@@ -155,9 +155,9 @@ pub async fn reconcile<K: Reconcile>(key: ObjectKey, context: Arc<Context<K>>) -
     let again = match attempt(&key, &object, &context).await {
         Ok(again) => again,
         Err(error) => Some(wait_after(&key, &object, &error, &context)),
-    };
+    }?;
     let latest = object.0.as_ref().ok().map(|object| context.own_writes.latest(object));
-    Some((again?, urgency(latest.as_ref())))
+    Some((again, urgency(latest.as_ref())))
 }
 
 /// How urgent it is to reconcile an object.

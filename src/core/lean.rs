@@ -1,10 +1,14 @@
-//! Metadata without `managedFields`, which nothing here reads, and which is most of what there is to read: it is skipped
-//! in the text.
+//! Metadata without `managedFields` and the copy of an object that kubectl keeps on it: nothing here reads either, and they
+//! are most of what there is to read. A status is written without them as well: the API server takes nothing else of what
+//! it is sent.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use serde::{Deserialize, Deserializer};
+
+/// kubectl's copy of what it applied.
+const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The fields that something reads, or that a write repeats.
 #[derive(Default, Deserialize)]
@@ -25,9 +29,17 @@ struct LeanMeta {
     uid: Option<String>,
 }
 
+/// The version of an object, a number that grows; of one that has none, `None`.
+pub fn version(meta: &ObjectMeta) -> Option<u64> {
+    meta.resource_version.as_ref()?.parse().ok()
+}
+
 /// For `#[serde(deserialize_with = "lean_metadata")]`.
 pub fn lean_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let meta = LeanMeta::deserialize(deserializer)?;
+    let mut meta = LeanMeta::deserialize(deserializer)?;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove(LAST_APPLIED_ANNOTATION);
+    }
     Ok(ObjectMeta {
         annotations: meta.annotations,
         creation_timestamp: meta.creation_timestamp,
@@ -59,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_managed_fields_are_missing() {
+    fn only_what_nothing_reads_is_missing() {
         let whole = json!({
             "annotations": {"a": "b"}, "creationTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 1,
             "deletionTimestamp": "2026-01-01T00:00:01Z", "finalizers": ["f"], "generateName": "g", "generation": 2,
@@ -69,6 +81,7 @@ mod tests {
         });
         let mut written = whole.clone();
         written["managedFields"] = json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {}}}]);
+        written["annotations"][LAST_APPLIED_ANNOTATION] = json!("{}");
         let read: Object = serde_json::from_value(json!({"metadata": written})).unwrap();
         assert_eq!(serde_json::to_value(read.metadata).unwrap(), whole);
     }

@@ -2,9 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::lean::lean_metadata;
+use super::lean::{lean_metadata, version};
 use crate::names;
 
 /// On pods, by the Job controller.
@@ -47,6 +48,7 @@ struct Owner {
 
 impl From<ObjectMeta> for OwnedMeta {
     fn from(meta: ObjectMeta) -> Self {
+        let version = version(&meta);
         let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
         let (labels, annotations) = (meta.labels.unwrap_or_default(), meta.annotations.unwrap_or_default());
         let mark = |name: &&'static str| {
@@ -58,7 +60,7 @@ impl From<ObjectMeta> for OwnedMeta {
             namespace: text(meta.namespace),
             name: text(meta.name),
             uid: text(meta.uid),
-            version: meta.resource_version.and_then(|version| version.parse().ok()),
+            version,
             created: meta.creation_timestamp.map(|time| time.0),
             is_deleting: meta.deletion_timestamp.is_some(),
             marks: MARKS.iter().filter_map(mark).collect(),
@@ -110,6 +112,7 @@ impl From<JobObject> for JobView {
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct JobStatusView {
+    /// Those that hold.
     #[serde(default, deserialize_with = "true_conditions")]
     pub conditions: Vec<ConditionView>,
     /// How many pods failed.
@@ -251,18 +254,9 @@ fn conditions<'de, D: Deserializer<'de>>(
     Ok(conditions)
 }
 
-/// Whether there is a value, and no empty text.
+/// Whether there is a value.
 fn is_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Given {
-        Text(String),
-        Something(serde::de::IgnoredAny),
-    }
-    Ok(match Option::<Given>::deserialize(deserializer)? {
-        Some(Given::Text(text)) => !text.is_empty(),
-        given => given.is_some(),
-    })
+    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
 impl JobView {
@@ -310,7 +304,7 @@ impl JobView {
     /// How the Job ended; FailureTarget and SuccessCriteriaMet only announce it.
     pub fn terminal_condition(&self) -> Option<JobEnd> {
         let conditions = &self.status.as_ref()?.conditions;
-        let found = |type_: &str| conditions.iter().find(|c| c.type_ == type_ && c.status == "True");
+        let found = |type_: &str| conditions.iter().find(|c| c.type_ == type_);
         let (complete, condition) = match found("Complete") {
             Some(condition) => (true, condition),
             None => (false, found("Failed")?),

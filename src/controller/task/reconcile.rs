@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
-use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 use tracing::{info, warn};
 
@@ -393,8 +391,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let job = job_reference(&self.namespace, &status);
         let completed_at = status::completed_at(&status, self.task.completed_at());
         self.task.set_status(status, completed_at);
-        let written = LeanObject(DeserializeGuard(Ok(self.task.clone())));
-        let written = self.api.replace_status(&self.task.name_any(), &PostParams::default(), &written).await?;
+        let written = client::replace_status(&self.shared.client, &self.task).await?;
         self.task = written.readable().ok_or(Error::Overtaken)?; // another version than was written
         self.context.own_writes.record(&self.task);
         if let Some(run) = self.task.status().last_run.as_ref().filter(|run| run.job_uid.is_some()) {

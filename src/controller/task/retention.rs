@@ -1,11 +1,11 @@
 //! What is thrown away: finished Jobs beyond the history, and, if so set, finished resources.
 
-use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 
 use crate::api::TaskStatus;
 use crate::cluster::client;
 use crate::cluster::job_keys::task_jobs_partition;
+use crate::cluster::lean_object::LeanObject;
 use crate::controller::context::NamespaceContext;
 use crate::task::Task;
 use crate::task::prunable::is_prunable;
@@ -18,21 +18,21 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     for job in context.caches.jobs.partition(&task_jobs_partition(&namespace, T::KIND, &task.name_any())) {
         let surplus = job.run_number().is_some_and(|number| number <= last_surplus);
         let over = job.owned_by(&uid) && job.terminal_condition().is_some() && !job.is_deleting();
-        if surplus && over && context.caches.unrecorded_jobs.record_pruning(&job) {
-            let deleted = client::delete_job(&context.client, &namespace, job.name(), job.uid()).await;
-            deleted.inspect_err(|_| context.caches.unrecorded_jobs.forget_pruning(&job))?;
+        if surplus && over {
+            let delete = async {
+                context.caches.unrecorded_jobs.record_pruning(&job);
+                client::delete_job(&context.client, &namespace, job.name(), job.uid()).await
+            };
+            context.pruning.once(job.uid(), delete).await?;
         }
     }
     let keep = context.settings.num_old_crs;
     if keep > 0 && is_prunable(task) {
-        let api: Api<DeserializeGuard<T>> = Api::namespaced(context.client.clone(), &namespace);
+        let api: Api<LeanObject<T>> = Api::namespaced(context.client.clone(), &namespace);
         for surplus in context.tasks.prunable(T::KIND, &namespace, keep) {
-            if !context.pruning.begin(&surplus.uid) {
-                continue;
-            }
             // Not one that was edited since: it has a run pending.
-            let deleted = client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version).await;
-            deleted.inspect_err(|_| context.pruning.failed(&surplus.uid))?;
+            let delete = client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version);
+            context.pruning.once(&surplus.uid, delete).await?;
         }
     }
     Ok(())
