@@ -7,24 +7,25 @@
 mod api;
 mod audit;
 mod bare;
+mod bench;
 mod cases;
 mod operator;
 mod simulation;
 
 use anyhow::Result;
-use cases::Bench;
+use bench::Bench;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let all = || cases::ALL.iter().copied().map(str::to_owned).collect();
+    let wanted = if wanted.is_empty() { all() } else { wanted };
     let bench = Bench::new().await?;
     println!("| case | figure | measured | goal |\n| --- | --- | --- | --- |");
-    for case in cases::ALL {
-        if wanted.is_empty() || wanted.iter().any(|name| name == case) {
-            let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-            eprintln!("{case}: load {}", load.split(' ').next().unwrap_or_default());
-            bench.run(case).await?;
-        }
+    for case in wanted {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        eprintln!("{case}: load {}", load.split(' ').next().unwrap_or_default());
+        cases::run(&bench, &case).await?;
     }
     Ok(())
 }
