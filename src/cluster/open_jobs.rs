@@ -30,7 +30,7 @@ impl OpenJobs {
             jobs.remove(gone.uid());
         }
         match &change.now {
-            Some(job) if job.terminal_condition().is_none() => {
+            Some(job) if job.end().is_none() => {
                 jobs.insert(job.uid().to_owned(), None);
             }
             Some(job) => {

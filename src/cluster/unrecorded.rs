@@ -32,7 +32,7 @@ impl UnrecordedJobs {
         if self.inner().pruned.remove(&key) {
             return;
         }
-        let mut last = if job.terminal_condition().is_some() { job.clone() } else { job.without_status() };
+        let mut last = if job.end().is_some() { job.clone() } else { job.without_status() };
         if let Some(known) = self.get(&key).filter(|known| known.uid() == job.uid()) {
             last.meta = known.meta.clone();
         }
@@ -59,7 +59,7 @@ impl UnrecordedJobs {
     /// Its UID is in its task's status. Its end, if it had come to one, is not.
     pub fn uid_recorded(&self, key: &CacheKey) {
         let mut inner = self.inner();
-        if inner.jobs.get(key).is_some_and(|job| job.terminal_condition().is_none()) {
+        if inner.jobs.get(key).is_some_and(|job| job.end().is_none()) {
             inner.jobs.remove(key);
         }
     }
@@ -108,7 +108,7 @@ mod tests {
         ));
         jobs.record_gone(&owned(json!([])));
         let last = jobs.get(&key).unwrap();
-        assert!(last.owned_by("task") && last.terminal_condition().is_some());
+        assert!(last.owned_by("task") && last.end().is_some());
         jobs.uid_recorded(&key);
         assert!(jobs.get(&key).is_some(), "its end counts until it is recorded as well");
         jobs.end_recorded(&key);

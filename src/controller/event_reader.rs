@@ -23,6 +23,8 @@ const FRESH: Duration = Duration::from_secs(4);
 const READERS: usize = 2;
 /// Up to how many objects of a namespace are asked about one by one.
 const FEW: usize = 4;
+/// How long a namespace is not read again, so that those who ask one after the other are answered together.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How much longer than it took to read nothing is read, so that many who wait cost the API server little.
 const REST: u32 = 3;
 const MAX_REST: Duration = Duration::from_secs(5);
@@ -35,12 +37,22 @@ pub struct EventReader {
     asked: Notify,
 }
 
-#[derive(Default)]
 struct State {
     /// By namespace, in the order of the first question.
     asked: VecDeque<(String, HashMap<String, Question>)>,
+    /// Namespaces that were read just now.
+    pausing: Recent<String, ()>,
     /// By UID.
     found: Recent<String, Found>,
+}
+
+/// What is to be read next.
+enum Next {
+    Namespace(String, HashMap<String, Question>),
+    /// Nothing yet.
+    Pause,
+    /// Nobody asks.
+    Nothing,
 }
 
 /// Who asks about an object.
@@ -91,10 +103,17 @@ impl EventReader {
 
     async fn read_all(&self) {
         loop {
-            let next = self.state().asked.pop_front();
-            let Some((namespace, questions)) = next else {
-                self.asked.notified().await;
-                continue;
+            let next = self.state().next();
+            let (namespace, questions) = match next {
+                Next::Namespace(namespace, questions) => (namespace, questions),
+                Next::Pause => {
+                    tokio::time::sleep(PAUSE / 4).await;
+                    continue;
+                }
+                Next::Nothing => {
+                    self.asked.notified().await;
+                    continue;
+                }
             };
             self.asked.notify_one(); // there may be more
             let started = Instant::now();
@@ -141,7 +160,26 @@ impl EventReader {
     }
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self { asked: VecDeque::new(), pausing: Recent::new(PAUSE), found: Recent::default() }
+    }
+}
+
 impl State {
+    /// The namespace that was asked about first, of those that were not read just now.
+    fn next(&mut self) -> Next {
+        match self.asked.iter().position(|(namespace, _)| self.pausing.get(namespace).is_none()) {
+            Some(at) => {
+                let (namespace, questions) = self.asked.remove(at).unwrap_or_default();
+                self.pausing.insert(namespace.clone(), ());
+                Next::Namespace(namespace, questions)
+            }
+            None if self.asked.is_empty() => Next::Nothing,
+            None => Next::Pause,
+        }
+    }
+
     fn ask(&mut self, uid: &str, question: Question) {
         let namespace = question.asker.namespace.to_string();
         if let Some((_, questions)) = self.asked.iter_mut().find(|(asked, _)| *asked == namespace) {
@@ -174,14 +212,21 @@ mod tests {
         for (namespace, uid) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1")] {
             state.ask(uid, question(namespace));
         }
-        let next = |state: &mut State| {
-            let (namespace, questions) = state.asked.pop_front()?;
-            let mut uids: Vec<String> = questions.into_keys().collect();
-            uids.sort();
-            Some((namespace, uids))
+        let next = |state: &mut State| match state.next() {
+            Next::Namespace(namespace, questions) => {
+                let mut uids: Vec<String> = questions.into_keys().collect();
+                uids.sort();
+                format!("{namespace}: {}", uids.join(" "))
+            }
+            Next::Pause => "pause".to_owned(),
+            Next::Nothing => "nothing".to_owned(),
         };
-        assert_eq!(next(&mut state), Some(("a".into(), vec!["1".into(), "3".into()])));
-        assert_eq!(next(&mut state), Some(("b".into(), vec!["2".into()])));
-        assert_eq!(next(&mut state), None);
+        assert_eq!(next(&mut state), "a: 1 3");
+        state.ask("4", question("a"));
+        assert_eq!(next(&mut state), "b: 2", "a was read just now");
+        assert_eq!(next(&mut state), "pause");
+        state.pausing = Recent::default();
+        assert_eq!(next(&mut state), "a: 4");
+        assert_eq!(next(&mut state), "nothing");
     }
 }

@@ -39,7 +39,7 @@ impl KnownJobs {
     pub fn record(&self, caches: &Caches, job: &Arc<JobView>) {
         let key = job_key(job);
         let seen = caches.jobs.get(&key).is_some_and(|seen| seen.object.uid() == job.uid());
-        if !seen && job.terminal_condition().is_none() {
+        if !seen && job.end().is_none() {
             caches.open_jobs.record_created(job);
         }
         self.answered().insert(key, Cached::new(job.clone()));

@@ -112,9 +112,9 @@ impl From<JobObject> for JobView {
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct JobStatusView {
-    /// Those that hold.
-    #[serde(default, deserialize_with = "true_conditions")]
-    pub conditions: Vec<ConditionView>,
+    /// How the Job ended.
+    #[serde(default, rename = "conditions", deserialize_with = "job_end")]
+    end: Option<JobEnd>,
     /// How many pods failed.
     #[serde(default)]
     pub failed: Option<i32>,
@@ -230,9 +230,19 @@ pub struct TerminatedView {
     pub has_container: bool,
 }
 
-/// Conditions of a Job that hold.
-fn true_conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConditionView>, D::Error> {
-    conditions(deserializer, |condition| condition.status == "True")
+/// The end that a Job's conditions tell; FailureTarget and SuccessCriteriaMet only announce it.
+fn job_end<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JobEnd>, D::Error> {
+    let conditions = conditions(deserializer, |condition| condition.status == "True")?;
+    let found = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+    if found("Complete").is_some() {
+        return Ok(Some(JobEnd { complete: true, ..JobEnd::default() }));
+    }
+    let failed = found("Failed");
+    Ok(failed.map(|condition| JobEnd {
+        complete: false,
+        reason: condition.reason.clone().unwrap_or_default(),
+        message: condition.message.clone().unwrap_or_default(),
+    }))
 }
 
 /// Conditions of a pod that say why it does not start, or who ended it.
@@ -301,19 +311,9 @@ impl JobView {
         self.meta.owners.iter().any(|owner| owner.controls && &*owner.uid == uid)
     }
 
-    /// How the Job ended; FailureTarget and SuccessCriteriaMet only announce it.
-    pub fn terminal_condition(&self) -> Option<JobEnd> {
-        let conditions = &self.status.as_ref()?.conditions;
-        let found = |type_: &str| conditions.iter().find(|c| c.type_ == type_);
-        let (complete, condition) = match found("Complete") {
-            Some(condition) => (true, condition),
-            None => (false, found("Failed")?),
-        };
-        Some(JobEnd {
-            complete,
-            reason: condition.reason.clone().unwrap_or_default(),
-            message: condition.message.clone().unwrap_or_default(),
-        })
+    /// How the Job ended; none while it has not.
+    pub fn end(&self) -> Option<&JobEnd> {
+        self.status.as_ref()?.end.as_ref()
     }
 }
 
@@ -322,7 +322,9 @@ impl JobView {
 pub struct JobEnd {
     /// Complete, or Failed.
     pub complete: bool,
+    /// Of one that failed.
     pub reason: String,
+    /// Of one that failed.
     pub message: String,
 }
 

@@ -76,7 +76,7 @@ pub fn observe<T: Task>(
     let recorded = status.last_run.as_ref().and_then(|run| run.job_uid.as_deref());
     let job = match (job, remembered) {
         // Its end came before it expired.
-        (ObservedJob::Absent, Some(last)) if last.terminal_condition().is_some() && recorded == Some(last.uid()) => {
+        (ObservedJob::Absent, Some(last)) if last.end().is_some() && recorded == Some(last.uid()) => {
             ObservedJob::Present(last)
         }
         (job, _) => job,
@@ -158,7 +158,7 @@ fn is_late(job: &JobView, uid: &str, status: &TaskStatus) -> bool {
     let (Some(number), Some(run)) = (job.run_number(), &status.last_run) else { return false };
     let of_the_run =
         number == run.number && run.result.is_none() && run.job_uid.as_deref().is_none_or(|u| u == job.uid());
-    job.owned_by(uid) && job.terminal_condition().is_none() && number <= run.number && !of_the_run
+    job.owned_by(uid) && job.end().is_none() && number <= run.number && !of_the_run
 }
 
 /// The target that the watches know, and the image that it runs.

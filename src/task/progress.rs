@@ -29,7 +29,7 @@ pub enum Progress {
 
 /// Reads a Job and its pods.
 pub fn of_run(job: &JobView, pods: &[impl Borrow<PodView>]) -> Progress {
-    if job.terminal_condition().is_some() {
+    if job.end().is_some() {
         return Progress::Ended;
     }
     let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();

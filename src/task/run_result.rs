@@ -151,7 +151,7 @@ impl HelperResult {
 /// Reads a Job that has its terminal condition.
 pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
-    let JobEnd { complete, reason: job_reason, message: job_message } = job.terminal_condition().unwrap_or_default();
+    let JobEnd { complete, reason: job_reason, message: job_message } = job.end().cloned().unwrap_or_default();
     let newest = pods.iter().max_by_key(|p| p.meta.created);
     let ended = newest.and_then(|pod| pod.container_status(container)).and_then(terminated);
     let exit_code = ended.map(|t| t.exit_code);
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(end.report.map(|r| (r.count, r.names.len())), Some((Some(2), 2)));
         assert_eq!(from_job(&job(complete()), &[]).outcome, Outcome::Succeeded);
         let target = json!({"type": "SuccessCriteriaMet", "status": "True"});
-        assert_eq!(job(target).terminal_condition(), None);
+        assert_eq!(job(target).end(), None);
     }
 
     proptest! {

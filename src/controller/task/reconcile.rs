@@ -189,7 +189,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// Deletes a Job of a run that is over, unless it has ended, of which the watch may not know yet.
     async fn delete_late(&self, job: &JobView) -> Result<(), Error> {
         match client::get_job(&self.shared.client, &self.namespace, job.name()).await? {
-            Some(now) if now.uid() == job.uid() && now.terminal_condition().is_none() => {
+            Some(now) if now.uid() == job.uid() && now.end().is_none() => {
                 warn!(kind = T::KIND, ns = self.namespace, job = job.name(), "deleting a Job of a run that is over");
                 self.delete_job(job).await
             }

@@ -17,7 +17,7 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     let last_surplus = last_surplus_run(task.status(), task.policy().history_limit);
     for job in context.caches.jobs.partition(&task_jobs_partition(&namespace, T::KIND, &task.name_any())) {
         let surplus = job.run_number().is_some_and(|number| number <= last_surplus);
-        let over = job.owned_by(&uid) && job.terminal_condition().is_some() && !job.is_deleting();
+        let over = job.owned_by(&uid) && job.end().is_some() && !job.is_deleting();
         if surplus && over {
             let delete = async {
                 context.caches.unrecorded_jobs.record_pruning(&job);

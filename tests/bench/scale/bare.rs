@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use crate::api::{self, Api, CONCURRENCY};
+use crate::places::{Caller, Order, Places};
 use crate::simulation::Seen;
 
 /// What the operator wrote for a task, to write the same for others.
@@ -46,16 +46,23 @@ impl Samples {
 /// The calls for each task that comes, 64 at once.
 pub struct Bare {
     pub api: Api,
-    pub samples: Samples,
+    pub samples: Arc<Samples>,
     pub namespace: String,
     pub kind: String,
     pub seen: Arc<Seen>,
-    places: Semaphore,
+    places: Places,
 }
 
 impl Bare {
-    pub fn new(api: Api, samples: Samples, namespace: &str, kind: &str, seen: Arc<Seen>) -> Arc<Self> {
-        let places = Semaphore::new(CONCURRENCY);
+    pub fn new(
+        api: Api,
+        samples: Arc<Samples>,
+        namespace: &str,
+        kind: &str,
+        seen: Arc<Seen>,
+        order: Order,
+    ) -> Arc<Self> {
+        let places = Places::new(CONCURRENCY, order);
         Arc::new(Self { api, samples, namespace: namespace.into(), kind: kind.into(), seen, places })
     }
 
@@ -64,7 +71,7 @@ impl Bare {
     pub async fn carry_out(&self, mut task: Value, between: u32, created: bool) -> Result<()> {
         let name = task["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = format!("{}/{name}", self.namespace);
-        let place = self.places.acquire().await?;
+        let place = self.places.acquire(Caller::NewTask).await;
         self.api.get(&format!("{}/web", api::deployments(&self.namespace))).await?;
         task = self.put_status(&name, task).await?;
         let mut job = self.samples.job.clone();
@@ -81,11 +88,11 @@ impl Bare {
         drop(place);
         for _ in 0..between {
             self.until(&key, |times| times.running.is_some()).await;
-            let _place = self.places.acquire().await?;
+            let _place = self.places.acquire(Caller::TaskUnderWay).await;
             task = self.put_status(&name, task).await?;
         }
         self.until(&key, |times| times.ended.is_some()).await;
-        let _place = self.places.acquire().await?;
+        let _place = self.places.acquire(Caller::TaskUnderWay).await;
         let selector = format!("labelSelector=batch.kubernetes.io%2Fjob-name%3D{name}-0123456789");
         self.api.get(&format!("{}?{selector}", api::pods(&self.namespace))).await?;
         self.put_status(&name, task).await?;

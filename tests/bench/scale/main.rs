@@ -10,6 +10,7 @@ mod bare;
 mod bench;
 mod cases;
 mod operator;
+mod places;
 mod simulation;
 
 use anyhow::Result;

@@ -1,6 +1,7 @@
 //! Tasks that are created as fast as the API server takes them.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,11 @@ use crate::audit::{Audit, Entry};
 use crate::bare::{Bare, Samples};
 use crate::bench::{Bench, KIND, Table};
 use crate::operator::USER;
+use crate::places::Order;
 use crate::simulation::Seen;
 
 /// How fast tasks were carried out.
+#[derive(Clone, Copy)]
 struct Rates {
     /// Jobs per second, until the last was created.
     jobs: f64,
@@ -30,16 +33,18 @@ struct CallsPerTask {
 }
 
 /// What the bare client does again.
+#[derive(Clone)]
 struct Model {
     rates: Rates,
     calls: CallsPerTask,
-    samples: Samples,
+    samples: Arc<Samples>,
 }
 
 pub async fn measure(bench: &Bench, count: usize) -> Result<()> {
     let table = Table(format!("{count} at once"));
     let model = operator(bench, &table, &format!("operator-{count}"), count).await?;
-    bare(bench, &table, &format!("bare-{count}"), count, model).await
+    bare(bench, &table, &format!("bare-{count}"), count, model.clone(), Order::InTurn).await?;
+    bare(bench, &table, &format!("bare-{count}-by-arrival"), count, model, Order::Arrival).await
 }
 
 /// And what it costs to have them, finished. They are away when the bare client makes its own: both are too much for a
@@ -51,7 +56,7 @@ pub async fn ten_thousand(bench: &Bench) -> Result<()> {
     bench.create_deployments(namespace, 1_000).await?;
     finished::at_rest(bench, namespace).await?;
     finished::per_object(bench, namespace).await?;
-    bare(bench, &table, "bare-10000", count, model).await
+    bare(bench, &table, "bare-10000", count, model, Order::InTurn).await
 }
 
 /// Carries them out by the operator.
@@ -88,16 +93,16 @@ async fn operator(bench: &Bench, table: &Table, namespace: &str, count: usize) -
     let measured = format!("{reads:.2}, {:.2}, {:.2}", calls.writes, calls.events);
     table.goal("calls a task: reads, writes, events", measured, "2, 4, 2");
     table.goal("calls that failed", entries.iter().filter(|e| e.code >= 400).count(), "0");
-    let samples = Samples::of(&bench.api, namespace, KIND, "t00000").await?;
+    let samples = Arc::new(Samples::of(&bench.api, namespace, KIND, "t00000").await?);
     Ok(Model { rates: Rates { jobs: rate(&seen, begun), whole }, calls, samples })
 }
 
 /// Carries out as many by the bare client.
-async fn bare(bench: &Bench, table: &Table, namespace: &str, count: usize, model: Model) -> Result<()> {
+async fn bare(bench: &Bench, table: &Table, namespace: &str, count: usize, model: Model, order: Order) -> Result<()> {
     let Model { rates: own, calls, samples } = model;
     bench.api.furnish(namespace).await?;
     let seen = bench.simulation.reset();
-    let client = Bare::new(bench.api.clone(), samples, namespace, KIND, seen.clone());
+    let client = Bare::new(bench.api.clone(), samples, namespace, KIND, seen.clone(), order);
     let (begun, under_way, created_before) = (Instant::now(), TaskTracker::new(), Cell::new(0));
     let each = |task| {
         let client = client.clone();
@@ -116,8 +121,12 @@ async fn bare(bench: &Bench, table: &Table, namespace: &str, count: usize, model
     under_way.wait().await;
     bench.simulation.work.store(0, Ordering::Relaxed);
     let whole = count as f64 / begun.elapsed().as_secs_f64();
-    table.goal("Jobs per second, beside the bare client", beside(own.jobs, rate(&seen, begun)), "0.8");
-    table.row("whole tasks per second, beside the bare client", beside(own.whole, whole));
+    let (client, goal) = match order {
+        Order::InTurn => ("the bare client", "0.8"),
+        Order::Arrival => ("one that serves all as they come", ""),
+    };
+    table.goal(&format!("Jobs per second, beside {client}"), beside(own.jobs, rate(&seen, begun)), goal);
+    table.goal(&format!("whole tasks per second, beside {client}"), beside(own.whole, whole), goal);
     Ok(())
 }
 
