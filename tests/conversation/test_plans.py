@@ -122,7 +122,9 @@ def test_the_recording_is_of_what_happens(kube, audit, tmp_path, quiet_minutes, 
         RECORDED.write_text(json.dumps(ordered, indent=1) + "\n")
         return
     planned = {call.name for call in recorded()[name]}
-    assert {call for call, _ in seen} == planned, "calls without a plan, or plans without a call; record them by RECORD=1"
+    # Where an edit overtakes a status that is being written, the task is read anew.
+    overtaken = {"GET %ss" % SCENARIOS[name].kind.lower()} - planned
+    assert {call for call, _ in seen} - overtaken == planned, "calls without a plan, or plans without a call; record them by RECORD=1"
     writes = {(call.name, call.nth) for call in recorded()[name] if call.is_write}
     # On a slow machine the Job's UID is worth a write of its own.
     own = {(name, nth) for name, nth in seen if Call(name, nth).is_write}
