@@ -33,10 +33,14 @@ def resource(call):
     return call.name.split()[1].split("/")[0]
 
 
+def tasks_of(scenario):
+    """The resource of a scenario's task."""
+    return {"Purge": "djangoceleries"}.get(scenario, "djangomigrates")
+
+
 def faults_for(scenario, call):
     if call.verb == "WATCH":
-        own = {"Purge": "djangoceleries"}.get(scenario, "djangomigrates")
-        return (*START, *STREAM, *(EVENTS if resource(call) in ("jobs", "pods", own) else ()))
+        return (*START, *STREAM, *(EVENTS if resource(call) in ("jobs", "pods", tasks_of(scenario)) else ()))
     if call.verb == "NEXT":
         return ("410", "hang", "500", "lose-request")
     if call.verb == "LIST" and call.nth > 1:
