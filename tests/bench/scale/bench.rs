@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::api::{self, Api, CONCURRENCY};
+use crate::api::{self, Api};
 use crate::operator::Operators;
 use crate::simulation::{Seen, Simulation};
 
@@ -105,34 +105,6 @@ impl Bench {
     pub async fn ended(&self, seen: &Seen, count: usize) {
         while seen.jobs.lock().unwrap().values().filter(|times| times.ended.is_some()).count() < count {
             tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// The resident memory of an operator that has nothing to do, in MB.
-    pub async fn memory_at_rest(&self, namespace: &str) -> Result<f64> {
-        let operator = self.operators.start(namespace, &[]).await?;
-        tokio::time::sleep(Duration::from_secs(15)).await; // what the start leaves to be done
-        Ok(operator.memory().0)
-    }
-
-    /// Deletes all objects of a path.
-    pub async fn clear(&self, path: &str) -> Result<()> {
-        loop {
-            let listed = self.api.get(&format!("{path}?limit=1000")).await?;
-            let items = listed["items"].as_array().cloned().unwrap_or_default();
-            if items.is_empty() {
-                return Ok(());
-            }
-            let deleted = stream::iter(items).map(|object| async move {
-                let path = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
-                let finalizers = &object["metadata"]["finalizers"];
-                if finalizers.as_array().is_some_and(|f| !f.is_empty()) {
-                    self.api.patch(&path, &json!({"metadata": {"finalizers": null}})).await?;
-                }
-                let now = json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"});
-                self.api.call("DELETE", &path, Some(&now)).await
-            });
-            deleted.buffer_unordered(CONCURRENCY).for_each(|_| futures::future::ready(())).await;
         }
     }
 }

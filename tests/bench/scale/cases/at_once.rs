@@ -16,6 +16,9 @@ use crate::operator::USER;
 use crate::places::Order;
 use crate::simulation::Seen;
 
+/// How long a command takes, in milliseconds: so long that a watch sees it run.
+const WORK: u64 = 1_000;
+
 /// How fast tasks were carried out.
 #[derive(Clone, Copy)]
 struct Rates {
@@ -42,9 +45,12 @@ struct Model {
 
 pub async fn measure(bench: &Bench, count: usize) -> Result<()> {
     let table = Table(format!("{count} at once"));
+    bench.simulation.work.store(WORK, Ordering::Relaxed);
     let model = operator(bench, &table, &format!("operator-{count}"), count).await?;
     bare(bench, &table, &format!("bare-{count}"), count, model.clone(), Order::InTurn).await?;
-    bare(bench, &table, &format!("bare-{count}-by-arrival"), count, model, Order::Arrival).await
+    bare(bench, &table, &format!("bare-{count}-by-arrival"), count, model, Order::Arrival).await?;
+    bench.simulation.work.store(0, Ordering::Relaxed);
+    Ok(())
 }
 
 /// And what it costs to have them, finished. They are away when the bare client makes its own: both are too much for a
@@ -52,17 +58,19 @@ pub async fn measure(bench: &Bench, count: usize) -> Result<()> {
 pub async fn ten_thousand(bench: &Bench) -> Result<()> {
     let (namespace, count) = ("operator-10000", 10_000);
     let table = Table(format!("{count} at once"));
+    bench.simulation.work.store(WORK, Ordering::Relaxed);
     let model = operator(bench, &table, namespace, count).await?;
     bench.create_deployments(namespace, 1_000).await?;
     finished::at_rest(bench, namespace).await?;
     finished::per_object(bench, namespace).await?;
-    bare(bench, &table, "bare-10000", count, model, Order::InTurn).await
+    bare(bench, &table, "bare-10000", count, model, Order::InTurn).await?;
+    bench.simulation.work.store(0, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Carries them out by the operator.
 async fn operator(bench: &Bench, table: &Table, namespace: &str, count: usize) -> Result<Model> {
     bench.api.furnish(namespace).await?;
-    bench.simulation.work.store(1_000, Ordering::Relaxed); // so long that a watch sees it run
     let operator = bench.operators.start(namespace, &[]).await?;
     let (audit, seen, cpu, begun) = (Audit::begin()?, bench.simulation.reset(), operator.cpu(), Instant::now());
     bench.create(namespace, KIND, count, |_| ()).await?;
@@ -119,7 +127,6 @@ async fn bare(bench: &Bench, table: &Table, namespace: &str, count: usize, model
     bench.create(namespace, KIND, count, each).await?;
     under_way.close();
     under_way.wait().await;
-    bench.simulation.work.store(0, Ordering::Relaxed);
     let whole = count as f64 / begun.elapsed().as_secs_f64();
     let (client, goal) = match order {
         Order::InTurn => ("the bare client", "0.8"),
