@@ -183,7 +183,7 @@ pub struct PodStatusView {
 pub struct ContainerStatusView {
     pub name: String,
     /// Whether there is a container of that name.
-    #[serde(default, rename = "containerID", deserialize_with = "is_given")]
+    #[serde(default, rename = "containerID", deserialize_with = "is_text")]
     pub has_container: bool,
     #[serde(default)]
     pub restart_count: i32,
@@ -226,7 +226,7 @@ pub struct TerminatedView {
     pub message: Option<String>,
     #[serde(default)]
     pub started_at: Option<Time>,
-    #[serde(default, rename = "containerID", deserialize_with = "is_given")]
+    #[serde(default, rename = "containerID", deserialize_with = "is_text")]
     pub has_container: bool,
 }
 
@@ -262,6 +262,11 @@ fn conditions<'de, D: Deserializer<'de>>(
     conditions.retain(telling);
     conditions.shrink_to_fit();
     Ok(conditions)
+}
+
+/// Whether there is a text, and no empty one.
+fn is_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.is_some_and(|text| !text.is_empty()))
 }
 
 /// Whether there is a value.
@@ -400,6 +405,7 @@ mod tests {
             ("ended", json!({"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}), true),
             ("deleted before it was created", json!({"state": unknown}), false),
             ("lost", json!({"state": unknown, "containerID": "containerd://1"}), true),
+            ("never there", json!({"state": unknown, "containerID": ""}), false),
             ("lost, and made again", json!({"state": unknown, "restartCount": 1}), true),
             ("lost before the pod was deleted", json!({"state": unknown, "lastState": unknown}), true),
         ] {
