@@ -20,7 +20,8 @@ use super::triggers::ReconcileTriggers;
 use super::unrecorded::UnrecordedJobs;
 use super::watch::{WatchContext, WatchNamespace, map_event};
 use crate::core::lean::lean_metadata;
-use crate::core::views::{JobObject, JobView, OwnedMeta, PodObject, PodView};
+use crate::core::owned_meta::OwnedMeta;
+use crate::core::views::{JobObject, JobView, PodObject, PodView};
 use crate::names;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 

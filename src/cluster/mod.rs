@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod caches;
 pub mod client;
+mod compressed_text;
 pub mod connection;
 pub mod events;
 pub mod health;

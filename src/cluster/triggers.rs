@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::cache::Change;
-use crate::core::views::OwnedMeta;
+use crate::core::owned_meta::OwnedMeta;
 use crate::names;
 use crate::task::target::Candidate;
 

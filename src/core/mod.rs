@@ -4,6 +4,7 @@ pub mod blocked;
 pub mod condition;
 pub mod json;
 pub mod lean;
+pub mod owned_meta;
 pub mod reason;
 pub mod text;
 pub mod views;

@@ -1,80 +1,12 @@
 //! Objects of the cluster without what nothing reads: there are as many as tasks, and each stays in memory.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use k8s_openapi::jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::lean::{lean_metadata, version};
+use super::lean::lean_metadata;
+use super::owned_meta::{JOB_NAME_LABEL, JOB_UID_LABEL, OwnedMeta};
 use crate::names;
-
-/// On pods, by the Job controller.
-const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
-/// On pods, by the Job controller.
-const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
-/// Labels and annotations that something reads.
-const MARKS: &[&str] = &[
-    names::KIND_LABEL,
-    names::TASK_ANNOTATION,
-    names::RUN_ANNOTATION,
-    names::RUN_KEY_ANNOTATION,
-    names::GENERATION_ANNOTATION,
-    names::HELD_ANNOTATION,
-    names::CONTAINER_ANNOTATION,
-    names::IMAGE_ANNOTATION,
-    JOB_UID_LABEL,
-    JOB_NAME_LABEL,
-];
-
-/// Who an object is that the operator made, or a Job of its.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OwnedMeta {
-    pub namespace: Box<str>,
-    pub name: Box<str>,
-    pub uid: Box<str>,
-    /// The resource version, a number that grows.
-    pub version: Option<u64>,
-    pub created: Option<Timestamp>,
-    pub is_deleting: bool,
-    marks: Box<[(&'static str, Box<str>)]>,
-    owners: Box<[Owner]>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Owner {
-    uid: Box<str>,
-    controls: bool,
-}
-
-impl From<ObjectMeta> for OwnedMeta {
-    fn from(meta: ObjectMeta) -> Self {
-        let version = version(&meta);
-        let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
-        let (labels, annotations) = (meta.labels.unwrap_or_default(), meta.annotations.unwrap_or_default());
-        let mark = |name: &&'static str| {
-            let value = annotations.get(*name).or_else(|| labels.get(*name))?;
-            Some((*name, value.as_str().into()))
-        };
-        let owners = meta.owner_references.into_iter().flatten();
-        Self {
-            namespace: text(meta.namespace),
-            name: text(meta.name),
-            uid: text(meta.uid),
-            version,
-            created: meta.creation_timestamp.map(|time| time.0),
-            is_deleting: meta.deletion_timestamp.is_some(),
-            marks: MARKS.iter().filter_map(mark).collect(),
-            owners: owners.map(|o| Owner { uid: o.uid.into(), controls: o.controller == Some(true) }).collect(),
-        }
-    }
-}
-
-impl OwnedMeta {
-    /// A label or annotation that the operator or the Job controller wrote.
-    pub fn mark(&self, name: &str) -> Option<&str> {
-        self.marks.iter().find(|(mark, _)| *mark == name).map(|(_, value)| &**value)
-    }
-}
 
 /// A Job, with one field of its spec.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -313,7 +245,7 @@ impl JobView {
 
     /// Whether the resource with this UID made the Job.
     pub fn owned_by(&self, uid: &str) -> bool {
-        self.meta.owners.iter().any(|owner| owner.controls && &*owner.uid == uid)
+        self.meta.is_controlled_by(uid)
     }
 
     /// How the Job ended; none while it has not.
@@ -336,7 +268,7 @@ pub struct JobEnd {
 impl PodView {
     /// Whether the pod is one of the Job's, also where the Job was deleted without its pods.
     pub fn belongs_to(&self, job_uid: &str) -> bool {
-        self.meta.owners.iter().any(|owner| &*owner.uid == job_uid) || self.job_uid() == Some(job_uid)
+        self.meta.is_owned_by(job_uid) || self.job_uid() == Some(job_uid)
     }
 
     pub fn container_status(&self, name: &str) -> Option<&ContainerStatusView> {

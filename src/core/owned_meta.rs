@@ -1,0 +1,145 @@
+//! Metadata of what the operator made, in the least room: there are tens of thousands of such objects.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+
+use super::lean::version;
+use crate::names;
+
+/// On pods, by the Job controller.
+pub const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
+/// On pods, by the Job controller.
+pub const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
+/// Labels and annotations that something reads.
+const MARKS: &[&str] = &[
+    names::KIND_LABEL,
+    names::TASK_ANNOTATION,
+    names::RUN_ANNOTATION,
+    names::RUN_KEY_ANNOTATION,
+    names::GENERATION_ANNOTATION,
+    names::HELD_ANNOTATION,
+    names::CONTAINER_ANNOTATION,
+    names::IMAGE_ANNOTATION,
+    JOB_UID_LABEL,
+    JOB_NAME_LABEL,
+];
+
+/// Who an object is that the operator made, or a Job of its.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnedMeta {
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+    pub uid: Box<str>,
+    /// The resource version, a number that grows.
+    pub version: Option<u64>,
+    pub created: Option<Timestamp>,
+    pub is_deleting: bool,
+    marks: Marks,
+    owners: Box<[Owner]>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Owner {
+    uid: Box<str>,
+    controls: bool,
+}
+
+impl From<ObjectMeta> for OwnedMeta {
+    fn from(meta: ObjectMeta) -> Self {
+        let version = version(&meta);
+        let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
+        let (labels, annotations) = (meta.labels.unwrap_or_default(), meta.annotations.unwrap_or_default());
+        let mark = |name: &str| annotations.get(name).or_else(|| labels.get(name)).map(String::as_str);
+        let owners = meta.owner_references.into_iter().flatten();
+        Self {
+            namespace: text(meta.namespace),
+            name: text(meta.name),
+            uid: text(meta.uid),
+            version,
+            created: meta.creation_timestamp.map(|time| time.0),
+            is_deleting: meta.deletion_timestamp.is_some(),
+            marks: Marks::of(mark),
+            owners: owners.map(|o| Owner { uid: o.uid.into(), controls: o.controller == Some(true) }).collect(),
+        }
+    }
+}
+
+impl OwnedMeta {
+    /// Whether the object of this UID owns it, among others.
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.owners.iter().any(|owner| &*owner.uid == uid)
+    }
+
+    /// Whether the object of this UID made it.
+    pub fn is_controlled_by(&self, uid: &str) -> bool {
+        self.owners.iter().any(|owner| owner.controls && &*owner.uid == uid)
+    }
+
+    /// A label or annotation that the operator or the Job controller wrote.
+    pub fn mark(&self, name: &str) -> Option<&str> {
+        self.marks.get(name)
+    }
+}
+
+/// The values of those of `MARKS` that an object has, in one piece, as there are tens of thousands of such objects: of
+/// each its place among them, its length and its text.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Marks(Box<[u8]>);
+
+impl Marks {
+    fn of<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let mut bytes = Vec::new();
+        for (place, name) in (0_u8..).zip(MARKS) {
+            // What does not fit is not the operator's.
+            let Some((value, length)) = value(name).and_then(|v| Some((v, u16::try_from(v.len()).ok()?))) else {
+                continue;
+            };
+            bytes.push(place);
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(value.as_bytes());
+        }
+        Self(bytes.into_boxed_slice())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let wanted = MARKS.iter().position(|mark| *mark == name)?;
+        let mut rest = &*self.0;
+        while let [place, low, high, tail @ ..] = rest {
+            let (value, next) = tail.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
+            if usize::from(*place) == wanted {
+                return std::str::from_utf8(value).ok();
+            }
+            rest = next;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_mark_is_found_as_label_or_annotation_and_nothing_else_is() {
+        let meta = json!({
+            "labels": {names::KIND_LABEL: "DjangoUser", "app": "x"},
+            "annotations": {
+                names::TASK_ANNOTATION: "näme\u{0}", names::RUN_ANNOTATION: "", names::GENERATION_ANNOTATION: "7",
+                names::IMAGE_ANNOTATION: "i".repeat(70_000),
+            },
+        });
+        let meta = OwnedMeta::from(serde_json::from_value::<ObjectMeta>(meta).unwrap());
+        for (name, value) in [
+            (names::KIND_LABEL, Some("DjangoUser")),
+            (names::TASK_ANNOTATION, Some("näme\u{0}")),
+            (names::RUN_ANNOTATION, Some("")),
+            (names::GENERATION_ANNOTATION, Some("7")),
+            (names::RUN_KEY_ANNOTATION, None),
+            (names::IMAGE_ANNOTATION, None),
+            ("app", None),
+        ] {
+            assert_eq!(meta.mark(name), value, "{name}");
+        }
+    }
+}
