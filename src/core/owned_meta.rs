@@ -10,9 +10,10 @@ use crate::names;
 pub const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 /// On pods, by the Job controller.
 pub const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
-/// Labels and annotations that something reads.
-const MARKS: &[&str] = &[
-    names::KIND_LABEL,
+/// Labels that something reads.
+const LABELS: &[&str] = &[names::KIND_LABEL, JOB_UID_LABEL, JOB_NAME_LABEL];
+/// Annotations that something reads. Those of pods are partly the target's own.
+const ANNOTATIONS: &[&str] = &[
     names::TASK_ANNOTATION,
     names::RUN_ANNOTATION,
     names::RUN_KEY_ANNOTATION,
@@ -20,8 +21,7 @@ const MARKS: &[&str] = &[
     names::HELD_ANNOTATION,
     names::CONTAINER_ANNOTATION,
     names::IMAGE_ANNOTATION,
-    JOB_UID_LABEL,
-    JOB_NAME_LABEL,
+    names::TARGET_ANNOTATION,
 ];
 
 /// Who an object is that the operator made, or a Job of its.
@@ -49,7 +49,8 @@ impl From<ObjectMeta> for OwnedMeta {
         let version = version(&meta);
         let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
         let (labels, annotations) = (meta.labels.unwrap_or_default(), meta.annotations.unwrap_or_default());
-        let mark = |name: &str| annotations.get(name).or_else(|| labels.get(name)).map(String::as_str);
+        let marks =
+            LABELS.iter().map(|name| labels.get(*name)).chain(ANNOTATIONS.iter().map(|name| annotations.get(*name)));
         let owners = meta.owner_references.into_iter().flatten();
         Self {
             namespace: text(meta.namespace),
@@ -58,7 +59,7 @@ impl From<ObjectMeta> for OwnedMeta {
             version,
             created: meta.creation_timestamp.map(|time| time.0),
             is_deleting: meta.deletion_timestamp.is_some(),
-            marks: Marks::of(mark),
+            marks: Marks::of(marks.map(|value| value.map(String::as_str))),
             owners: owners.map(|o| Owner { uid: o.uid.into(), controls: o.controller == Some(true) }).collect(),
         }
     }
@@ -75,23 +76,24 @@ impl OwnedMeta {
         self.owners.iter().any(|owner| owner.controls && &*owner.uid == uid)
     }
 
-    /// A label or annotation that the operator or the Job controller wrote.
+    /// A label or annotation that the operator or the Job controller wrote: one of those that are kept.
     pub fn mark(&self, name: &str) -> Option<&str> {
         self.marks.get(name)
     }
 }
 
-/// The values of those of `MARKS` that an object has, in one piece, as there are tens of thousands of such objects: of
-/// each its place among them, its length and its text.
+/// The values of those labels and annotations that an object has, in one piece, as there are tens of thousands of such
+/// objects: of each its place among them, its length and its text.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Marks(Box<[u8]>);
 
 impl Marks {
-    fn of<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Self {
+    /// Of all labels and annotations that are kept, in their order.
+    fn of<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Self {
         let mut bytes = Vec::new();
-        for (place, name) in (0_u8..).zip(MARKS) {
+        for (place, value) in (0_u8..).zip(values) {
             // What does not fit is not the operator's.
-            let Some((value, length)) = value(name).and_then(|v| Some((v, u16::try_from(v.len()).ok()?))) else {
+            let Some((value, length)) = value.and_then(|v| Some((v, u16::try_from(v.len()).ok()?))) else {
                 continue;
             };
             bytes.push(place);
@@ -102,7 +104,9 @@ impl Marks {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        let wanted = MARKS.iter().position(|mark| *mark == name)?;
+        let wanted = LABELS.iter().chain(ANNOTATIONS).position(|mark| *mark == name);
+        debug_assert!(wanted.is_some(), "{name} is not kept");
+        let wanted = wanted?;
         let mut rest = &*self.0;
         while let [place, low, high, tail @ ..] = rest {
             let (value, next) = tail.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
@@ -121,10 +125,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_mark_is_found_as_label_or_annotation_and_nothing_else_is() {
+    fn a_mark_is_found_as_what_it_is() {
         let meta = json!({
-            "labels": {names::KIND_LABEL: "DjangoUser", "app": "x"},
+            "labels": {names::KIND_LABEL: "DjangoUser", "app": "x", names::HELD_ANNOTATION: "true"},
             "annotations": {
+                names::KIND_LABEL: "of the target", JOB_NAME_LABEL: "of the target",
                 names::TASK_ANNOTATION: "näme\u{0}", names::RUN_ANNOTATION: "", names::GENERATION_ANNOTATION: "7",
                 names::IMAGE_ANNOTATION: "i".repeat(70_000),
             },
@@ -137,7 +142,8 @@ mod tests {
             (names::GENERATION_ANNOTATION, Some("7")),
             (names::RUN_KEY_ANNOTATION, None),
             (names::IMAGE_ANNOTATION, None),
-            ("app", None),
+            (names::HELD_ANNOTATION, None),
+            (JOB_NAME_LABEL, None),
         ] {
             assert_eq!(meta.mark(name), value, "{name}");
         }

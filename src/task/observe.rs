@@ -320,6 +320,28 @@ mod tests {
         assert!(matches!(observed(&recorded, &Known::default()).job, ObservedJob::Unknown));
     }
 
+    #[test]
+    fn what_an_adopted_job_runs_is_what_its_maker_said() {
+        let recorded = task(json!({}), run("v1:k", None, None));
+        let job = json!({"metadata": {
+            "name": "j", "uid": "job",
+            "ownerReferences": [{"apiVersion": "g/v", "kind": "K", "name": "m", "uid": "task", "controller": true}],
+            "annotations": {
+                "django.my.domain/run-key": "v1:other", "django.my.domain/generation": "7",
+                "django.my.domain/image": "other:1", "django.my.domain/container": "other",
+                "django.my.domain/target": "PodTemplate/other",
+            },
+        }});
+        let seen = observed(&recorded, &Known { job: Some(job), ..Known::default() });
+        let run = seen.status.last_run.unwrap();
+        assert_eq!((run.key.as_str(), run.generation, run.image.as_str()), ("v1:other", 7, "other:1"));
+        let target = run.target;
+        assert_eq!(
+            [&*target.kind, &*target.name, &*target.uid, &*target.container],
+            ["PodTemplate", "other", "", "other"]
+        );
+    }
+
     fn job(uid: &str, number: i64, end: Option<&str>, owner: &str) -> Value {
         let conditions: Vec<Value> = end.iter().map(|end| json!({"type": end, "status": "True"})).collect();
         json!({
