@@ -24,6 +24,8 @@ struct State {
     not_before: Option<Instant>,
     /// Calls in a row that were not answered.
     unanswered: u32,
+    /// When a call was last answered.
+    answered: Option<Instant>,
     /// The watches that are to run, by the path of their resource.
     watches: BTreeMap<String, WatchTimes>,
 }
@@ -58,9 +60,13 @@ impl ApiHealth {
         self.state().unanswered >= UNREACHABLE_AFTER
     }
 
-    /// A call was not answered.
-    pub fn record_no_answer(&self) {
+    /// A call that began then was not answered. Where others were meanwhile, that says nothing of the API server: a
+    /// webhook, say, keeps it waiting.
+    pub fn record_no_answer(&self, began: Instant) {
         let mut state = self.state();
+        if state.answered.is_some_and(|answered| answered > began) {
+            return;
+        }
         state.unanswered = state.unanswered.saturating_add(1);
         if state.unanswered >= UNREACHABLE_AFTER {
             state.pause_for(UNREACHABLE_PAUSE);
@@ -71,6 +77,7 @@ impl ApiHealth {
     pub fn record_answer(&self, retry_after: Option<Duration>) {
         let mut state = self.state();
         state.unanswered = 0;
+        state.answered = Some(Instant::now());
         if let Some(wait) = retry_after {
             state.pause_for(wait.min(MAX_RETRY_AFTER));
         }
@@ -80,6 +87,11 @@ impl ApiHealth {
     pub fn expect_watch(&self, path: &str) {
         let wanted = WatchTimes { wanted: Instant::now(), began: None, spoke: None, refused: None };
         self.state().watches.entry(path.to_owned()).or_insert(wanted);
+    }
+
+    /// A watch is not wanted for now.
+    pub fn forget_watch(&self, path: &str) {
+        self.state().watches.remove(path);
     }
 
     /// The API server began to answer a watch, which says nothing yet: a proxy may have, and keep the rest to itself.
@@ -157,12 +169,20 @@ mod tests {
     fn only_several_calls_in_a_row_without_an_answer_hold_up_the_others() {
         let health = ApiHealth::default();
         for _ in 0..UNREACHABLE_AFTER {
-            health.record_no_answer();
+            health.record_no_answer(Instant::now());
             health.record_answer(None);
         }
         assert_eq!(health.pause(), None);
+        let before = Instant::now();
+        std::thread::sleep(Duration::from_millis(2));
+        health.record_answer(None);
+        for _ in 0..2 * UNREACHABLE_AFTER {
+            health.record_no_answer(before);
+        }
+        assert_eq!(health.pause(), None, "others were answered meanwhile");
+        std::thread::sleep(Duration::from_millis(2));
         for _ in 0..UNREACHABLE_AFTER {
-            health.record_no_answer();
+            health.record_no_answer(Instant::now());
         }
         assert!(health.pause().is_some());
     }

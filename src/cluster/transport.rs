@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -94,17 +94,18 @@ where
         let health = self.health.clone();
         let pause = if watched { health.watch_pause(&path) } else { Duration::ZERO };
         let answer = self.inner.call(request);
+        let began = Instant::now();
         async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             let Ok(answer) = tokio::time::timeout(ANSWER_TIMEOUT, answer).await else {
-                health.record_no_answer();
+                health.record_no_answer(began);
                 return Err(NoAnswer.into());
             };
             match &answer {
                 Err(_) => {
-                    health.record_no_answer();
+                    health.record_no_answer(began);
                     if read {
                         health.record_refusal(&path);
                     }
