@@ -13,11 +13,13 @@ use tokio::sync::Notify;
 use super::fair_queue::FairQueue;
 use super::object_key::{Flow, ObjectKey};
 
-/// How many objects are reconciled at once.
+/// How many objects are reconciled at once by those flows that have some already.
 const PLACES: usize = 64;
-/// How many of the places one flow may hold. One that has none gets one though all be taken, so that no number of flows
-/// that hang holds up the others.
+/// How many of these one flow may hold.
 const PLACES_OF_A_FLOW: usize = 48;
+/// How many objects are reconciled at once at all: a flow that has none gets one beyond the others, so that some flows
+/// that hang do not hold up the rest. Each takes a connection or two, and memory.
+const MAX_PLACES: usize = 256;
 
 /// Two lines, which take turns: a thousand that may begin do not keep those waiting that have begun, nor these them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +124,7 @@ impl State {
             self.add(key, urgency);
         }
         let allowed = |flow: &Flow| match self.places.get(flow) {
-            None => true,
+            None => self.processing.len() < MAX_PLACES,
             Some(held) => self.processing.len() < PLACES && *held < PLACES_OF_A_FLOW,
         };
         let (key, urgency) = match self.last {
@@ -244,6 +246,9 @@ mod tests {
             assert_eq!(next.len(), 1, "one though all places are taken: {next:?}");
             state.done(&key("d", &next[0]), None);
         }
+        (0..1_000).for_each(|n| state.add(key(&format!("many-{n}"), "x"), Urgency::New));
+        taken(&mut state, now);
+        assert_eq!(state.processing.len(), MAX_PLACES, "however many there are");
     }
 
     #[tokio::test]
