@@ -48,7 +48,7 @@ impl OpenJobs {
         self.jobs().entry(job.uid().to_owned()).or_insert_with(|| Some(Instant::now()));
     }
 
-    /// A Job is gone, as the API server said.
+    /// A Job has ended or is gone, as the API server said.
     pub fn record_gone(&self, uid: &str) {
         if self.jobs().remove(uid).is_some() {
             self.ended.notify_one();

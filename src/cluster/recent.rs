@@ -55,6 +55,11 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.entries.get(key).map(|(since, _)| since.elapsed())
     }
 
+    /// The keys of those that are kept.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.iter().filter(|(_, (since, _))| since.elapsed() < self.ttl).map(|(key, _)| key)
+    }
+
     /// How many are kept.
     pub fn count(&mut self) -> usize {
         self.entries.retain(|_, (since, _)| since.elapsed() < self.ttl);

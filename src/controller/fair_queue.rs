@@ -19,21 +19,31 @@ pub struct FairQueue {
 impl FairQueue {
     /// Puts an object at the end of its flow's line, unless it is in line.
     pub fn push(&mut self, key: ObjectKey) {
+        self.last_place += 1;
+        self.push_at(self.last_place, key);
+    }
+
+    /// Puts an object where it was in its flow's line, unless it is in line.
+    pub fn push_at(&mut self, place: u64, key: ObjectKey) {
         if self.places.contains_key(&key) {
             return;
         }
-        self.last_place += 1;
-        self.places.insert(key.clone(), self.last_place);
+        self.places.insert(key.clone(), place);
         let flow = key.flow();
         let line = self.flows.entry(flow.clone()).or_insert_with(|| {
             self.turns.push_back(flow);
             VecDeque::new()
         });
-        line.push_back((self.last_place, key));
+        line.insert(line.partition_point(|(before, _)| *before < place), (place, key));
     }
 
     /// Takes the next one of a flow that is allowed one.
     pub fn pop(&mut self, allowed: impl Fn(&Flow) -> bool) -> Option<ObjectKey> {
+        self.pop_with_place(allowed).map(|(_, key)| key)
+    }
+
+    /// The same, with its place.
+    pub fn pop_with_place(&mut self, allowed: impl Fn(&Flow) -> bool) -> Option<(u64, ObjectKey)> {
         for _ in 0..self.turns.len() {
             let flow = self.turns.pop_front()?;
             let Some(line) = self.flows.get_mut(&flow) else { continue };
@@ -50,9 +60,9 @@ impl FairQueue {
             } else {
                 self.turns.push_back(flow);
             }
-            if let Some((_, key)) = next {
+            if let Some((place, key)) = next {
                 self.places.remove(&key);
-                return Some(key);
+                return Some((place, key));
             }
         }
         None
@@ -100,6 +110,20 @@ mod tests {
         queue.push(key("a", "1"));
         assert!(queue.contains(&key("a", "1")));
         assert_eq!(names(&mut queue), ["2", "3", "1"]);
+    }
+
+    #[test]
+    fn who_comes_back_to_their_place_is_before_those_who_came_later() {
+        let mut queue = FairQueue::default();
+        for name in ["1", "2", "3", "4"] {
+            queue.push(key("a", name));
+        }
+        let mut next = || queue.pop_with_place(|_| true).unwrap();
+        let (first, second) = (next(), next());
+        queue.push_at(second.0, second.1.clone());
+        queue.push_at(first.0, first.1);
+        queue.push_at(second.0, second.1);
+        assert_eq!(names(&mut queue), ["1", "2", "3", "4"]);
     }
 
     #[test]

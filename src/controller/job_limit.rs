@@ -1,37 +1,50 @@
 //! How many Jobs may run at once: who waits for one to end is in line, and is reconciled when it is next.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::fair_queue::FairQueue;
-use super::object_key::ObjectKey;
+use super::object_key::{Flow, ObjectKey};
 use super::work_queue::{Urgency, WorkQueue};
+use crate::cluster::health::ApiHealth;
 use crate::cluster::open_jobs::OpenJobs;
 use crate::cluster::recent::Recent;
 
-/// How long one who is next has to begin; meanwhile its place is kept.
+/// How long one who is next has to begin; meanwhile a Job less may begin.
 const TURN: Duration = Duration::from_secs(10);
+/// For how long who could not begin at their turn keep their place in line.
+const PLACE_KEPT: Duration = Duration::from_secs(300);
 
 /// How many Jobs may run at once; 0: any number.
 pub struct JobLimit {
     limit: usize,
     open: Arc<OpenJobs>,
     queue: Arc<WorkQueue>,
+    health: ApiHealth,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Jobs that are being created.
-    permits: usize,
+    /// Jobs that are being created, by flow.
+    permits: HashMap<Flow, usize>,
     line: FairQueue,
     /// Whose turn it is.
     next: Recent<ObjectKey, ()>,
+    /// The places in line of those whose turn it was.
+    places: Recent<ObjectKey, u64>,
 }
 
 impl JobLimit {
-    pub fn new(limit: usize, open: Arc<OpenJobs>, queue: Arc<WorkQueue>) -> Self {
-        let state = State { permits: 0, line: FairQueue::default(), next: Recent::new(TURN) };
-        Self { limit, open, queue, state: Mutex::new(state) }
+    pub fn new(limit: usize, open: Arc<OpenJobs>, queue: Arc<WorkQueue>, health: ApiHealth) -> Self {
+        let state = State {
+            permits: HashMap::new(),
+            line: FairQueue::default(),
+            next: Recent::new(TURN),
+            places: Recent::new(PLACE_KEPT),
+        };
+        Self { limit, open, queue, health, state: Mutex::new(state) }
     }
 
     /// A permit to start one Job, to be kept until the Job is known. None: the object is in line, and is reconciled when
@@ -40,13 +53,16 @@ impl JobLimit {
         if self.limit > 0 {
             let mut state = self.state();
             if state.next.remove(key).is_none() {
-                state.line.push(key.clone());
+                match state.places.get(key).copied() {
+                    Some(place) => state.line.push_at(place, key.clone()),
+                    None => state.line.push(key.clone()),
+                }
                 self.call_next(&mut state, Some(key));
                 state.next.remove(key)?;
             }
-            state.permits += 1;
+            *state.permits.entry(key.flow()).or_default() += 1;
         }
-        Some(JobPermit(self))
+        Some(JobPermit { jobs: self, key: key.clone() })
     }
 
     /// The object waits for nothing, or is gone.
@@ -54,6 +70,7 @@ impl JobLimit {
         if self.limit > 0 {
             let mut state = self.state();
             state.line.remove(key);
+            state.places.remove(key);
             if state.next.remove(key).is_some() {
                 self.call_next(&mut state, None);
             }
@@ -70,8 +87,21 @@ impl JobLimit {
 
     /// Gives those a turn for whom there is room, and has them reconciled, but for the one that asks itself.
     fn call_next(&self, state: &mut State, asking: Option<&ObjectKey>) {
-        while self.open.count() + state.permits + state.next.count() < self.limit {
-            let Some(key) = state.line.pop(|_| true) else { return };
+        if self.health.pause().is_some() {
+            return; // nobody could begin
+        }
+        loop {
+            let beginning = state.permits.values().sum::<usize>() + state.next.count();
+            if self.open.count() + beginning >= self.limit {
+                return;
+            }
+            // One that cannot begin, as a webhook hangs, leaves room for those of other namespaces.
+            let most = (self.limit * 3 / 4).max(1);
+            let State { permits, line, next, .. } = state;
+            let turns = |flow: &Flow| next.keys().filter(|key| key.flow() == *flow).count();
+            let allowed = |flow: &Flow| permits.get(flow).copied().unwrap_or_default() + turns(flow) < most;
+            let Some((place, key)) = line.pop_with_place(allowed) else { return };
+            state.places.insert(key.clone(), place);
             state.next.insert(key.clone(), ());
             if asking != Some(&key) {
                 self.queue.add(key, Urgency::UnderWay);
@@ -84,15 +114,30 @@ impl JobLimit {
     }
 }
 
-/// A permit to start one Job.
-pub struct JobPermit<'a>(&'a JobLimit);
+/// A permit to start one Job. Who does not use it keeps their place in line.
+pub struct JobPermit<'a> {
+    jobs: &'a JobLimit,
+    key: ObjectKey,
+}
+
+impl JobPermit<'_> {
+    /// The Job has begun, and is counted.
+    pub fn used(self) {
+        self.jobs.state().places.remove(&self.key);
+    }
+}
 
 impl Drop for JobPermit<'_> {
     fn drop(&mut self) {
-        if self.0.limit > 0 {
-            let mut state = self.0.state();
-            state.permits -= 1;
-            self.0.call_next(&mut state, None);
+        if self.jobs.limit > 0 {
+            let mut state = self.jobs.state();
+            if let Entry::Occupied(mut permits) = state.permits.entry(self.key.flow()) {
+                *permits.get_mut() -= 1;
+                if *permits.get() == 0 {
+                    permits.remove();
+                }
+            }
+            self.jobs.call_next(&mut state, None);
         }
     }
 }
@@ -114,7 +159,7 @@ mod tests {
     }
 
     fn limit(limit: usize) -> JobLimit {
-        JobLimit::new(limit, Arc::default(), Arc::default())
+        JobLimit::new(limit, Arc::default(), Arc::default(), ApiHealth::default())
     }
 
     fn called(limit: &JobLimit) -> Vec<String> {
@@ -152,6 +197,39 @@ mod tests {
         assert_eq!(called(&jobs), ["b1"]);
         jobs.leave(&key("b", "b1"));
         assert_eq!(called(&jobs), ["a3"], "a turn that nobody takes is the next one's");
+    }
+
+    #[test]
+    fn who_could_not_begin_keeps_their_place() {
+        let jobs = limit(1);
+        let held = jobs.acquire(&key("a", "1"));
+        assert!(jobs.acquire(&key("a", "2")).is_none() && jobs.acquire(&key("a", "3")).is_none());
+        drop(held); // it failed
+        assert_eq!(called(&jobs), ["2"]);
+        assert!(jobs.acquire(&key("a", "1")).is_none());
+        jobs.acquire(&key("a", "2")).unwrap().used();
+        assert_eq!(called(&jobs), ["1"], "before who came later");
+        jobs.acquire(&key("a", "1")).unwrap().used();
+        assert_eq!(called(&jobs), ["3"]);
+        jobs.leave(&key("a", "3"));
+        assert!(jobs.state().places.keys().next().is_none() && jobs.state().permits.is_empty());
+    }
+
+    #[test]
+    fn a_namespace_in_which_nothing_can_begin_leaves_room_to_the_others() {
+        let jobs = limit(4);
+        let hanging: Vec<_> = (0..9).filter_map(|n| jobs.acquire(&key("a", &n.to_string()))).collect();
+        assert_eq!(hanging.len(), 3);
+        assert!(jobs.acquire(&key("b", "1")).is_some());
+        let alone = limit(1);
+        assert!(alone.acquire(&key("a", "1")).is_some());
+    }
+
+    #[test]
+    fn nobody_begins_while_nothing_may_be_asked() {
+        let jobs = limit(1);
+        jobs.health.record_answer(Some(Duration::from_secs(60)));
+        assert!(jobs.acquire(&key("a", "1")).is_none() && called(&jobs).is_empty());
     }
 
     #[tokio::test]

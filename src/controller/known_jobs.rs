@@ -39,8 +39,10 @@ impl KnownJobs {
     pub fn record(&self, caches: &Caches, job: &Arc<JobView>) {
         let key = job_key(job);
         let seen = caches.jobs.get(&key).is_some_and(|seen| seen.object.uid() == job.uid());
-        if !seen && job.end().is_none() {
-            caches.open_jobs.record_created(job);
+        match job.end() {
+            Some(_) => caches.open_jobs.record_gone(job.uid()),
+            None if !seen => caches.open_jobs.record_created(job),
+            None => {}
         }
         self.answered().insert(key, Cached::new(job.clone()));
     }

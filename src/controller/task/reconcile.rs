@@ -162,6 +162,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             "" => Vec::new(), // never created
             uid => self.list_pods(&run.job_name, uid).await?,
         };
+        if job.is_none() {
+            self.shared.caches.open_jobs.record_gone(&uid);
+        }
         let mut still_running = pods.iter().any(|pod| !pod.has_ended());
         if job.is_none() && run.superseded_by.is_some() {
             // What the watch is about to tell of a pod that is gone may be that its command had started.
@@ -256,7 +259,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     /// of two operators, or of one and its successor, only one goes on from it.
     async fn start(&mut self, observed: &Observed, number: i64) -> Result<StartOutcome, Error> {
         let Some(Ok(candidate)) = &observed.target else { return Ok(StartOutcome::NoLongerDue) };
-        let Some(_permit) = self.shared.job_limit.acquire(&self.object_key()) else {
+        let Some(permit) = self.shared.job_limit.acquire(&self.object_key()) else {
             let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
             let blocked = Blocked::reconciling(Reason::ConcurrencyLimit, message);
             return Ok(StartOutcome::Blocked(blocked, RESYNC_INTERVAL));
@@ -299,7 +302,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         }
         let name = self.task.name_any();
         info!(kind = T::KIND, ns = self.namespace, name, run = number, ?cause, job = built.name, "job created");
-        Ok(StartOutcome::JobExists(self.now_known(job)))
+        let job = self.now_known(job);
+        permit.used();
+        Ok(StartOutcome::JobExists(job))
     }
 
     /// Stores the UID of a Job that was just created, and whose owner reference something took away: it is this run's all
