@@ -63,11 +63,18 @@ impl TaskIndex {
         found.map(|found| found.waiting_for_targets.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Finished tasks beyond the newest `keep`.
-    pub fn prunable(&self, kind: &str, namespace: &str, keep: usize) -> Vec<Prunable> {
+    /// Finished tasks beyond the newest `keep`: at most so many of those whose UID satisfies `test`.
+    pub fn prunable(
+        &self,
+        kind: &str,
+        namespace: &str,
+        keep: usize,
+        test: impl Fn(&str) -> bool,
+        most: usize,
+    ) -> Vec<Prunable> {
         let index = self.index();
-        let found = index.get(kind).and_then(|kind| kind.namespaces.get(namespace));
-        found.map(|found| found.prunable.beyond(keep).cloned().collect()).unwrap_or_default()
+        let Some(found) = index.get(kind).and_then(|kind| kind.namespaces.get(namespace)) else { return Vec::new() };
+        found.prunable.beyond(keep).filter(|task| test(&task.uid)).take(most).cloned().collect()
     }
 
     /// Applies an event of the watch of a kind.
@@ -122,6 +129,6 @@ mod tests {
         index.apply_event(&Event::Delete(task("c", json!({}))));
         assert!(names().is_empty());
         assert!(index.waiting_for_targets("DjangoUser", "ns").is_empty());
-        assert!(index.prunable(DjangoMigrate::KIND, "ns", 0).is_empty());
+        assert!(index.prunable(DjangoMigrate::KIND, "ns", 0, |_| true, 1).is_empty());
     }
 }

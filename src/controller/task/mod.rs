@@ -22,24 +22,24 @@ use crate::task::{Task, status};
 
 /// After which what could not be pruned is tried again.
 const PRUNE_RETRY: Duration = Duration::from_secs(60);
+/// After which more is pruned of what was too much at once.
+const PRUNE_MORE: Duration = Duration::from_millis(100);
 
 impl<T: Task> Reconcile for T {
     const KIND: &'static str = T::KIND;
 
     async fn reconcile(self, context: &Context<Self>) -> Result<Option<Duration>, Error> {
-        let mut after = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
-        if let Err(error) = retention::prune(&context.shared, &self).await {
-            // It holds up nothing else.
-            warn!(
-                kind = T::KIND,
-                ns = self.namespace(),
-                name = self.name_any(),
-                error = describe(&error),
-                "not pruned"
-            );
-            after = Some(after.map_or(PRUNE_RETRY, |after| after.min(PRUNE_RETRY)));
-        }
-        Ok(after)
+        let after = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
+        let prune_again = match retention::prune(&context.shared, &self).await {
+            Ok(more) => more.then_some(PRUNE_MORE),
+            Err(error) => {
+                // It holds up nothing else.
+                let (ns, name, error) = (self.namespace(), self.name_any(), describe(&error));
+                warn!(kind = T::KIND, ns, name, error, "not pruned");
+                Some(PRUNE_RETRY)
+            }
+        };
+        Ok([after, prune_again].into_iter().flatten().min())
     }
 
     async fn show_error(self, error: &str, context: &Context<Self>) -> Result<(), Error> {

@@ -10,8 +10,11 @@ use crate::controller::context::NamespaceContext;
 use crate::task::Task;
 use crate::task::prunable::is_prunable;
 
-/// Deletes what is left over, asking the API server for nothing when nothing is.
-pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Result<()> {
+/// How many resources are deleted in one go.
+const BATCH: usize = 16;
+
+/// Deletes what is left over, asking the API server for nothing when nothing is; whether there may be more.
+pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Result<bool> {
     let namespace = task.namespace().unwrap_or_default();
     let uid = task.uid().unwrap_or_default();
     let last_surplus = last_surplus_run(task.status(), task.policy().history_limit);
@@ -27,15 +30,18 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
         }
     }
     let keep = context.settings.num_old_crs;
+    let mut more = false;
     if keep > 0 && is_prunable(task) {
         let api: Api<LeanObject<T>> = Api::namespaced(context.client.clone(), &namespace);
-        for surplus in context.tasks.prunable(T::KIND, &namespace, keep) {
+        let surplus = context.tasks.prunable(T::KIND, &namespace, keep, |uid| !context.pruning.is_begun(uid), BATCH);
+        more = surplus.len() == BATCH;
+        for surplus in surplus {
             // Not one that was edited since: it has a run pending.
             let delete = client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version);
             context.pruning.once(&surplus.uid, delete).await?;
         }
     }
-    Ok(())
+    Ok(more)
 }
 
 /// Number of the newest finished run whose Job is beyond the history.
