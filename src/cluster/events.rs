@@ -4,18 +4,22 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::stream::poll_fn;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::core::text::one_line;
 use crate::task::notices::Notice;
 
 /// Longest note of an event; the API server takes 1024 bytes.
 const NOTE_LIMIT: usize = 1000;
+/// How many events wait to be sent, should the API server not take them. What happened long ago, nobody is told as new.
+const CAPACITY: usize = 1024;
 /// How many events are sent at once.
 const CONCURRENCY: usize = 16;
 /// After how many events a recorder is replaced. It keeps, and goes through, all that it sent in the last minutes, to
@@ -26,7 +30,8 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Sends events in the background.
 pub struct EventPublisher {
-    sender: UnboundedSender<Publication>,
+    /// Until the process ends.
+    sender: Mutex<Option<Sender<Publication>>>,
     sending: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -39,22 +44,33 @@ struct Publication {
 
 impl EventPublisher {
     pub fn start(client: Client, reporter: Reporter) -> Self {
-        let (sender, receiver) = unbounded();
+        let (sender, receiver) = channel(CAPACITY);
         let sending = tokio::spawn(send_all(receiver, client, reporter));
-        Self { sender, sending: Mutex::new(Some(sending)) }
+        Self { sender: Mutex::new(Some(sender)), sending: Mutex::new(Some(sending)) }
     }
 
     /// Tells people of an object.
     pub fn publish(&self, regarding: &ObjectReference, job: Option<&ObjectReference>, notices: Vec<Notice>) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = &*sender else { return };
         for notice in notices {
-            // There is no receiver only when the process ends.
-            let _ = self.sender.unbounded_send(Publication { regarding: regarding.clone(), job: job.cloned(), notice });
+            let publication = Publication { regarding: regarding.clone(), job: job.cloned(), notice };
+            if let Err(TrySendError::Full(lost)) = sender.try_send(publication) {
+                let Publication { regarding, notice, .. } = lost;
+                warn!(
+                    kind = regarding.kind,
+                    ns = regarding.namespace,
+                    name = regarding.name,
+                    reason = notice.reason,
+                    "too many events wait to be sent; this one is not"
+                );
+            }
         }
     }
 
     /// Waits until what was told is sent, though not for long.
     pub async fn finish(&self) {
-        self.sender.close_channel();
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
         let sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(sending) = sending {
             let _ = tokio::time::timeout(LAST_WAIT, sending).await;
@@ -62,7 +78,8 @@ impl EventPublisher {
     }
 }
 
-async fn send_all(publications: UnboundedReceiver<Publication>, client: Client, reporter: Reporter) {
+async fn send_all(mut receiver: Receiver<Publication>, client: Client, reporter: Reporter) {
+    let publications = poll_fn(|context| receiver.poll_recv(context));
     let new_recorder = || Recorder::new(client.clone(), reporter.clone());
     let (mut recorder, mut sent) = (new_recorder(), 0);
     let with_recorder = publications.map(|publication| {
