@@ -167,15 +167,17 @@ pub async fn list_events_about(client: &Client, namespace: &str, uid: &str) -> k
     Ok(events)
 }
 
-/// The warnings of a namespace about objects of a kind that count, newest first, by UID.
-pub async fn list_warnings(
+/// The events of a namespace about objects of a kind that count, newest first, by UID.
+pub async fn list_events(
     client: &Client,
     namespace: &str,
     kind: &str,
+    only_warnings: bool,
     counts: impl Fn(&str) -> bool,
 ) -> kube::Result<HashMap<String, Vec<Event>>> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
-    let mut params = ListParams::default().fields(&format!("type=Warning,regarding.kind={kind}")).limit(EVENTS_PAGE);
+    let type_ = if only_warnings { "type=Warning," } else { "" };
+    let mut params = ListParams::default().fields(&format!("{type_}regarding.kind={kind}")).limit(EVENTS_PAGE);
     let mut found: HashMap<String, Vec<Event>> = HashMap::new();
     loop {
         let page = api.list(&params).await?;

@@ -1,7 +1,7 @@
 //! What events say of pods that do not start. The API server goes through all events of a namespace for each question,
 //! so that they are read apart from the reconciles, a few at a time, and for many objects at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct EventReader {
 struct State {
     /// By namespace, in the order of the first question.
     asked: VecDeque<(String, HashMap<String, Question>)>,
+    /// Namespaces that are read now.
+    reading: HashSet<String>,
     /// Namespaces that were read just now.
     pausing: Recent<String, ()>,
     /// By UID.
@@ -117,35 +119,62 @@ impl EventReader {
             };
             self.asked.notify_one(); // there may be more
             let started = Instant::now();
+            let reading = Reading { reader: self, namespace: &namespace };
             if let Err(error) = self.read(&namespace, questions).await {
                 warn!(ns = namespace, error = client::describe(&error), "events not read");
             }
+            drop(reading);
             tokio::time::sleep((started.elapsed() * REST).min(MAX_REST)).await;
         }
     }
 
-    async fn read(&self, namespace: &str, mut questions: HashMap<String, Question>) -> kube::Result<()> {
-        if questions.len() > FEW {
-            // Nothing good follows a warning about a Job but a pod, about which others are asked.
-            let asked = |uid: &str, kind| questions.get(uid).is_some_and(|question| question.kind == kind);
-            let of_jobs = client::list_warnings(&self.client, namespace, "Job", |uid| asked(uid, Subject::Job)).await?;
-            let of_pods = client::list_warnings(&self.client, namespace, "Pod", |uid| asked(uid, Subject::Pod)).await?;
-            let mut warned = HashMap::new();
-            for (uid, question) in questions {
-                match of_pods.contains_key(&uid) {
-                    true => {
-                        warned.insert(uid, question);
-                    }
-                    false => self.record(uid.clone(), question, of_jobs.get(&uid).map_or(&[], Vec::as_slice)),
-                }
+    async fn read(&self, namespace: &str, questions: HashMap<String, Question>) -> kube::Result<()> {
+        let (pods, jobs) = questions.into_iter().partition(|(_, question)| question.kind == Subject::Pod);
+        // Nothing good follows a warning about a Job but a pod, about which others are asked.
+        self.read_kind(namespace, "Job", true, jobs).await?;
+        let mut pods: HashMap<String, Question> = pods;
+        if pods.len() > FEW {
+            // Few have any warning, and of most there are many other events.
+            let warned = self.list(namespace, "Pod", true, &pods).await?;
+            for (uid, question) in pods.extract_if(|uid, _| !warned.contains_key(uid)) {
+                self.record(uid, question, &[]);
             }
-            questions = warned;
+        }
+        self.read_kind(namespace, "Pod", false, pods).await
+    }
+
+    /// Reads all events about these objects, or all warnings.
+    async fn read_kind(
+        &self,
+        namespace: &str,
+        kind: &str,
+        only_warnings: bool,
+        questions: HashMap<String, Question>,
+    ) -> kube::Result<()> {
+        if questions.len() > FEW {
+            let mut events = self.list(namespace, kind, only_warnings, &questions).await?;
+            for (uid, question) in questions {
+                let about = events.remove(&uid).unwrap_or_default();
+                self.record(uid, question, &about);
+            }
+            return Ok(());
         }
         for (uid, question) in questions {
             let events = client::list_events_about(&self.client, namespace, &uid).await?;
             self.record(uid, question, &events);
         }
         Ok(())
+    }
+
+    /// Those of all that the namespace has.
+    async fn list(
+        &self,
+        namespace: &str,
+        kind: &str,
+        only_warnings: bool,
+        questions: &HashMap<String, Question>,
+    ) -> kube::Result<HashMap<String, Vec<Event>>> {
+        client::list_events(&self.client, namespace, kind, only_warnings, |uid| questions.contains_key(uid)).await
     }
 
     /// Remembers what events say, and has the asker look.
@@ -160,24 +189,42 @@ impl EventReader {
     }
 }
 
+/// Lets a namespace be read by one at a time.
+struct Reading<'a> {
+    reader: &'a EventReader,
+    namespace: &'a str,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.reader.state().ended(self.namespace);
+    }
+}
+
 impl Default for State {
     fn default() -> Self {
-        Self { asked: VecDeque::new(), pausing: Recent::new(PAUSE), found: Recent::default() }
+        Self { asked: VecDeque::new(), reading: HashSet::new(), pausing: Recent::new(PAUSE), found: Recent::default() }
     }
 }
 
 impl State {
     /// The namespace that was asked about first, of those that were not read just now.
     fn next(&mut self) -> Next {
-        match self.asked.iter().position(|(namespace, _)| self.pausing.get(namespace).is_none()) {
+        let is_free = |namespace: &String| !self.reading.contains(namespace) && self.pausing.get(namespace).is_none();
+        match self.asked.iter().position(|(namespace, _)| is_free(namespace)) {
             Some(at) => {
                 let (namespace, questions) = self.asked.remove(at).unwrap_or_default();
-                self.pausing.insert(namespace.clone(), ());
+                self.reading.insert(namespace.clone());
                 Next::Namespace(namespace, questions)
             }
             None if self.asked.is_empty() => Next::Nothing,
             None => Next::Pause,
         }
+    }
+
+    fn ended(&mut self, namespace: &str) {
+        self.reading.remove(namespace);
+        self.pausing.insert(namespace.to_owned(), ());
     }
 
     fn ask(&mut self, uid: &str, question: Question) {
@@ -223,8 +270,10 @@ mod tests {
         };
         assert_eq!(next(&mut state), "a: 1 3");
         state.ask("4", question("a"));
-        assert_eq!(next(&mut state), "b: 2", "a was read just now");
+        assert_eq!(next(&mut state), "b: 2", "a is being read");
         assert_eq!(next(&mut state), "pause");
+        state.ended("a");
+        assert_eq!(next(&mut state), "pause", "a was read just now");
         state.pausing = Recent::default();
         assert_eq!(next(&mut state), "a: 4");
         assert_eq!(next(&mut state), "nothing");
