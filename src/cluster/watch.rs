@@ -103,16 +103,15 @@ where
 {
     async fn next(&mut self) -> Option<Event<K>> {
         loop {
-            if self.events.is_none() {
-                // Wanted only from now on: some watches wait for others.
-                self.health.expect_watch(self.api.resource_url());
-                self.listing = self.may_list.clone().acquire_owned().await.ok();
-            }
+            self.health.expect_watch(self.api.resource_url());
             let events = self.events.get_or_insert_with(|| watcher(self.api.clone(), self.config.clone()).boxed());
             let (error, list_again) = match events.next().await? {
                 Ok(event) if self.order.accepts(&event) => {
-                    if matches!(event, Event::InitDone) {
-                        self.listing = None;
+                    match event {
+                        // Before it lists, for the first time or again.
+                        Event::Init => self.listing = self.may_list.clone().acquire_owned().await.ok(),
+                        Event::InitDone => self.listing = None,
+                        _ => {}
                     }
                     return Some(event);
                 }

@@ -2,6 +2,7 @@
 //! one loop that reconciles, each object in a task of its own.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,12 +39,15 @@ pub struct ControllerWatch {
 
 impl Controllers {
     /// Adds the controller of a kind; what its watch and the triggers tell of goes into the queue.
+    ///
+    /// `caches_synced`: whether everything that its objects depend on has been listed.
     pub fn add<K: Reconcile>(
         &mut self,
         shared: &Arc<NamespaceContext>,
         watches: &WatchContext,
         watch_namespace: &WatchNamespace,
         triggers: &mut ReconcileTriggers,
+        mut caches_synced: Receiver<bool>,
     ) -> ControllerWatch {
         let context = Arc::new(Context::<K>::new(shared.clone()));
         let watched_namespace = match watch_namespace {
@@ -60,14 +64,27 @@ impl Controllers {
             }
         });
         let (events, synced) = watch::watch_objects::<K>(watches, watch_namespace);
-        let mut changes = Changes::default();
-        let running = events.for_each(move |event| {
-            K::on_watch_event(&event, &context.shared);
-            let changed = changes.of(&event, &context);
-            context.objects.apply_event(event); // before anybody looks
-            changed.into_iter().for_each(|(key, urgency)| context.shared.queue.add(key, urgency));
-            std::future::ready(())
-        });
+        let path = watch_namespace.api::<K>(&watches.client).resource_url().to_owned();
+        let running = async move {
+            let (mut events, mut changes) = (pin!(events), Changes::default());
+            while let Some(event) = events.next().await {
+                if matches!(event, Event::InitDone) && !*caches_synced.borrow() {
+                    // Listed beside the rest, and looked at when the rest is known. Until then it is not to speak.
+                    context.shared.health.forget_watch(&path);
+                    let _ = caches_synced.wait_for(|synced| *synced).await;
+                    context.shared.health.expect_watch(&path);
+                }
+                K::on_watch_event(&event, &context.shared);
+                let changed = changes.of(&event, &context);
+                let brought = match &event {
+                    Event::Apply(object) | Event::Delete(object) => Some(object.meta().clone()),
+                    _ => None,
+                };
+                context.objects.apply_event(event); // before anybody looks
+                brought.into_iter().for_each(|meta| context.own_writes.forget_until(&meta));
+                changed.into_iter().for_each(|(key, urgency)| context.shared.queue.add(key, urgency));
+            }
+        };
         ControllerWatch { running: running.boxed(), synced }
     }
 
@@ -157,7 +174,6 @@ impl Changes {
                 Vec::new()
             }
             Event::InitApply(object) => {
-                context.own_writes.forget_until(object);
                 if !context.objects.has(object) {
                     let created = object.meta().creation_timestamp.as_ref().map(|time| time.0);
                     let urgency = urgency(object.0.as_ref().ok());
@@ -172,7 +188,6 @@ impl Changes {
                 listed.into_iter().map(|listed| (listed.key, listed.urgency)).collect()
             }
             Event::Apply(object) | Event::Delete(object) => {
-                context.own_writes.forget_until(object);
                 vec![(key_of(object), urgency(object.0.as_ref().ok()))]
             }
         }

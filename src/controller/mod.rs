@@ -21,9 +21,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use kube::Client;
 use kube::runtime::events::Reporter;
+use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -158,6 +158,10 @@ struct Parts {
     settings: Arc<Settings>,
 }
 
+/// How long nothing begins, where the number of Jobs is limited, until all that run are known: a namespace in which Jobs
+/// cannot be listed does not hold up the others for ever.
+const COUNTING_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Starts the watches and controllers of every watched namespace.
 fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -> Result<BackgroundTasks, Error> {
     let Parts { client, settings, .. } = parts;
@@ -166,9 +170,12 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
         namespaces => namespaces.iter().cloned().map(WatchNamespace::Namespace).collect(),
     };
     let (open_jobs, queue) = (Arc::<OpenJobs>::default(), Arc::<WorkQueue>::default());
-    let job_limit = Arc::new(JobLimit::new(settings.max_concurrent_jobs, open_jobs.clone(), queue.clone()));
+    let job_limit =
+        JobLimit::new(settings.max_concurrent_jobs, open_jobs.clone(), queue.clone(), parts.api_health.clone());
+    let job_limit = Arc::new(job_limit);
     let event_reader = Arc::new(EventReader::new(client.clone(), queue.clone()));
-    let (mut all_synced, mut tasks) = (Vec::new(), BackgroundTasks::default());
+    let (mut caches_listed, mut kinds_listed) = (Vec::new(), Vec::new());
+    let mut tasks = BackgroundTasks::default();
     let mut controllers = Controllers::default();
     let mut watches = WatchContext::new(
         parts.connections.watch_client()?,
@@ -197,12 +204,14 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
             event_publisher: parts.events.clone(),
             metrics: parts.metrics.clone(),
         });
+        let (caches_synced, when_synced) = channel(false);
         let mut adding = AddingControllers {
             controllers: &mut controllers,
             context: &context,
             watches: &watches,
             watch_namespace: &watch_namespace,
             triggers: ReconcileTriggers::default(),
+            caches_synced: when_synced,
             added: Vec::new(),
         };
         kinds::visit_kinds(&mut adding);
@@ -211,21 +220,32 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
         for (resource, watch) in cached.futures {
             tasks.spawn_until(stop, format!("the watch of {resource}"), watch);
         }
-        all_synced.extend(cached.synced.iter().cloned());
+        caches_listed.extend(cached.synced.iter().cloned());
         for (kind, ControllerWatch { running, synced }) in added {
-            all_synced.push(synced);
-            let watch = watch::synced(cached.synced.clone()).then(move |()| running);
-            tasks.spawn_until(stop, format!("the watch of {kind}"), watch);
+            kinds_listed.push(synced);
+            tasks.spawn_until(stop, format!("the watch of {kind}"), running);
         }
+        tokio::spawn(async move {
+            watch::synced(cached.synced).await;
+            caches_synced.send_replace(true);
+        });
     }
-    tasks.spawn("the work queue".into(), controllers.run(queue, stop.clone()));
-    if settings.max_concurrent_jobs > 0 {
+    let jobs_counted = watch::synced(caches_listed.clone());
+    let (is_limited, stopped) = (settings.max_concurrent_jobs > 0, stop.clone());
+    tasks.spawn("the work queue".into(), async move {
+        if is_limited {
+            let _ = stopped.run_until_cancelled(tokio::time::timeout(COUNTING_TIMEOUT, jobs_counted)).await;
+        }
+        controllers.run(queue, stopped).await;
+    });
+    if is_limited {
         tasks.spawn_until(stop, "the limit of Jobs".into(), async move { job_limit.run().await });
     }
     tasks.spawn_until(stop, "the reader of events".into(), async move { event_reader.run().await });
     let health = health.clone();
     tokio::spawn(async move {
-        watch::synced(all_synced).await;
+        watch::synced(caches_listed).await;
+        watch::synced(kinds_listed).await;
         info!("every watch has its first listing");
         health.mark_ready();
     });
@@ -239,12 +259,14 @@ struct AddingControllers<'a> {
     watches: &'a WatchContext,
     watch_namespace: &'a WatchNamespace,
     triggers: ReconcileTriggers,
+    caches_synced: Receiver<bool>,
     added: Vec<(&'static str, ControllerWatch)>,
 }
 
 impl AddingControllers<'_> {
     fn add<K: Reconcile>(&mut self) {
-        let watch = self.controllers.add::<K>(self.context, self.watches, self.watch_namespace, &mut self.triggers);
+        let Self { context, watches, watch_namespace, triggers, caches_synced, .. } = self;
+        let watch = self.controllers.add::<K>(context, watches, watch_namespace, triggers, caches_synced.clone());
         self.added.push((K::KIND, watch));
     }
 }

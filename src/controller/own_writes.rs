@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use crate::cluster::recent::Recent;
@@ -24,8 +25,8 @@ impl<K> Default for OwnWrites<K> {
 impl<K: Resource + Clone> OwnWrites<K> {
     /// The newest version that this process knows: its own, while the watch still brings older ones.
     pub fn latest(&self, watched: &K) -> K {
-        let own = self.writes().get(&watched.uid().unwrap_or_default()).filter(|own| is_newer(*own, watched)).cloned();
-        own.unwrap_or_else(|| watched.clone())
+        self.forget_until(watched.meta()); // the watch may have been quicker than the answer
+        self.writes().get(&watched.uid().unwrap_or_default()).cloned().unwrap_or_else(|| watched.clone())
     }
 
     /// Remembers what the API server answered.
@@ -34,11 +35,11 @@ impl<K: Resource + Clone> OwnWrites<K> {
     }
 
     /// Forgets what the watch has brought, or something newer.
-    pub fn forget_until(&self, watched: &impl Resource) {
-        let uid = watched.meta().uid.clone().unwrap_or_default();
+    pub fn forget_until(&self, watched: &ObjectMeta) {
+        let uid = watched.uid.as_deref().unwrap_or_default();
         let mut writes = self.writes();
-        if writes.get(&uid).is_some_and(|own| !is_newer(own, watched)) {
-            writes.remove(&uid);
+        if writes.get(uid).is_some_and(|own| !is_newer(own.meta(), watched)) {
+            writes.remove(uid);
         }
     }
 
@@ -48,8 +49,8 @@ impl<K: Resource + Clone> OwnWrites<K> {
 }
 
 /// Versions are numbers that grow, of which a watch may bring any.
-fn is_newer(own: &impl Resource, watched: &impl Resource) -> bool {
-    version(own.meta()) > version(watched.meta())
+fn is_newer(own: &ObjectMeta, watched: &ObjectMeta) -> bool {
+    version(own) > version(watched)
 }
 
 #[cfg(test)]
@@ -67,10 +68,7 @@ mod tests {
     #[test]
     fn an_own_write_counts_until_the_watch_brings_it_or_something_newer() {
         let writes = OwnWrites::default();
-        let latest = |watched: &str| {
-            writes.forget_until(&version(watched));
-            writes.latest(&version(watched)).metadata.resource_version.unwrap()
-        };
+        let latest = |watched: &str| writes.latest(&version(watched)).metadata.resource_version.unwrap();
         assert_eq!(latest("8"), "8");
         writes.record(&version("11"));
         assert_eq!(latest("8"), "11");
@@ -78,7 +76,7 @@ mod tests {
         assert_eq!(latest("11"), "11");
         assert_eq!(latest("8"), "8", "forgotten with its own arrival");
         writes.record(&version("11"));
-        assert_eq!(latest("12"), "12");
+        writes.forget_until(&version("12").metadata);
         assert_eq!(latest("8"), "8");
     }
 }

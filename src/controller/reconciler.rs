@@ -62,13 +62,13 @@ pub trait Reconcile:
     /// The conditions of an object that this version cannot read.
     fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition>;
 
-    /// Whether something has begun that is to be brought to its end before anything else begins.
+    /// Whether something has begun that is to be brought to its end, for which others that may begin do not stand in line.
     fn is_under_way(&self) -> bool;
 
     /// Names of the objects of a namespace that a change of its targets concerns.
     fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
 
-    /// Forgets an object that is gone.
+    /// Forgets an object that is gone, is about to be, or cannot be read.
     fn on_gone(_key: &ObjectKey, _context: &NamespaceContext) {}
 
     /// Sees each event of the kind's watch before the controller does.
@@ -175,6 +175,9 @@ async fn attempt<K: Reconcile>(
         return Ok(Some(wait));
     }
     let started = Instant::now();
+    if object.0.as_ref().map_or(true, |object| object.meta().deletion_timestamp.is_some()) {
+        K::on_gone(key, &context.shared); // nothing of it begins any more
+    }
     let reconciling = AssertUnwindSafe(reconcile_object(object, context)).catch_unwind();
     let result = match tokio::time::timeout(RECONCILE_TIMEOUT, reconciling).await {
         Err(_) => Err(Error::Timeout),
