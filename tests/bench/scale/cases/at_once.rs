@@ -101,6 +101,8 @@ async fn operator(bench: &Bench, table: &Table, namespace: &str, count: usize) -
     let measured = format!("{reads:.2}, {:.2}, {:.2}", calls.writes, calls.events);
     table.goal("calls a task: reads, writes, events", measured, "2, 4, 2");
     table.goal("calls that failed", entries.iter().filter(|e| e.code >= 400).count(), "0");
+    tokio::time::sleep(Duration::from_secs(20)).await; // what the end leaves to be done
+    table.row("resident memory afterwards", format!("{:.0} MB", operator.memory().0));
     let samples = Arc::new(Samples::of(&bench.api, namespace, KIND, "t00000").await?);
     Ok(Model { rates: Rates { jobs: rate(&seen, begun), whole }, calls, samples })
 }
