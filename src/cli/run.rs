@@ -17,7 +17,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs until SIGTERM or SIGINT; a second signal, or the end of the grace, ends it at once.
 pub fn run(settings: Settings) -> Result<(), Error> {
     telemetry::start(settings.log_format, &settings.log_level)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Error::Runtime)?;
+    // One thread: the API server takes longest by far, and to wake another costs as much as most of what is done here.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         let mut term = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
