@@ -7,6 +7,7 @@
 mod api;
 mod audit;
 mod bare;
+mod bare_watch;
 mod bench;
 mod cases;
 mod operator;

@@ -96,10 +96,7 @@ impl Operator {
 
     /// Seconds of processor time that it took.
     pub fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
-        (ticks(11) + ticks(12)) / 100.0
+        cpu_of(&format!("/proc/{}/stat", self.process.id()))
     }
 
     /// Resident memory in MB, now and at most.
@@ -125,4 +122,12 @@ impl Drop for Operator {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Seconds of processor time of the process or thread whose `stat` this is.
+pub fn cpu_of(stat: &str) -> f64 {
+    let stat = fs::read_to_string(stat).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    (ticks(11) + ticks(12)) / 100.0
 }
