@@ -23,7 +23,7 @@ pub async fn singles(bench: &Bench) -> Result<()> {
     let bursting = bench.create("burst", KIND, 1_000, |_| ());
     let singles = async {
         let mut created = Vec::new();
-        for n in 0..60 {
+        for n in 0..40 {
             for (namespace, kind) in [("quiet", KIND), ("burst", "DjangoStatic")] {
                 let name = format!("single-{n}");
                 bench.api.post(&api::tasks(namespace, kind), &api::task(kind, &name)).await?;
@@ -74,7 +74,7 @@ async fn beside_hanging(bench: &Bench, hanging: &str, with: &str, env: &[(&str, 
     bench.create(hanging, KIND, 200, |_| ()).await?;
     tokio::time::sleep(Duration::from_secs(3)).await; // until they hold what they can
     let mut waits = Vec::new();
-    for n in 0..40 {
+    for n in 0..60 {
         let name = format!("single-{n}");
         bench.api.post(&api::tasks(quiet, KIND), &api::task(KIND, &name)).await?;
         let created = Instant::now();
