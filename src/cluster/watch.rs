@@ -103,13 +103,17 @@ where
 {
     async fn next(&mut self) -> Option<Event<K>> {
         loop {
-            self.health.expect_watch(self.api.resource_url());
+            if self.events.is_none() {
+                self.health.expect_watch(self.api.resource_url());
+            }
             let events = self.events.get_or_insert_with(|| watcher(self.api.clone(), self.config.clone()).boxed());
             let (error, list_again) = match events.next().await? {
                 Ok(event) if self.order.accepts(&event) => {
                     match event {
                         // Before it lists, for the first time or again.
-                        Event::Init => self.listing = self.may_list.clone().acquire_owned().await.ok(),
+                        Event::Init if self.listing.is_none() => {
+                            self.listing = self.may_list.clone().acquire_owned().await.ok();
+                        }
                         Event::InitDone => self.listing = None,
                         _ => {}
                     }
