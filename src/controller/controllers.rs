@@ -76,12 +76,7 @@ impl Controllers {
                 }
                 K::on_watch_event(&event, &context.shared);
                 let changed = changes.of(&event, &context);
-                let brought = match &event {
-                    Event::Apply(object) | Event::Delete(object) => Some(object.meta().clone()),
-                    _ => None,
-                };
                 context.objects.apply_event(event); // before anybody looks
-                brought.into_iter().for_each(|meta| context.own_writes.forget_until(&meta));
                 changed.into_iter().for_each(|(key, urgency)| context.shared.queue.add(key, urgency));
             }
         };
@@ -187,7 +182,9 @@ impl Changes {
                 listed.sort_by_key(|listed| listed.created);
                 listed.into_iter().map(|listed| (listed.key, listed.urgency)).collect()
             }
-            Event::Apply(object) | Event::Delete(object) => {
+            Event::Apply(object) => vec![(key_of(object), urgency(object.0.as_ref().ok()))],
+            Event::Delete(object) => {
+                context.own_writes.forget_until(object.meta()); // nobody looks at it again
                 vec![(key_of(object), urgency(object.0.as_ref().ok()))]
             }
         }

@@ -62,7 +62,7 @@ pub trait Reconcile:
     /// The conditions of an object that this version cannot read.
     fn undecodable(error: &str, generation: i64, now: Timestamp) -> Vec<Condition>;
 
-    /// Whether something has begun that is to be brought to its end, for which others that may begin do not stand in line.
+    /// Whether something has begun that is to be brought to its end. Such objects and those that may begin take turns.
     fn is_under_way(&self) -> bool;
 
     /// Names of the objects of a namespace that a change of its targets concerns.
