@@ -1,7 +1,6 @@
 //! How many Jobs may run at once: who waits for one to end is in line, and is reconciled when it is next.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +26,8 @@ pub struct JobLimit {
 }
 
 struct State {
-    /// Jobs that are being created, by flow.
-    permits: HashMap<Flow, usize>,
+    /// Whose Jobs are being created.
+    permits: HashSet<ObjectKey>,
     line: FairQueue,
     /// Whose turn it is.
     next: Recent<ObjectKey, ()>,
@@ -39,7 +38,7 @@ struct State {
 impl JobLimit {
     pub fn new(limit: usize, open: Arc<OpenJobs>, queue: Arc<WorkQueue>, health: ApiHealth) -> Self {
         let state = State {
-            permits: HashMap::new(),
+            permits: HashSet::new(),
             line: FairQueue::default(),
             next: Recent::new(TURN),
             places: Recent::new(PLACE_KEPT),
@@ -60,7 +59,7 @@ impl JobLimit {
                 self.call_next(&mut state, Some(key));
                 state.next.remove(key)?;
             }
-            *state.permits.entry(key.flow()).or_default() += 1;
+            state.permits.insert(key.clone());
         }
         Some(JobPermit { jobs: self, key: key.clone() })
     }
@@ -90,16 +89,12 @@ impl JobLimit {
         if self.health.pause().is_some() {
             return; // nobody could begin
         }
-        loop {
-            let beginning = state.permits.values().sum::<usize>() + state.next.count();
-            if self.open.count() + beginning >= self.limit {
-                return;
-            }
-            // One that cannot begin, as a webhook hangs, leaves room for those of other namespaces.
-            let most = (self.limit * 3 / 4).max(1);
+        // One that cannot begin, as a webhook hangs, leaves room for those of other namespaces.
+        let most = (self.limit * 3 / 4).max(1);
+        while self.open.count() + state.permits.len() + state.next.count() < self.limit {
             let State { permits, line, next, .. } = state;
-            let turns = |flow: &Flow| next.keys().filter(|key| key.flow() == *flow).count();
-            let allowed = |flow: &Flow| permits.get(flow).copied().unwrap_or_default() + turns(flow) < most;
+            let beginning = |flow: &Flow| permits.iter().chain(next.keys()).filter(|key| key.flow() == *flow).count();
+            let allowed = |flow: &Flow| beginning(flow) < most;
             let Some((place, key)) = line.pop_with_place(allowed) else { return };
             state.places.insert(key.clone(), place);
             state.next.insert(key.clone(), ());
@@ -131,12 +126,7 @@ impl Drop for JobPermit<'_> {
     fn drop(&mut self) {
         if self.jobs.limit > 0 {
             let mut state = self.jobs.state();
-            if let Entry::Occupied(mut permits) = state.permits.entry(self.key.flow()) {
-                *permits.get_mut() -= 1;
-                if *permits.get() == 0 {
-                    permits.remove();
-                }
-            }
+            state.permits.remove(&self.key);
             self.jobs.call_next(&mut state, None);
         }
     }
