@@ -119,20 +119,19 @@ impl EventReader {
             };
             self.asked.notify_one(); // there may be more
             let started = Instant::now();
-            let reading = Reading { reader: self, namespace: &namespace };
             if let Err(error) = self.read(&namespace, questions).await {
                 warn!(ns = namespace, error = client::describe(&error), "events not read");
             }
-            drop(reading);
+            self.state().ended(&namespace);
             tokio::time::sleep((started.elapsed() * REST).min(MAX_REST)).await;
         }
     }
 
     async fn read(&self, namespace: &str, questions: HashMap<String, Question>) -> kube::Result<()> {
-        let (pods, jobs) = questions.into_iter().partition(|(_, question)| question.kind == Subject::Pod);
+        let (mut pods, jobs): (HashMap<_, _>, _) =
+            questions.into_iter().partition(|(_, question)| question.kind == Subject::Pod);
         // Nothing good follows a warning about a Job but a pod, about which others are asked.
         self.read_kind(namespace, "Job", true, jobs).await?;
-        let mut pods: HashMap<String, Question> = pods;
         if pods.len() > FEW {
             // Few have any warning, and of most there are many other events.
             let warned = self.list(namespace, "Pod", true, &pods).await?;
@@ -186,18 +185,6 @@ impl EventReader {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Lets a namespace be read by one at a time.
-struct Reading<'a> {
-    reader: &'a EventReader,
-    namespace: &'a str,
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        self.reader.state().ended(self.namespace);
     }
 }
 
