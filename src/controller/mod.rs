@@ -57,6 +57,9 @@ use crate::task::kinds::{self, KindVisitor};
 
 /// How many namespaces' watches share a connection, of which an API server allows it a hundred by default.
 const NAMESPACES_OF_A_CONNECTION: usize = 8;
+/// How long nothing begins, where the number of Jobs is limited, until all that run are known: a namespace in which Jobs
+/// cannot be listed does not hold up the others for ever.
+const COUNTING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the operator ended before it was told to, or did not end when it was.
 #[derive(Debug, thiserror::Error)]
@@ -157,10 +160,6 @@ struct Parts {
     events: Arc<EventPublisher>,
     settings: Arc<Settings>,
 }
-
-/// How long nothing begins, where the number of Jobs is limited, until all that run are known: a namespace in which Jobs
-/// cannot be listed does not hold up the others for ever.
-const COUNTING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts the watches and controllers of every watched namespace.
 fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -> Result<BackgroundTasks, Error> {
