@@ -26,6 +26,10 @@ pub const CONTAINER_ANNOTATION: &str = "django.my.domain/container";
 pub const IMAGE_ANNOTATION: &str = "django.my.domain/image";
 /// On a Job: kind and name of the object whose pod template it has.
 pub const TARGET_ANNOTATION: &str = "django.my.domain/target";
+/// On a Job: the interpreter that it starts, and those that follow where that one is not there, with commas.
+pub const INTERPRETERS_ANNOTATION: &str = "django.my.domain/interpreters";
+/// On a Job: a hash of the annotations of its target that are the operator's.
+pub const TARGET_SETTINGS_ANNOTATION: &str = "django.my.domain/target-settings";
 /// Annotation of a Job: what was copied, converted and dropped.
 pub const TEMPLATE_CHANGES_ANNOTATION: &str = "django.my.domain/report";
 /// Annotation of a task: a new value, of at most 253 bytes, asks for one run.
@@ -42,6 +46,27 @@ pub const JOB_LABELS_ANNOTATION: &str = "django.my.domain/job-labels";
 pub const MANAGE_ANNOTATION: &str = "django.my.domain/manage";
 /// Annotation of a target: `Keep` leaves the image's entrypoint in place.
 pub const ENTRYPOINT_ANNOTATION: &str = "django.my.domain/entrypoint";
+/// What the owner of a target says by annotations on it, for the reference page: name, example, meaning.
+pub const TARGET_ANNOTATIONS: &[(&str, &str, &str)] = &[
+    (
+        MANAGE_ANNOTATION,
+        "/venv/bin/python manage.py",
+        "How management commands start, where that is not found out right: an interpreter with a file or, after `-m`, a module; or the name or path of a console script, which runs under its own interpreter. Words that come before the command follow (`kolibri manage`), and `DJANGO_SETTINGS_MODULE=shop.settings` may come first. Words with spaces in them: a JSON list. Default: found in the image, see `status.report.started`.",
+    ),
+    (
+        ENTRYPOINT_ANNOTATION,
+        "Keep",
+        "`Keep` leaves the image's entrypoint in place, which then has to run its arguments. `Bypass`: the command runs without it. Default: `Bypass`.",
+    ),
+    (KEEP_CONTAINERS_ANNOTATION, "proxy,agent", "Containers that Jobs keep though they run the target's own image."),
+    (DROP_CONTAINERS_ANNOTATION, "metrics", "Containers that Jobs leave out."),
+    (
+        JOB_LABELS_ANNOTATION,
+        "team,role=job",
+        "Labels of the pod template that Job pods have as well, or further ones with their values.",
+    ),
+    (ALLOW_IMAGES_ANNOTATION, "reg.example.com/team/", "Further images that `spec.image` may name, with commas."),
+];
 /// File of the helper, in its ConfigMap and where Jobs mount it.
 pub const HELPER_FILE: &str = "tasks.pyz";
 /// Variable that tells the helper what the operator knows of the pod.

@@ -30,7 +30,7 @@ fn container(kind: &str, spec: Value, manage: Option<&str>) -> Value {
     let task = json!({
         "apiVersion": "django.my.domain/v1alpha1", "kind": kind, "metadata": {"name": "t", "uid": "u"}, "spec": spec,
     });
-    let container = json!({"name": "web", "image": "i", "envFrom": [{"secretRef": {"name": "s"}}]});
+    let container = json!({"name": "web", "image": "i", "args": ["gunicorn"], "envFrom": [{"secretRef": {"name": "s"}}]});
     let target = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "web", "annotations": manage.map(|text| json!({names::MANAGE_ANNOTATION: text}))},
@@ -77,15 +77,17 @@ fn jobs_use_the_arguments_and_variables_of_the_contract() {
     let mut environment = BTreeSet::new();
     for (kind, spec, manage) in [
         ("DjangoUser", user, None),
-        ("DjangoMigrate", json!({}), Some("python -m shop")),
-        ("DjangoStatic", json!({}), Some("shop")),
+        ("DjangoMigrate", json!({}), Some("DJANGO_SETTINGS_MODULE=shop.settings python -m django")),
+        ("DjangoStatic", json!({}), Some("shop manage")),
+        ("DjangoStatic", json!({}), Some("python manage.py")),
         ("DjangoCelery", json!({"app": "shop"}), None),
     ] {
         let container = container(kind, spec, manage);
         let args: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let end = args.iter().position(|arg| *arg == "--").unwrap();
-        arguments.insert(args[0].to_owned());
-        if args[0] != "--celery" {
+        let flags = args[..end].iter().filter(|arg| arg.starts_with("--"));
+        arguments.extend(flags.map(|arg| arg.split('=').next().unwrap().to_owned()));
+        if !args.contains(&"--celery") {
             commands.insert(args[end + 1].to_owned());
         }
         for variable in container["env"].as_array().unwrap() {
@@ -124,6 +126,7 @@ fn each_action_has_the_event_of_the_contract() {
         ("faked", success::<DjangoMigrate>(json!({}), "faked")),
         ("pruned", success::<DjangoMigrate>(json!({}), "pruned")),
         ("collected", success::<DjangoStatic>(json!({}), "collected")),
+        ("unmodified", success::<DjangoStatic>(json!({}), "unmodified")),
         ("purged", success::<DjangoCelery>(json!({"app": "a"}), "purged")),
         ("revoked", success::<DjangoCelery>(task(false), "revoked")),
         ("terminated", success::<DjangoCelery>(task(true), "terminated")),
@@ -165,6 +168,9 @@ fn lines_read_as_the_contract_says() {
         let mut fields = words(&contract["line"][expected]);
         if !succeeded && line.get("action").is_some() {
             fields.extend(words(&contract["line"]["doneBefore"]));
+        }
+        if line.get("started").is_some() {
+            fields.extend(words(&contract["line"]["discovered"]));
         }
         assert_eq!(keys(line), fields, "{line}");
         let (job, pods) = ended(i32::from(!succeeded), line);

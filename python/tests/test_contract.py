@@ -9,7 +9,8 @@ from conftest import ROOT, SOURCE
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks.job import celery_control, commands, report, runner
+from django_operator_tasks.job import celery_control, commands, report
+from django_operator_tasks.job.arguments import parse_arguments
 from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 PACKAGE = SOURCE / "django_operator_tasks"
@@ -63,6 +64,9 @@ def test_the_line_has_the_fields_of_the_contract():
     made.record_success("applied", ["a.0001"])
     line = json.loads(made.line())
     assert list(line) == CONTRACT["line"]["succeeded"] and line["ok"] is True
+    made.started = "manage.py"
+    assert list(json.loads(made.line())) == CONTRACT["line"]["succeeded"] + CONTRACT["line"]["discovered"]
+    made.started = ""
     assert list(line["databases"][0]) == CONTRACT["line"]["databases"]
     made.record_failure(ValueError("no"))
     line = json.loads(made.line())
@@ -123,10 +127,12 @@ def test_ensureadmin_reads_the_variables_of_the_contract(shop):
 
 
 @pytest.mark.parametrize("argument", CONTRACT["arguments"])
-def test_the_arguments_are_those_of_the_contract(argument, capsys):
-    with pytest.raises(SystemExit):
-        runner.main(["--help"])
-    assert argument in capsys.readouterr().out
+def test_the_arguments_are_those_of_the_contract(argument):
+    how = [] if argument in ("--discover", "--script", "--module", "--console") else ["--discover"]
+    value = "" if argument in ("--discover", "--celery") else "=x"
+    options, command = parse_arguments([*how, argument + value, "--", "check"])
+    found = getattr(options, argument[2:].replace("-", "_"))
+    assert found in (True, "x", ["x"]) and command == ["check"]
 
 
 def test_the_commands_are_those_of_the_contract():

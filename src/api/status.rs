@@ -61,6 +61,11 @@ pub enum RunCause {
     Request,
     /// The run before it was given up before its command started.
     Unfinished,
+    /// The interpreter of the run before it is not in the image; another one is tried.
+    Interpreter,
+    /// The run before it failed because of how its target is set up, before the project's command began, and one of the
+    /// target's annotations of this group changed since.
+    Target,
 }
 
 /// One execution of a task: exactly one Job.
@@ -83,11 +88,20 @@ pub struct Run {
     pub job_uid: Option<String>,
     /// Image of the Django container.
     pub image: String,
+    /// The interpreter that its Job starts. The next run of this task begins with the one that worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+    /// The interpreters that new runs try by themselves, one after the other, where that one is not in the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_interpreters: Vec<String>,
     /// The trigger at the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
     /// Where the pod template came from.
     pub target: TargetStatus,
+    /// A hash of the target's annotations of this group; absent where it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_settings: Option<String>,
     /// The generation of a newer spec to which this run gives way, while its Job is removed; its command had not started
     /// when that began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +144,9 @@ pub struct PastRun {
     /// Why, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why, in a sentence, of which the first 256 bytes are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Image of the Django container.
     pub image: String,
     /// When its end was recorded.
@@ -157,8 +174,8 @@ pub struct Database {
 /// What the command itself reported.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Report {
-    /// What was done: created, updated, unchanged, applied, unapplied, faked, pruned, collected, purged, revoked,
-    /// terminated.
+    /// What was done: created, updated, unchanged, applied, unapplied, faked, pruned, collected, unmodified, purged,
+    /// revoked, terminated.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,
     /// How many migrations, files, messages or workers it concerned.
@@ -170,6 +187,9 @@ pub struct Report {
     /// Django's settings module.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub settings: String,
+    /// How the project was started, and why so; absent where the target's annotation says how.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub started: String,
     /// The databases that were used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Database>,

@@ -15,6 +15,7 @@ use tokio::sync::watch::{Receiver, channel};
 use super::cache::{Cache, CacheKey, Change};
 use super::job_keys::{job_key, pod_key};
 use super::open_jobs::OpenJobs;
+use super::open_migrations::OpenMigrations;
 use super::started::StartedContainers;
 use super::triggers::ReconcileTriggers;
 use super::unrecorded::UnrecordedJobs;
@@ -36,6 +37,8 @@ pub struct Caches {
     pub started_containers: StartedContainers,
     /// Jobs of all watched namespaces that have not ended.
     pub open_jobs: Arc<OpenJobs>,
+    /// The migrations among them.
+    pub open_migrations: OpenMigrations,
     /// Pods by `namespace/job` and name.
     pub pods: Cache<PodView>,
     /// Deployments by namespace and name.
@@ -76,6 +79,7 @@ impl Watches {
                         caches.unrecorded_jobs.record_gone(gone);
                     }
                     caches.open_jobs.apply_change(&change);
+                    caches.open_migrations.apply_change(&change);
                     trigger_owner(&triggers, &change, |job| &job.meta);
                 }
             }

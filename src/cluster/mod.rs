@@ -12,6 +12,7 @@ pub mod lean_object;
 pub mod lease;
 pub mod object_store;
 pub mod open_jobs;
+pub mod open_migrations;
 pub mod recent;
 pub mod started;
 pub mod tasks;

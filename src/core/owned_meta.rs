@@ -22,6 +22,8 @@ const ANNOTATIONS: &[&str] = &[
     names::CONTAINER_ANNOTATION,
     names::IMAGE_ANNOTATION,
     names::TARGET_ANNOTATION,
+    names::TARGET_SETTINGS_ANNOTATION,
+    names::INTERPRETERS_ANNOTATION,
 ];
 
 /// Who an object is that the operator made, or a Job of its.

@@ -5,7 +5,7 @@ use crate::api::MESSAGE_LIMIT;
 /// One line without control characters, nor those that turn the direction of what follows, cut at the limit of messages.
 pub fn one_line(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect();
-    truncated(spaced.split_whitespace().collect::<Vec<_>>().join(" "))
+    shortened(&spaced.split_whitespace().collect::<Vec<_>>().join(" "), MESSAGE_LIMIT)
 }
 
 /// Whether a character is not seen itself, but changes how others are.
@@ -14,17 +14,16 @@ fn is_format(c: char) -> bool {
         | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Cut at the limit of messages, between characters.
-pub fn truncated(mut text: String) -> String {
-    if text.len() > MESSAGE_LIMIT {
-        let mut end = MESSAGE_LIMIT - '…'.len_utf8();
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
+/// Cut at a limit in bytes, between characters.
+pub fn shortened(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
     }
-    text
+    let mut end = limit - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]
@@ -34,7 +33,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         for text in ["ä".repeat(MESSAGE_LIMIT), "x".repeat(MESSAGE_LIMIT + 1)] {
-            let cut = truncated(text);
+            let cut = shortened(&text, MESSAGE_LIMIT);
             assert!(cut.len() <= MESSAGE_LIMIT && cut.ends_with('…'), "{}", cut.len());
         }
         assert_eq!(one_line(" a\n\tb\u{7}"), "a b");

@@ -308,17 +308,24 @@ fn ran(status: &ContainerStatusView) -> bool {
         state.as_ref().is_some_and(|state| state.running || state.terminated.is_some())
     };
     let ever = status.restart_count > 0 || state(&status.last_state);
-    ever || (state(&status.state) && !never_created(status))
+    ever || (state(&status.state) && !never_ran(status))
 }
 
-/// The kubelet ends a pod that is deleted before its containers exist as if they had run, and been lost.
-fn never_created(status: &ContainerStatusView) -> bool {
+impl TerminatedView {
+    /// Whether the container's program could not be started at all.
+    pub fn could_not_start(&self) -> bool {
+        matches!(self.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
+    }
+}
+
+/// The kubelet ends a pod that is deleted before its containers exist as if they had run, and been lost; and a container
+/// whose program is not there as if it had ended.
+fn never_ran(status: &ContainerStatusView) -> bool {
     let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
     ended.is_some_and(|ended| {
-        ended.reason.as_deref() == Some("ContainerStatusUnknown")
-            && ended.started_at.is_none()
-            && !ended.has_container
-            && !status.has_container
+        let unknown = ended.reason.as_deref() == Some("ContainerStatusUnknown");
+        let created = ended.started_at.is_some() || ended.has_container || status.has_container;
+        ended.could_not_start() || (unknown && !created)
     })
 }
 
@@ -337,6 +344,7 @@ mod tests {
             ("ended", json!({"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}), true),
             ("deleted before it was created", json!({"state": unknown}), false),
             ("lost", json!({"state": unknown, "containerID": "containerd://1"}), true),
+            ("has no such program", json!({"state": {"terminated": {"exitCode": 128, "reason": "StartError"}}}), false),
             ("never there", json!({"state": unknown, "containerID": ""}), false),
             ("lost, and made again", json!({"state": unknown, "restartCount": 1}), true),
             ("lost before the pod was deleted", json!({"state": unknown, "lastState": unknown}), true),

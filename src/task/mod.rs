@@ -72,6 +72,8 @@ pub struct Command {
 pub trait Task: TaskResource {
     /// The label of its targets.
     const TARGET_LABEL: TargetLabel;
+    /// Whether its command waits for migrations that are yet to come.
+    const WAITS_FOR_MIGRATIONS: bool = false;
 
     /// What to run.
     fn command(&self) -> Command;

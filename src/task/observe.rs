@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::decide::RESYNC_INTERVAL;
 use super::observed::{Lookups, Observed, ObservedJob};
-use super::run_cause::needs_run;
+use super::run_cause::{failed_because_of_target, needs_run};
 use super::status;
 use super::target::{self, Candidate, TargetKind};
 use super::{Task, run_key};
@@ -42,6 +42,8 @@ pub trait CacheReader {
     fn jobs(&self) -> Vec<Arc<JobView>>;
     /// Pods of a Job of that name.
     fn pods(&self, job: &str) -> Vec<Arc<PodView>>;
+    /// The names of the DjangoMigrate resources that are under way on a target, given as kind and name.
+    fn open_migrations(&self, target: &str) -> Vec<String>;
     /// The object of that name that can be a target, or those that carry one of the labels.
     fn candidates(&self, kind: TargetKind, named: Option<&str>, labels: &[(String, String)]) -> Vec<Arc<Candidate>>;
 }
@@ -98,6 +100,9 @@ pub fn observe<T: Task>(
     if matches!(&job, ObservedJob::Present(job) if !job.is_deleting()) {
         status::forget_superseding_of_started(&mut status);
     }
+    let unfinished = status.last_run.as_ref().filter(|run| T::WAITS_FOR_MIGRATIONS && run.result.is_none());
+    let open_migrations =
+        unfinished.map(|run| cache.open_migrations(&format!("{}/{}", run.target.kind, run.target.name)));
     let mut late_jobs = cache.jobs();
     late_jobs.retain(|job| is_late(job, &uid, &status));
     let spec_changed = status.last_run.as_ref().is_some_and(|run| run_key::spec_changed(task, run));
@@ -111,6 +116,7 @@ pub fn observe<T: Task>(
         completed_at: task.completed_at().cloned(),
         spec_changed,
         follows_image: policy.run_policy == RunPolicy::OnImageChange,
+        target_changed: false,
         target_image: None,
         target: None,
         job,
@@ -118,14 +124,19 @@ pub fn observe<T: Task>(
         job_is_stale: lookups.job.is_none() && (confirmed_ago >= RESYNC_INTERVAL || is_another),
         job_uid_stored,
         pods,
+        open_migrations,
         late_jobs,
         deleted_jobs: lookups.deleted_jobs.clone(),
         event_obstacle: lookups.event_obstacle.clone(),
         events_read: lookups.events_read,
         now,
     };
-    if observed.follows_image || needs_run(&observed).is_some() {
+    let may_rerun = observed.status.last_run.as_ref().is_some_and(failed_because_of_target);
+    if observed.follows_image || may_rerun || needs_run(&observed).is_some() {
         let found = choose_target(policy.target.as_ref(), cache, labels);
+        if let (Some(run), Ok((candidate, _))) = (&observed.status.last_run, &found) {
+            observed.target_changed = may_rerun && !task.command().at_most_once && settings_changed(run, candidate);
+        }
         observed.target_image = found.as_ref().ok().map(|(_, image)| image.clone());
         // What another operator ran is not known; what the target runs now is where following it begins.
         if let (Some(run), Some(image)) = (&mut observed.status.last_run, &observed.target_image)
@@ -139,6 +150,11 @@ pub fn observe<T: Task>(
         observed.broken_rule = task.broken_rules().or_else(|| request_too_long(observed.requested.as_deref()));
     }
     observed
+}
+
+/// Whether the target of a run has other annotations of ours than it had then.
+fn settings_changed(run: &Run, candidate: &Candidate) -> bool {
+    candidate.uid() == run.target.uid && candidate.settings_hash() != run.target_settings.as_deref().unwrap_or_default()
 }
 
 /// What is wrong with a request that the status could not hold.
@@ -213,6 +229,10 @@ mod tests {
 
         fn pods(&self, _: &str) -> Vec<Arc<PodView>> {
             self.pods.iter().map(|pod| Arc::new(serde_json::from_value(pod.clone()).unwrap())).collect()
+        }
+
+        fn open_migrations(&self, _: &str) -> Vec<String> {
+            Vec::new()
         }
 
         fn candidates(&self, kind: TargetKind, _: Option<&str>, _: &[(String, String)]) -> Vec<Arc<Candidate>> {

@@ -45,6 +45,9 @@ pub struct Observed {
     pub spec_changed: bool,
     /// Whether another image of the target asks for a run.
     pub follows_image: bool,
+    /// Whether the target of the newest run has other annotations of ours than it had then. Never for a command that must
+    /// not run twice unasked.
+    pub target_changed: bool,
     /// The image that the chosen target runs.
     pub target_image: Option<String>,
     /// The chosen target, or why there is none; absent while it does not matter.
@@ -58,6 +61,9 @@ pub struct Observed {
     /// Whether the status in the cluster has the Job's UID.
     pub job_uid_stored: bool,
     pub pods: Vec<Arc<PodView>>,
+    /// The DjangoMigrate resources that are under way on the target of the newest run, which is not over, where its
+    /// command waits for what they bring.
+    pub open_migrations: Option<Vec<String>>,
     /// Jobs of this task that have not ended though their runs are over: an operator created them late.
     pub late_jobs: Vec<Arc<JobView>>,
     /// UIDs of those that were just deleted.

@@ -1,7 +1,12 @@
 //! Whether a run is due, and why: pure.
 
+use super::job::is_interpreter_missing;
 use super::observed::Observed;
-use crate::api::{Outcome, RunCause};
+use crate::api::{Outcome, Run, RunCause};
+
+/// Reasons of runs that end before the project's command begins, and that annotations of the target mend.
+const REASONS_OF_TARGETS: &[&str] =
+    &["ManageNotFound", "ManageAmbiguous", "InterpreterWithoutDjango", "InterpreterNotFound", "UnsupportedPython"];
 
 /// Why another run is due; `None`: none is. A run that was recorded, and whose Job was never created, is due as before.
 pub fn needs_run(observed: &Observed) -> Option<RunCause> {
@@ -14,7 +19,17 @@ pub fn needs_run(observed: &Observed) -> Option<RunCause> {
         Some(RunCause::Spec)
     } else if observed.image_changed() {
         Some(RunCause::Image)
+    } else if run.result == Some(Outcome::Superseded) {
+        Some(RunCause::Unfinished)
+    } else if is_interpreter_missing(run) && !run.other_interpreters.is_empty() {
+        Some(RunCause::Interpreter)
     } else {
-        (run.result == Some(Outcome::Superseded)).then_some(RunCause::Unfinished)
+        (observed.target_changed && failed_because_of_target(run)).then_some(RunCause::Target)
     }
+}
+
+/// Whether a run ended by how its target is set up, before the project's command began.
+pub fn failed_because_of_target(run: &Run) -> bool {
+    let reason = run.reason.as_deref().unwrap_or_default();
+    run.result == Some(Outcome::Failed) && REASONS_OF_TARGETS.contains(&reason)
 }

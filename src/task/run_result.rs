@@ -23,6 +23,8 @@ pub const HELPER_REASONS: &[&str] = &[
     "LockUnsupported",
     "LockLost",
     "ManageNotFound",
+    "ManageAmbiguous",
+    "InterpreterWithoutDjango",
     "UnsupportedPython",
     "CeleryNotInstalled",
     "HelperTampered",
@@ -106,6 +108,8 @@ struct HelperResult {
     #[serde(default)]
     settings: String,
     #[serde(default)]
+    started: String,
+    #[serde(default)]
     databases: Vec<Database>,
 }
 
@@ -133,6 +137,7 @@ impl HelperResult {
             count: self.count.filter(|n| *n >= 0),
             names: self.names.iter().take(10).map(|n| short(n)).collect(),
             settings: short(&self.settings),
+            started: short(&self.started),
             databases: self
                 .databases
                 .iter()
@@ -196,7 +201,7 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
             "the command used more memory than its limit; raise spec.resources.limits.memory".into(),
             exit_code,
         ),
-        Some(t) if matches!(t.reason.as_deref(), Some("StartError" | "ContainerCannotRun")) => RunResult::failed(
+        Some(t) if t.could_not_start() => RunResult::failed(
             Reason::InterpreterNotFound.as_str(),
             format!(
                 "the container could not start its command: {}; say on the target how commands start there, by the annotation {} or, to keep the image's entrypoint, {}",

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::target::{Candidate, TargetKind, carries, choose_container};
+use super::target::{self, Candidate, TargetKind, carries, choose_container};
 use crate::core::json::{items, string_map};
 use crate::core::{APPLY_PERIOD, Blocked, Reason};
 use crate::names;
@@ -75,6 +75,11 @@ impl TemplateSource {
     /// One annotation of the target.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.get(name).map(String::as_str)
+    }
+
+    /// A hash of the annotations by which the target's owner says how tasks run.
+    pub fn settings_hash(&self) -> String {
+        target::settings_hash(&self.annotations)
     }
 
     /// The items of an annotation that is a list with commas.

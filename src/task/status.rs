@@ -18,13 +18,15 @@ use super::source::TemplateSource;
 use super::target::Candidate;
 use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, non_empty};
 use crate::core::condition::{self, DesiredCondition};
-use crate::core::text::one_line;
+use crate::core::text::{one_line, shortened};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::names;
 
 /// How many runs the history keeps.
 const MAX_PAST_RUNS: usize = 5;
+/// How many bytes of a message it keeps.
+const PAST_MESSAGE_LIMIT: usize = 256;
 
 /// The status that shows `intent`.
 pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
@@ -171,6 +173,8 @@ pub fn record_run_start<T: Task>(
         generation: observed.generation,
         job_name: job.name.clone(),
         image: job.image.clone(),
+        interpreter: job.interpreters.first().cloned(),
+        other_interpreters: job.interpreters.iter().skip(1).cloned().collect(),
         trigger: non_empty(&task.policy().trigger).map(str::to_owned),
         target: TargetStatus {
             kind: source.kind.as_str().to_owned(),
@@ -178,6 +182,7 @@ pub fn record_run_start<T: Task>(
             uid: source.uid.clone(),
             container: job.container.clone(),
         },
+        target_settings: Some(source.settings_hash()).filter(|hash| !hash.is_empty()),
         started_at: started_at.or(Some(Time(observed.now))),
         ..Run::default()
     };
@@ -195,6 +200,7 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
                 number: before.number,
                 result: before.result,
                 reason: before.reason,
+                message: before.message.map(|message| shortened(&message, PAST_MESSAGE_LIMIT)),
                 image: before.image,
                 finished_at: before.finished_at,
             },
@@ -237,6 +243,12 @@ pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
         }
         if let Some(container) = job.annotation(names::CONTAINER_ANNOTATION) {
             run.target.container = container.to_owned();
+        }
+        if let Some(interpreters) = job.annotation(names::INTERPRETERS_ANNOTATION) {
+            let mut interpreters = interpreters.split(',').map(str::to_owned);
+            run.interpreter = interpreters.next().filter(|name| !name.is_empty());
+            run.other_interpreters = interpreters.collect();
+            run.target_settings = job.annotation(names::TARGET_SETTINGS_ANNOTATION).map(str::to_owned);
         }
         if let Some((kind, name)) = job.annotation(names::TARGET_ANNOTATION).and_then(|target| target.split_once('/'))
             && (run.target.kind.as_str(), run.target.name.as_str()) != (kind, name)

@@ -87,6 +87,13 @@ impl Candidate {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// A hash of the annotations by which its owner says how tasks run: those of the object, over those of its template.
+    pub fn settings_hash(&self) -> String {
+        let mut annotations = self.template.metadata.annotations.clone().unwrap_or_default();
+        annotations.extend(self.metadata.annotations.clone().unwrap_or_default());
+        settings_hash(&annotations)
+    }
+
     /// Whether the template carries one of the labels.
     pub fn labelled(&self, labels: &[(String, String)]) -> bool {
         let own = self.template.metadata.labels.as_ref();
@@ -101,6 +108,13 @@ impl Candidate {
         let chosen = choose_container(&names, wanted, default.map(String::as_str), self.name())?;
         Ok(self.template.spec.containers.iter().find(|c| c.name == chosen).map_or("", |c| c.image.as_str()))
     }
+}
+
+/// A hash of the annotations that are the operator's; empty where there are none.
+pub fn settings_hash(annotations: &BTreeMap<String, String>) -> String {
+    let own = annotations.iter().filter(|(name, _)| name.starts_with(names::PREFIX));
+    let parts: Vec<&str> = own.flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+    if parts.is_empty() { String::new() } else { names::hash(&parts, 8) }
 }
 
 /// Whether one of the configured labels is among an object's own.

@@ -8,6 +8,14 @@ OLDEST = (3, 9)
 
 def start() -> int:
     """Runs the command line; the exit code."""
+    from .job.arguments import parse_arguments
+
+    options, command = parse_arguments(sys.argv[1:])
+    clues = None
+    if options.discover:
+        from .job.project import enter_project
+
+        clues = enter_project(options)
     if sys.version_info < OLDEST:
         from .job.report import fail_early
 
@@ -17,7 +25,7 @@ def start() -> int:
         )
     from .job.runner import main
 
-    return main(sys.argv[1:])
+    return main(options, command, clues)
 
 
 if __name__ == "__main__":

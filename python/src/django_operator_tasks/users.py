@@ -5,20 +5,22 @@ from __future__ import annotations
 import inspect
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError
-from django.db import OperationalError, transaction
+from django.db import Error, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .job.run_context import run_context
 from .unique_violation import Saving, UniqueViolation, detect_unique_violation, same_name
-from .user_fields import clean_fields, constructor_values, email_field, supported_flags
+from .user_fields import clean_fields, constructor_values, email_field, field_location, supported_flags
 from .user_lookup import find_user, is_unique
 
 T = TypeVar("T")
@@ -169,6 +171,60 @@ class NewPassword:
         return True
 
 
+def require_fields(model: Any, given: Container[str]) -> None:
+    """:raises CommandError: if a field that the model requires of a new user is not among those given."""
+    missing = [name for name in model.REQUIRED_FIELDS if name not in given]
+    if not missing:
+        return
+    required = f"the user model {model._meta.label} requires {', '.join(missing)} as well"
+    if run_context():
+        raise CommandError(f"{required}; set {', '.join(field_location(n, model, attribute=True) for n in missing)}")
+    variables = [f"$DJANGO_ADMIN_{name.upper()}" for name in missing]
+    own = [each for each in variables if each[1:] not in RESERVED_VARIABLES]
+    raise CommandError(f"{required}; use {', '.join(['--attribute', '$DJANGO_ADMIN_ATTRIBUTES', *own])}")
+
+
+def check_new_user(model: Any, requested: RequestedUser, database: str) -> None:
+    """What the model alone tells of a new user, before anything is waited for: unknown and missing fields, a password
+    that the validators refuse. Nothing of an existing one, nor where only the database would tell.
+
+    :raises CommandError: names the field.
+    """
+    users = model._default_manager.db_manager(database)
+    username = model.normalize_username(requested.username)
+    if has_table(model, database) and user_exists(users, username) is not False:
+        return
+    wanted = {**requested.attributes, model.USERNAME_FIELD: username}
+    fields = clean_fields(model, {n: v for n, v in wanted.items() if not is_related(model, n)}, database)
+    email = email_field(model)
+    if email:
+        fields.setdefault(email, requested.email or "")
+    require_fields(model, {*fields, *requested.attributes})
+    with suppress(Error):  # of a validator that asks the database
+        validate_new_password(requested.password, model(**constructor_values(model, fields)))
+
+
+def has_table(model: Any, database: str) -> bool:
+    connection = connections[database]
+    return model._meta.db_table in connection.introspection.table_names()
+
+
+def user_exists(users: Any, username: str) -> bool | None:
+    """Whether there is one of this name; None where the database is not ready to tell."""
+    try:
+        return find_user(users, possible_names(users, username, None), username) is not None
+    except Error:
+        return None
+
+
+def is_related(model: Any, name: str) -> bool:
+    """Whether a field's values are other objects, which only the database knows."""
+    try:
+        return bool(model._meta.get_field(name).is_relation)
+    except FieldDoesNotExist:
+        return False
+
+
 def create(model: Any, users: Any, username: str, requested: RequestedUser, saving: Saving) -> Any:
     """A new user, made by the model's own manager."""
     fields = dict(clean_fields(model, requested.attributes, users.db))
@@ -176,20 +232,7 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser, savi
     email = email_field(model)
     if email and email not in fields and (requested.email or email in model.REQUIRED_FIELDS):
         fields[email] = requested.email or ""
-    missing = [name for name in model.REQUIRED_FIELDS if name not in fields]
-    if missing:
-        variables = [f"$DJANGO_ADMIN_{name.upper()}" for name in missing]
-        ways = ", ".join(
-            [
-                "--attribute",
-                "$DJANGO_ADMIN_ATTRIBUTES",
-                *(each for each in variables if each[1:] not in RESERVED_VARIABLES),
-            ]
-        )
-        raise CommandError(
-            f"the user model {model._meta.label} requires {', '.join(missing)} as well; set spec.attributes"
-            f" (by hand: {ways})"
-        )
+    require_fields(model, fields)
     validate_new_password(requested.password, model(**constructor_values(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
     given = {name: fields.pop(name) for name in (model.USERNAME_FIELD, *model.REQUIRED_FIELDS) if name in fields}

@@ -38,6 +38,10 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
         self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, job))
     }
 
+    fn open_migrations(&self, target: &str) -> Vec<String> {
+        self.shared.caches.open_migrations.names(&self.namespace, target)
+    }
+
     fn candidates(&self, kind: TargetKind, named: Option<&str>, labels: &[(String, String)]) -> Vec<Arc<Candidate>> {
         let candidates = match kind {
             TargetKind::Deployment => &self.shared.caches.deployments,

@@ -11,6 +11,9 @@ use crate::task::observed::{Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_result::RunResult;
 
+/// How soon is looked again which migrations are under way, of whose begin and end other tasks are not told.
+const MIGRATIONS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The next step. None: its Job does not exist, so nothing has started.
 pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
     let job = match &observed.job {
@@ -35,13 +38,24 @@ pub fn decide(observed: &Observed, run: &Run) -> Option<Decision> {
     Some(match progress::of_run(job, &observed.pods) {
         Progress::Ended => Decision::ReadResult(job.clone()),
         _ if job.is_deleting() => being_removed(run),
-        Progress::Running => {
-            let intent = StatusIntent::InProgress { reason: Reason::Running, message: "the command runs".to_owned() };
-            Decision::SetStatus(intent, Some(RESYNC_INTERVAL))
-        }
+        Progress::Running => running(observed),
         Progress::KeptAlive(obstacle) => Decision::SetStatus(obstacle.into(), Some(RESYNC_INTERVAL)),
         Progress::NotStarted(seen) => not_started(observed, run, job, seen),
     })
+}
+
+/// A run whose command runs.
+fn running(observed: &Observed) -> Decision {
+    let (migrations, again) = match observed.open_migrations.as_deref() {
+        None => (String::new(), RESYNC_INTERVAL),
+        Some([]) => (String::new(), MIGRATIONS_INTERVAL),
+        Some(names) => {
+            let message = "is under way on the same target, and what it brings is waited for where it is needed";
+            (format!("; DjangoMigrate {} {message}", names.join(", ")), MIGRATIONS_INTERVAL)
+        }
+    };
+    let intent = StatusIntent::InProgress { reason: Reason::Running, message: format!("the command runs{migrations}") };
+    Decision::SetStatus(intent, Some(again))
 }
 
 /// A run whose Job exists, and whose command has not started.

@@ -10,9 +10,15 @@ use crate::task::{Command, EnvValue};
 
 /// The copied variables, untouched, then the command's own; a namesake gives way, as the command needs
 /// the value that it asked for.
-pub fn variables(django: &Value, command: &Command, mounts: &BTreeMap<String, bool>) -> Value {
+pub fn variables(
+    django: &Value,
+    command: &Command,
+    mounts: &BTreeMap<String, bool>,
+    bypasses_entrypoint: bool,
+) -> Value {
     let mut facts = secret_env_facts(django, command);
     facts["mounts"] = json!(mounts);
+    facts["bypassesEntrypoint"] = json!(bypasses_entrypoint);
     let own: Vec<Value> = command
         .env
         .iter()

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{BuiltJob, HelperSource, assemble, image};
-use crate::api::{TaskPolicy, non_empty};
+use crate::api::{Run, TaskPolicy, non_empty};
 use crate::core::json::text;
 use crate::core::{APPLY_PERIOD, Blocked, Reason};
 use crate::names;
@@ -24,6 +24,8 @@ pub struct JobInput<'a> {
     pub generation: i64,
     pub run: i64,
     pub key: &'a str,
+    /// The newest run before, or this one where its record is there and its Job is not.
+    pub last_run: Option<&'a Run>,
     /// Shared fields of the spec.
     pub policy: &'a TaskPolicy,
     pub command: Command,
@@ -85,6 +87,7 @@ pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: Helpe
         generation: task.meta().generation.unwrap_or(1),
         run,
         key: &key,
+        last_run: task.status().last_run.as_ref(),
         policy,
         command: task.command(),
         source,

@@ -1,20 +1,34 @@
-//! How management commands start in a container: which interpreter, which script or module.
+//! How management commands start in a container: which interpreters, which script or module.
 
 use serde_json::Value;
+
+use crate::api::{Outcome, Run};
+use crate::core::Reason;
 
 /// Programs beside which an interpreter stands, and that a web or worker container starts with.
 const PYTHON_PROGRAMS: &[&str] =
     &["gunicorn", "uvicorn", "uwsgi", "daphne", "hypercorn", "granian", "waitress-serve", "celery", "django-admin"];
 /// How far into the container's own command the interpreter is looked for, past `tini --` and the like.
 const MAX_WORDS_SEARCHED: usize = 5;
+/// What an image has where its command names no interpreter.
+const USUAL_INTERPRETERS: &[&str] = &["python3", "python"];
+/// How the annotation names the settings module, before what is run.
+const SETTINGS_PREFIX: &str = "DJANGO_SETTINGS_MODULE=";
+/// Commands that the operator adds itself, and so does not take for words of the annotation.
+const OWN_COMMANDS: &[&str] =
+    &["migrate", "lockedmigrate", "ensureadmin", "createsuperuser", "collectstatic", "runserver"];
 
 /// How the project's commands start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launcher {
-    /// The interpreter and its flags.
-    pub interpreter: Vec<String>,
+    /// Interpreters, each with its flags: the next one is tried where one is not there.
+    pub interpreters: Vec<Vec<String>>,
     /// What the interpreter runs.
     pub entry: Entry,
+    /// Words that come before the command.
+    pub arguments: Vec<String>,
+    /// The settings module, if the annotation names it.
+    pub settings: Option<String>,
 }
 
 /// Why the annotation cannot be followed; continues the sentence that begins with its name.
@@ -23,28 +37,28 @@ pub enum InvalidManageAnnotation {
     /// It looks like JSON, and is something else.
     #[error("is no list of strings ({0}); write python manage.py")]
     NotAList(String),
-    /// An empty list.
-    #[error("is empty; write python manage.py, or leave it out")]
+    /// An empty list, or nothing after the settings module.
+    #[error("names nothing to run; write python manage.py, or leave it out")]
     Empty,
-    /// A console script with arguments.
-    #[error(
-        "starts with {0:?}, which is no Python interpreter, so nothing may follow it; write python manage.py, python -m MODULE or the name of a console script"
-    )]
-    NotAnInterpreter(String),
     /// An interpreter alone.
     #[error("names an interpreter but nothing to run; write python manage.py or python -m MODULE")]
     NothingToRun,
     /// `-m` without a module.
     #[error("ends with -m; write python -m MODULE")]
     MissingModule,
-    /// Arguments of a command.
-    #[error("has {0:?} after what to run; arguments of commands are the operator's to set")]
-    Arguments(String),
+    /// A shell, or something else that is not to be started.
+    #[error("starts with {0:?}, which would start others; write python manage.py or the name of a console script")]
+    Shell(String),
+    /// A management command.
+    #[error("has the command {0:?} after what to run; commands are the operator's to set")]
+    Command(String),
 }
 
 /// What the interpreter runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
+    /// What is found in the image, by these words of the container's own command.
+    Discover(Vec<String>),
     /// A file such as `manage.py`.
     Script(String),
     /// A module, as after `python -m`.
@@ -57,61 +71,107 @@ impl Launcher {
     /// From the annotation `django.my.domain/manage`, else from the container itself.
     pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, InvalidManageAnnotation> {
         let found = interpreter(container);
-        let default = || vec![found.clone().unwrap_or_else(|| "python".to_owned())];
+        let usual = || interpreters(found.clone());
         let Some(text) = annotation.map(str::trim).filter(|t| !t.is_empty()) else {
-            return Ok(Self { interpreter: default(), entry: Entry::Script("manage.py".into()) });
+            let entry = Entry::Discover(command_words(container));
+            return Ok(Self { interpreters: usual(), entry, arguments: Vec::new(), settings: None });
         };
         let words: Vec<String> = if text.starts_with('[') {
             serde_json::from_str(text).map_err(|e| InvalidManageAnnotation::NotAList(e.to_string()))?
         } else {
             text.split_whitespace().map(str::to_owned).collect()
         };
-        let Some((first, rest)) = words.split_first() else {
+        let mut rest = words.into_iter().peekable();
+        let settings = rest.next_if(|word| word.starts_with(SETTINGS_PREFIX));
+        let settings = settings.map(|word| word[SETTINGS_PREFIX.len()..].to_owned());
+        let Some(first) = rest.next() else {
             return Err(InvalidManageAnnotation::Empty);
         };
-        if !is_python(first) {
-            if !rest.is_empty() {
-                return Err(InvalidManageAnnotation::NotAnInterpreter(first.clone()));
-            }
+        if matches!(first.rsplit('/').next(), Some("sh" | "bash" | "dash" | "ash" | "zsh" | "env" | "exec")) {
+            return Err(InvalidManageAnnotation::Shell(first));
+        }
+        let (interpreters, entry) = if is_python(&first) {
+            let mut interpreter = vec![first];
+            let entry = loop {
+                match rest.next() {
+                    None => return Err(InvalidManageAnnotation::NothingToRun),
+                    Some(flag) if flag == "-m" => match rest.next() {
+                        Some(module) => break Entry::Module(module),
+                        None => return Err(InvalidManageAnnotation::MissingModule),
+                    },
+                    Some(flag) if flag == "-X" || flag == "-W" => {
+                        interpreter.push(flag);
+                        interpreter.extend(rest.next());
+                    }
+                    Some(flag) if flag.starts_with('-') => interpreter.push(flag),
+                    Some(script) => break Entry::Script(script),
+                }
+            };
+            (vec![interpreter], entry)
+        } else {
             let beside = first.rsplit_once('/').map(|(dir, _)| format!("{dir}/python"));
-            let interpreter = beside.map_or_else(default, |python| vec![python]);
-            return Ok(Self { interpreter, entry: Entry::ConsoleScript(first.clone()) });
-        }
-        let mut interpreter = vec![first.clone()];
-        let mut rest = rest.iter();
-        let entry = loop {
-            match rest.next().map(String::as_str) {
-                None => {
-                    return Err(InvalidManageAnnotation::NothingToRun);
-                }
-                Some("-m") => match rest.next() {
-                    Some(module) => break Entry::Module(module.clone()),
-                    None => return Err(InvalidManageAnnotation::MissingModule),
-                },
-                Some(flag @ ("-X" | "-W")) => {
-                    interpreter.push(flag.to_owned());
-                    interpreter.extend(rest.next().cloned());
-                }
-                Some(flag) if flag.starts_with('-') => interpreter.push(flag.to_owned()),
-                Some(script) => break Entry::Script(script.to_owned()),
-            }
+            (beside.map_or_else(usual, |python| interpreters(Some(python))), Entry::ConsoleScript(first))
         };
-        if let Some(extra) = rest.next() {
-            return Err(InvalidManageAnnotation::Arguments(extra.clone()));
+        let arguments: Vec<String> = rest.collect();
+        match arguments.iter().find(|word| OWN_COMMANDS.contains(&word.as_str())) {
+            Some(command) => Err(InvalidManageAnnotation::Command(command.clone())),
+            None => Ok(Self { interpreters, entry, arguments, settings }),
         }
-        Ok(Self { interpreter, entry })
     }
+
+    /// Leaves out the interpreters that are known not to be there, and puts first the one that worked the last time.
+    ///
+    /// `last` is the newest run, and `number` that of the run that is to start.
+    pub fn remember(&mut self, last: Option<&Run>, number: i64) {
+        let Some(run) = last else { return };
+        let of_run = |name: &str| run.interpreter.as_deref() == Some(name);
+        let untried = |name: &str| run.other_interpreters.iter().any(|other| other == name);
+        let missing = is_interpreter_missing(run);
+        let rank = |interpreter: &[String]| match interpreter.first() {
+            Some(name) if of_run(name) && !missing => Some(0),
+            Some(name) if untried(name) => Some(1),
+            _ => (run.number != number && !missing).then_some(2),
+        };
+        let mut ranked: Vec<_> =
+            self.interpreters.iter().filter_map(|each| Some((rank(each)?, each.clone()))).collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        if !ranked.is_empty() {
+            self.interpreters = ranked.into_iter().map(|(_, interpreter)| interpreter).collect();
+        }
+    }
+}
+
+/// Whether a run ended as its interpreter is not in the image.
+pub fn is_interpreter_missing(run: &Run) -> bool {
+    run.result == Some(Outcome::Failed) && run.reason.as_deref() == Some(Reason::InterpreterNotFound.as_str())
+}
+
+/// This one, and the usual ones.
+fn interpreters(named: Option<String>) -> Vec<Vec<String>> {
+    let usual = USUAL_INTERPRETERS.iter().map(|name| (*name).to_owned());
+    let mut found: Vec<Vec<String>> = Vec::new();
+    for name in named.into_iter().chain(usual) {
+        if !found.iter().any(|known| known[0] == name) {
+            found.push(vec![name]);
+        }
+    }
+    found
+}
+
+/// The container's own command, as the pod template has it.
+fn command_words(container: &Value) -> Vec<String> {
+    let words = |field: &str| container[field].as_array().cloned().unwrap_or_default();
+    let own = words("command").into_iter().chain(words("args"));
+    own.filter_map(|word| word.as_str().map(str::to_owned)).collect()
 }
 
 /// The interpreter that a container's own command names: itself, or beside a known program.
 fn interpreter(container: &Value) -> Option<String> {
-    let words = |field: &str| container[field].as_array().cloned().unwrap_or_default();
-    let own: Vec<Value> = words("command").into_iter().chain(words("args")).collect();
-    let words = own.iter().filter_map(Value::as_str).take(MAX_WORDS_SEARCHED);
+    let words = command_words(container).into_iter().take(MAX_WORDS_SEARCHED);
     words.filter(|word| !word.contains(char::is_whitespace) && !word.contains("$(")).find_map(|word| {
-        let (dir, base) = word.rsplit_once('/').map_or((None, word), |(dir, base)| (Some(dir), base));
+        let (dir, base) = word.rsplit_once('/').map_or((None, word.as_str()), |(dir, base)| (Some(dir), base));
         if is_python(base) {
-            Some(word.to_owned())
+            Some(word.clone())
         } else if PYTHON_PROGRAMS.contains(&base) {
             dir.map(|dir| format!("{dir}/python"))
         } else {
@@ -132,41 +192,100 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn start(annotation: Option<&str>, container: Value) -> Result<(String, Entry), InvalidManageAnnotation> {
-        Launcher::of(annotation, &container).map(|s| (s.interpreter.join(" "), s.entry))
+    fn launcher(annotation: Option<&str>, container: Value) -> Result<Launcher, InvalidManageAnnotation> {
+        Launcher::of(annotation, &container)
+    }
+
+    fn names(launcher: &Launcher) -> String {
+        launcher.interpreters.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join(", ")
     }
 
     #[test]
     fn the_interpreter_is_the_one_the_container_itself_uses() {
-        let script = || Entry::Script("manage.py".into());
-        for (container, python) in [
-            (json!({}), "python"),
-            (json!({"command": ["gunicorn", "shop.wsgi"]}), "python"),
-            (json!({"command": ["/venv/bin/gunicorn"]}), "/venv/bin/python"),
-            (json!({"command": ["tini", "--", "/venv/bin/celery", "-A", "x"]}), "/venv/bin/python"),
-            (json!({"command": ["/venv/bin/python3.12", "-m", "gunicorn"]}), "/venv/bin/python3.12"),
-            (json!({"args": ["python3", "run.py"]}), "python3"),
-            (json!({"command": ["/bin/sh", "-c", "exec /venv/bin/gunicorn"]}), "python"),
+        for (container, expected) in [
+            (json!({}), "python3, python"),
+            (json!({"command": ["gunicorn", "shop.wsgi"]}), "python3, python"),
+            (json!({"command": ["/venv/bin/gunicorn"]}), "/venv/bin/python, python3, python"),
+            (json!({"command": ["tini", "--", "/venv/bin/celery", "-A", "x"]}), "/venv/bin/python, python3, python"),
+            (json!({"command": ["/venv/bin/python3.12", "-m", "gunicorn"]}), "/venv/bin/python3.12, python3, python"),
+            (json!({"args": ["python", "run.py"]}), "python, python3"),
+            (json!({"command": ["/bin/sh", "-c", "exec /venv/bin/gunicorn"]}), "python3, python"),
         ] {
-            assert_eq!(start(None, container.clone()), Ok((python.into(), script())), "{container}");
+            let found = launcher(None, container.clone()).unwrap();
+            assert_eq!(names(&found), expected, "{container}");
+            assert_eq!(found.entry, Entry::Discover(command_words(&container)));
         }
     }
 
     #[test]
     fn the_owner_of_the_deployment_says_how_commands_start() {
-        let none = || json!({});
-        for (text, expected) in [
-            ("python -u -W ignore manage.py", ("python -u -W ignore", Entry::Script("manage.py".into()))),
-            ("/venv/bin/python -m pretix", ("/venv/bin/python", Entry::Module("pretix".into()))),
-            ("pretix", ("python", Entry::ConsoleScript("pretix".into()))),
-            ("/venv/bin/django-admin", ("/venv/bin/python", Entry::ConsoleScript("/venv/bin/django-admin".into()))),
-            (r#"["python", "my manage.py"]"#, ("python", Entry::Script("my manage.py".into()))),
+        let script = |name: &str| Entry::Script(name.to_owned());
+        let console = |name: &str| Entry::ConsoleScript(name.to_owned());
+        for (text, interpreters, entry, arguments, settings) in [
+            ("python -u -W ignore manage.py", "python -u -W ignore", script("manage.py"), "", None),
+            ("/venv/bin/python -m pretix", "/venv/bin/python", Entry::Module("pretix".into()), "", None),
+            ("pretix", "python3, python", console("pretix"), "", None),
+            (
+                "/venv/bin/django-admin",
+                "/venv/bin/python, python3, python",
+                console("/venv/bin/django-admin"),
+                "",
+                None,
+            ),
+            (r#"["python", "my manage.py"]"#, "python", script("my manage.py"), "", None),
+            ("kolibri --debug manage", "python3, python", console("kolibri"), "--debug manage", None),
+            ("python run.py manage", "python", script("run.py"), "manage", None),
+            ("DJANGO_SETTINGS_MODULE=a.b python -m django", "python", Entry::Module("django".into()), "", Some("a.b")),
         ] {
-            let (interpreter, entry) = expected;
-            assert_eq!(start(Some(text), none()), Ok((interpreter.into(), entry)), "{text}");
+            let found = launcher(Some(text), json!({})).unwrap();
+            assert_eq!((names(&found).as_str(), &found.entry), (interpreters, &entry), "{text}");
+            assert_eq!(
+                (found.arguments.join(" ").as_str(), found.settings.as_deref()),
+                (arguments, settings),
+                "{text}"
+            );
         }
-        for bad in ["python", "python -m", "sh -c x", "python manage.py migrate", "[1]", "[]"] {
-            assert!(start(Some(bad), none()).is_err(), "{bad}");
+        for bad in [
+            "python",
+            "python -m",
+            "sh -c x",
+            "env A=b x",
+            "python manage.py migrate",
+            "[1]",
+            "[]",
+            "DJANGO_SETTINGS_MODULE=a",
+        ] {
+            assert!(launcher(Some(bad), json!({})).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_start_is_not_tried_again_and_what_worked_is() {
+        let run = |number, interpreter: &str, others: &[&str], reason: Option<&str>| Run {
+            number,
+            interpreter: Some(interpreter.to_owned()),
+            other_interpreters: others.iter().map(ToString::to_string).collect(),
+            result: reason.map(|_| Outcome::Failed),
+            reason: reason.map(str::to_owned),
+            ..Run::default()
+        };
+        let missing = Some("InterpreterNotFound");
+        for (situation, last, expected) in [
+            ("the first", None, "/v/python, python3, python"),
+            (
+                "after a failure of another kind",
+                Some(run(1, "python3", &["python"], Some("CommandFailed"))),
+                "python3, python, /v/python",
+            ),
+            ("it was not there", Some(run(1, "/v/python", &["python3", "python"], missing)), "python3, python"),
+            ("nor was the second", Some(run(1, "python3", &["python"], missing)), "python"),
+            ("none was there", Some(run(1, "python", &[], missing)), "/v/python, python3, python"),
+            ("none of an image before", Some(run(1, "python", &["pypy"], missing)), "/v/python, python3, python"),
+            ("recorded, and its Job never created", Some(run(2, "python3", &["python"], None)), "python3, python"),
+        ] {
+            let mut found = launcher(None, json!({"command": ["/v/python"]})).unwrap();
+            found.remember(last.as_ref(), 2);
+            assert_eq!(names(&found), expected, "{situation}");
         }
     }
 }

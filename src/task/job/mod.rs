@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub use input::{JobInput, build};
+pub use launcher::is_interpreter_missing;
 use launcher::{Entry, Launcher};
 
 use super::{Command, Runner};
@@ -50,13 +51,16 @@ pub struct BuiltJob {
     pub container: String,
     /// Image of the Django container.
     pub image: String,
+    /// The interpreter that it starts, and those to try where that one is not there.
+    pub interpreters: Vec<String>,
 }
 
 /// Makes the Job of its parts, or says why it cannot be made.
 fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let JobInput { source, policy, container, .. } = input;
-    let launcher = Launcher::of(source.annotation(names::MANAGE_ANNOTATION), &container.spec)
+    let mut launcher = Launcher::of(source.annotation(names::MANAGE_ANNOTATION), &container.spec)
         .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::MANAGE_ANNOTATION)))?;
+    launcher.remember(input.last_run, input.run);
     let keep_entrypoint = match source.annotation(names::ENTRYPOINT_ANNOTATION).unwrap_or_default() {
         "" | "Bypass" => false,
         "Keep" => true,
@@ -71,14 +75,17 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         template::copy(source, &container.spec, &operator_labels(input.kind))?;
     let mut django = template["spec"]["containers"][0].take();
     django["image"] = json!(container.image);
-    let (command, args) = helper_call(&launcher, &input.command, &input.helper);
+    let interpreter = launcher.interpreters.first().cloned().unwrap_or_default();
+    let (command, args) = helper_call(&interpreter, &launcher, &input.command, &input.helper);
+    // Only where the template names a command of its own, the entrypoint is known to be of no use.
+    let bypasses_entrypoint = !keep_entrypoint && items(&django["command"]).is_empty();
     if keep_entrypoint {
         django["args"] = json!(env::without_references(command.into_iter().chain(args)));
     } else {
         django["command"] = json!(env::without_references(command));
         django["args"] = json!(env::without_references(args));
     }
-    django["env"] = env::variables(&django, &input.command, &mounts);
+    django["env"] = env::variables(&django, &input.command, &mounts, bypasses_entrypoint);
     if let Some(resources) = policy.resources.as_ref().filter(|resources| !resources.is_empty()) {
         let claims = django["resources"].get("claims").cloned();
         django["resources"] = json!(resources);
@@ -93,6 +100,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     spec["containers"] = json!([django]);
 
     let name = names::job_name(input.name, input.uid, input.run);
+    let interpreters: Vec<String> = launcher.interpreters.iter().filter_map(|words| words.first().cloned()).collect();
     template["metadata"]["annotations"][names::TASK_ANNOTATION] = json!(input.name);
     let mut job_spec = json!({
         "backoffLimit": policy.retries,
@@ -118,6 +126,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
                 names::CONTAINER_ANNOTATION: container.name,
                 names::IMAGE_ANNOTATION: container.image,
                 names::TARGET_ANNOTATION: format!("{}/{}", source.kind.as_str(), source.name),
+                names::INTERPRETERS_ANNOTATION: interpreters.join(","),
                 names::TEMPLATE_CHANGES_ANNOTATION: json!(changes).to_string(),
             },
             "ownerReferences": [{
@@ -130,6 +139,10 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         },
         "spec": job_spec,
     });
+    let target_settings = source.settings_hash();
+    if !target_settings.is_empty() {
+        job["metadata"]["annotations"][names::TARGET_SETTINGS_ANNOTATION] = json!(target_settings);
+    }
     if input.command.at_most_once {
         job["spec"]["suspend"] = json!(true);
         job["metadata"]["annotations"][names::HELD_ANNOTATION] = json!("true");
@@ -140,6 +153,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         key: input.key.to_owned(),
         container: container.name.clone(),
         image: container.image.clone(),
+        interpreters,
     })
 }
 
@@ -165,16 +179,29 @@ fn disruption_rule(command: &Command, retries: i32) -> Value {
 }
 
 /// The interpreter with the helper, and the helper's arguments.
-fn helper_call(launcher: &Launcher, command: &Command, helper: &HelperSource) -> (Vec<String>, Vec<String>) {
-    let mut call = launcher.interpreter.clone();
+fn helper_call(
+    interpreter: &[String],
+    launcher: &Launcher,
+    command: &Command,
+    helper: &HelperSource,
+) -> (Vec<String>, Vec<String>) {
+    let mut call = interpreter.to_vec();
     let file = format!("{HELPER_DIR}/{}", names::HELPER_FILE);
     call.extend(["-c".to_owned(), helper.bootstrap.to_owned(), file, helper.digest.to_owned()]);
-    let options = match (command.runner, &launcher.entry) {
-        (Runner::Celery, _) => vec!["--celery".to_owned()],
-        (Runner::Manage, Entry::Script(script)) => vec!["--script".into(), script.clone()],
-        (Runner::Manage, Entry::Module(module)) => vec!["--module".into(), module.clone()],
-        (Runner::Manage, Entry::ConsoleScript(console)) => vec!["--console".into(), console.clone()],
+    let mut options = match &launcher.entry {
+        Entry::Discover(_) => vec!["--discover".to_owned()],
+        Entry::Script(script) => vec!["--script".into(), script.clone()],
+        Entry::Module(module) => vec!["--module".into(), module.clone()],
+        Entry::ConsoleScript(console) => vec!["--console".into(), console.clone()],
     };
+    if command.runner == Runner::Celery {
+        options.push("--celery".to_owned());
+    }
+    if let Entry::Discover(words) = &launcher.entry {
+        options.extend(words.iter().map(|word| format!("--container-command={word}")));
+    }
+    options.extend(launcher.arguments.iter().map(|word| format!("--argument={word}")));
+    options.extend(launcher.settings.iter().map(|settings| format!("--settings={settings}")));
     let args = options.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();
     (call, args)
 }

@@ -22,6 +22,11 @@ impl Task for DjangoStatic {
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
-        ("StaticCollected", format!("{} collected", pluralize(report, "static file")))
+        match report {
+            Some(report) if report.action == "unmodified" => {
+                ("StaticUnmodified", format!("nothing changed: {} unmodified", pluralize(Some(report), "static file")))
+            }
+            _ => ("StaticCollected", format!("{} collected", pluralize(report, "static file"))),
+        }
     }
 }

@@ -67,6 +67,12 @@ LACKS_RIGHT_MYSQL_CODES = {1044, 1142, 1143, 1227, 1370}
 LACKS_RIGHT_ORACLE_CODES = ("ORA-01031",)
 # SQL Server's numbers, which ODBC puts after its words: one SQLSTATE means all that a statement may not do.
 LACKS_RIGHT_SQL_SERVER = re.compile(r"\((?:229|230|262|297|300)\)(?: \(SQL\w+\))?\W*$")
+# A table, a column, a schema, a type that is not there.
+UNDEFINED_SQLSTATES = {"42P01", "42703", "3F000", "42704", "42S02", "42S22"}
+UNDEFINED_MYSQL_CODES = {1054, 1146}
+UNDEFINED_ORACLE_CODES = ("ORA-00904", "ORA-00942")
+UNDEFINED_SQL_SERVER = re.compile(r"\((?:207|208)\)(?: \(SQL\w+\))?\W*$")
+UNDEFINED_SQLITE = ("no such table", "no such column", "has no column named")
 SQLSTATE = re.compile(r"(?=.*[0-9])[0-9A-Z]{5}")
 
 
@@ -93,6 +99,18 @@ def lacks_right(error: BaseException) -> bool:
         or number_of(error) in LACKS_RIGHT_MYSQL_CODES
         or (isinstance(error, Error) and str(error).startswith(LACKS_RIGHT_ORACLE_CODES))
         or (sqlstate_of(error) == "42000" and LACKS_RIGHT_SQL_SERVER.search(str(error)) is not None)
+    )
+
+
+def is_undefined(error: BaseException, vendor: str) -> bool:
+    """Whether a statement names a table or column that the database does not have."""
+    if vendor == "sqlite":
+        return any(words in str(error) for words in UNDEFINED_SQLITE)
+    return (
+        sqlstate_of(error) in UNDEFINED_SQLSTATES
+        or number_of(error) in UNDEFINED_MYSQL_CODES
+        or str(error).startswith(UNDEFINED_ORACLE_CODES)
+        or (sqlstate_of(error) == "42000" and UNDEFINED_SQL_SERVER.search(str(error)) is not None)
     )
 
 

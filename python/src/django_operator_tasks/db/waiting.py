@@ -5,46 +5,129 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from django.db import Error, OperationalError, ProgrammingError
+from django.db import DatabaseError, Error, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from ..conf import lock_alias, settings
 from ..errors import TaskError
 from ..job.report import say
 from ..job.run_context import run_context
 from ..job.scrub import scrubbed
 from .connections import is_between_transactions, is_reused, reopen
-from .failures import is_transient, lacks_right
-from .pending import unapplied_in_current_schema
+from .failures import is_transient, is_undefined, lacks_right
+from .migration_state import applied_migrations
+from .pending import unapplied_in_current_schema, unapplied_migrations
 
+T = TypeVar("T")
 DATABASE_SECONDS = 60
-TABLE_SECONDS = 300
+STALLED_SECONDS = 300  # after the last sign that somebody migrates
 PAUSE = 1.0
 
 
 def wait_for_database(connection: BaseDatabaseWrapper) -> None:
     """Waits for a server that is about to come up; only inside of a Job."""
-    _wait_until(
-        lambda: _connection_obstacle(connection),
-        DATABASE_SECONDS,
-        "database %r" % connection.alias,
-        "DatabaseUnreachable",
-        "the database %r at %r does not answer" % (connection.alias, str(connection.settings_dict.get("HOST") or "")),
-    )
+    deadline = time.monotonic() + (DATABASE_SECONDS if run_context() else 0)
+    told = False
+    while (words := _connection_obstacle(connection)) is not None:
+        if time.monotonic() >= deadline:
+            host = str(connection.settings_dict.get("HOST") or "")
+            message = f"the database {connection.alias!r} at {host!r} does not answer"
+            waited = f" (waited {DATABASE_SECONDS} s)" if run_context() else ""
+            raise TaskError("DatabaseUnreachable", message + waited + words)
+        if not told:
+            say(f"waiting for database {connection.alias!r}")
+            told = True
+        time.sleep(PAUSE)
 
 
 def wait_for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     """Asks for a model's table. Inside of a Job, where everything of a release is applied at once, waits for it, and
     for every migration of its application: half a table is none."""
-    _wait_until(
-        lambda: None if _has_table(connection, model) else "",
-        TABLE_SECONDS,
-        "the migrations of %s" % model._meta.app_label,
-        "NotMigrated",
-        "the database is not migrated for %s; migrate it first, with a DjangoMigrate or lockedmigrate"
-        % model._meta.label,
-    )
+    progress = MigrationProgress(connection)
+    while not _has_table(connection, model):
+        message = f"the database is not migrated for {model._meta.label}"
+        progress.wait(f"the migrations of {model._meta.app_label}", message)
+
+
+def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[], T]) -> T:
+    """Makes the attempt again where it met a table or a column that is not there, of whatever application, as long as
+    migrations of the database are yet to come: what a model's `save` touches is nobody's to know. Only inside of a
+    Job."""
+    progress = MigrationProgress(connection)
+    while True:
+        try:
+            return attempt()
+        except DatabaseError as error:
+            if not run_context() or connection.in_atomic_block or not is_undefined(error, connection.vendor):
+                raise
+            if progress.moved():
+                continue
+            if not unapplied_migrations(connection):
+                raise
+            said = scrubbed(error).strip()
+            progress.wait_for_change(f"migrations, as the database says: {said}", f"migrations are pending: {said}")
+
+
+class MigrationProgress:
+    """Whether anybody migrates a database: rows are added to its table of migrations, or another session holds the
+    migration lock."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.applied = self._applied()
+        self.last = time.monotonic()
+        self.told = ""
+
+    def moved(self) -> bool:
+        """Whether migrations were applied since the last look."""
+        before, self.applied = self.applied, self._applied()
+        return before != self.applied
+
+    def wait(self, what: str, message: str) -> None:
+        """Waits a moment.
+
+        :raises TaskError: NotMigrated, if nobody has migrated for too long.
+        """
+        holder = self._holder()
+        if self.moved() or holder is not None:
+            self.last = time.monotonic()
+        if time.monotonic() - self.last >= (STALLED_SECONDS if run_context() else 0):
+            advice = "migrate it first, with a DjangoMigrate or lockedmigrate"
+            waited = f" ({self._stalled()})" if run_context() else ""
+            raise TaskError("NotMigrated", f"{message}; {advice}{waited}")
+        told = f"waiting for {what}" + (f"; the migration lock is held by {holder}" if holder else "")
+        if told != self.told:
+            say(told)
+            self.told = told
+        time.sleep(PAUSE)
+
+    def wait_for_change(self, what: str, message: str) -> None:
+        """Waits until there are other migrations than before."""
+        before = self.applied
+        while self.applied == before:
+            self.wait(what, message)
+
+    def _stalled(self) -> str:
+        return (
+            f"nothing was migrated for {STALLED_SECONDS // 60} minutes, and nobody holds migration lock"
+            f" {settings.DJK8S_MIGRATE_LOCK_ID}"
+        )
+
+    def _applied(self) -> object:
+        return applied_migrations(self.connection)
+
+    def _holder(self) -> str | None:
+        """Who holds the lock, where it is taken for this database."""
+        from ..locks import lock_holder
+
+        alias = lock_alias(self.connection.alias) or self.connection.alias
+        try:
+            return lock_holder(connections[alias], settings.DJK8S_MIGRATE_LOCK_ID)
+        except Error:
+            return None
 
 
 def _has_table(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
@@ -78,16 +161,3 @@ def _connection_obstacle(connection: BaseDatabaseWrapper) -> str | None:
         if not run_context() or not is_transient(error):
             raise
         return ": " + scrubbed(error).strip()
-
-
-def _wait_until(obstacle: Callable[[], str | None], seconds: float, what: str, reason: str, message: str) -> None:
-    seconds = seconds if run_context() else 0
-    deadline = time.monotonic() + seconds
-    told = False
-    while (words := obstacle()) is not None:
-        if time.monotonic() >= deadline:
-            raise TaskError(reason, message + (" (waited %d s)" % seconds if seconds else "") + words)
-        if not told:
-            say("waiting for %s" % what)
-            told = True
-        time.sleep(PAUSE)

@@ -3,6 +3,7 @@ held how many messages, which queue nobody knows, which workers replied."""
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +34,9 @@ def run(argv: Sequence[str]) -> None:
     try:
         from celery.app.utils import find_app
     except ImportError as error:
-        raise TaskFailure("CeleryNotInstalled", "the image has no Celery: %s" % error) from error
+        raise TaskFailure(
+            "CeleryNotInstalled", f"{sys.executable}, which runs the project, has no Celery: {error}"
+        ) from error
     app = find_app(options.app)
     if options.verb == "purge":
         purge(app, [options.queue] if options.queue else None)

@@ -127,10 +127,14 @@ def look_after(command: Any, subcommand: str) -> Any:
             if not options.get("dry_run"):
                 require_durable_static_root()
             output = execute(*args, **options)
-            lists = [getattr(command, name, ()) for name in ("copied_files", "symlinked_files", "unmodified_files")]
-            report.current.record_success(
-                "planned" if options.get("dry_run") else "collected", count=sum(map(len, lists))
-            )
+            changed = sum(len(getattr(command, name, ())) for name in ("copied_files", "symlinked_files"))
+            unmodified = len(getattr(command, "unmodified_files", ()))
+            if options.get("dry_run"):
+                report.current.record_success("planned", count=changed + unmodified)
+            elif unmodified and not changed:
+                report.current.record_success("unmodified", count=unmodified)
+            else:
+                report.current.record_success("collected", count=changed + unmodified)
             return output
 
         command.execute = execute_and_count

@@ -41,6 +41,8 @@ class Report:
         self.names: List[str] = []
         self.databases: List[Dict[str, str]] = []
         self.failure: Optional[Tuple[str, str]] = None
+        self.advice = ""
+        self.started = ""
         self.unfinished = False
 
     def record_success(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
@@ -68,6 +70,7 @@ class Report:
         """Says what went wrong; the first word counts, as others only follow from it."""
         if self.failure is None:
             self.failure = (reason_of(error), describe(error))
+            self.advice = advice_for(error)
 
     def record_exit(self, end: SystemExit) -> None:
         """Says how the command ended, where it said nothing itself: in its words, or by what it was dealing with."""
@@ -90,6 +93,7 @@ class Report:
     def line(self) -> bytes:
         """The JSON line, within the limit."""
         data: Dict[str, Any] = {"ok": self.failure is None}
+        advice = "; " + self.advice if self.advice else ""
         if self.failure is not None:
             reason, message = self.failure
             data.update(reason=reason, message=scrubbed(message))
@@ -97,10 +101,23 @@ class Report:
             data.update(action=self.action, count=self.count, names=self.names)
         data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
         data["databases"] = self.databases
-        # What is too long is halved, and then whole fields give way, as a line that was cut is no line.
-        while len(_dump(data)) > LIMIT and len(data.get("message", "")) > SHORTEST_MESSAGE:
+        if self.started:
+            data["started"] = self.started
+        # What is too long is halved, and then whole fields give way, as a line that was cut is no line. What somebody
+        # is to do about a failure stays longest.
+        limit = LIMIT - len(_dump(advice)) if self.failure is not None else LIMIT
+        while len(_dump(data)) > limit and len(data.get("message", "")) > SHORTEST_MESSAGE:
             data["message"] = data["message"][: len(data["message"]) // 2] + "…"
-        for field, empty in (("names", []), ("databases", []), ("settings", ""), ("message", ""), ("reason", "")):
+        if self.failure is not None:
+            data["message"] += advice
+        for field, empty in (
+            ("started", ""),
+            ("names", []),
+            ("databases", []),
+            ("settings", ""),
+            ("message", ""),
+            ("reason", ""),
+        ):
             if field in data and len(_dump(data)) > LIMIT:
                 data[field] = empty
         return _dump(data)
@@ -156,6 +173,15 @@ def describe(error: BaseException) -> str:
     return error_text.describe(error)
 
 
+def advice_for(error: BaseException) -> str:
+    """What to do about an exception, where that is known."""
+    try:
+        from . import entrypoint
+    except (ImportError, OSError):
+        return ""
+    return entrypoint.advice_for(error)
+
+
 def exit_status(code: object) -> int:
     """The exit status that a program means by what it gave to `sys.exit`. The system keeps the lowest byte alone: 256,
     as by a program that counts its errors, would be a success."""
@@ -166,11 +192,12 @@ def exit_status(code: object) -> int:
     return code & 0xFF or int(code != 0)
 
 
-def fail_early(reason: str, message: str) -> NoReturn:
+def fail_early(reason: str, message: str, advice: str = "") -> NoReturn:
     """Ends the process before there is anything that could fail by itself."""
     current.failure = (reason, message)
+    current.advice = advice
     current.write()
-    complain(message)
+    complain("; ".join([message, advice] if advice else [message]))
     sys.exit(1)
 
 
@@ -189,5 +216,5 @@ def _print(message: object, stream: Any) -> None:
         print(message, file=stream, flush=True)
 
 
-def _dump(data: Dict[str, Any]) -> bytes:
+def _dump(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

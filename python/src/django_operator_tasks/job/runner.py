@@ -10,32 +10,30 @@ import runpy
 import shutil
 import sys
 import zipfile
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import report
 from .commands import CommandLine
-from .interpreter import switch_interpreter
-from .manage import manage_not_found
+from .manage import manage_not_found, switch_to, switched_already
+from .shebang import NoInterpreter, interpreter
+from .start import Start
+
+if TYPE_CHECKING:
+    from .discovery.clues import Clues
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; the exit code is the command's own, or 1."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    own, command = argv[:end], argv[end + 1 :]
-    parser = ArgumentParser(prog="tasks", description="Runs a management command of a Django project.")
-    how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--script", metavar="FILE", help="run FILE, such as manage.py")
-    how.add_argument("--module", metavar="NAME", help="run the module, as python -m does")
-    how.add_argument("--console", metavar="NAME", help="run the console script, under its own interpreter")
-    how.add_argument("--celery", action="store_true", help="carry out a command line of Celery")
-    options = parser.parse_args(own)
+def main(options: Namespace, command: Sequence[str], clues: Clues | None = None) -> int:
+    """Runs the command; the exit code is the command's own, or 1.
+
+    :param clues: what the container's own command says of the project, where nobody said how it starts.
+    """
     print_whatever_the_encoding()
-    code = run(options, command)
+    code = run(options, command, clues)
     if report.current.failure is not None:
         code = code or 1
     report.current.write()
@@ -43,16 +41,16 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def run(options: Namespace, command: Sequence[str]) -> int:
+def run(options: Namespace, command: Sequence[str], clues: Clues | None) -> int:
     """Runs the command to its end, whatever that is, and records it; the exit status."""
     try:
         if options.celery:
             from .celery_control import run
 
-            set_import_path(os.getcwd())
+            enter_directory(clues)
             run(command)
         else:
-            run_project(options, command)
+            run_project(start_of(options, clues), command)
     except SystemExit as end:
         report.current.record_exit(end)
         if not isinstance(end.code, int) and end.code is not None:
@@ -68,30 +66,59 @@ def run(options: Namespace, command: Sequence[str]) -> int:
     return 0
 
 
-def run_project(options: Namespace, command: Sequence[str]) -> None:
+def start_of(options: Namespace, clues: Clues | None) -> Start:
+    """How the target's owner says that commands start, else how it was found out."""
+    if clues is not None:
+        from .discovery.choice import choose_start
+
+        return choose_start(clues)
+    return Start(
+        script=options.script or "",
+        module=options.module or "",
+        console=options.console or "",
+        arguments=tuple(options.argument),
+        settings=options.settings,
+    )
+
+
+def enter_directory(clues: Clues | None) -> None:
+    """Works where the project's own process works, and imports what it imports."""
+    if clues is None:
+        set_import_path(os.getcwd())
+        return
+    os.environ.update(clues.exported)
+    if os.path.isdir(clues.directory):
+        os.chdir(clues.directory)
+    set_import_path(os.getcwd(), *clues.directories())
+
+
+def run_project(start: Start, command: Sequence[str]) -> None:
     """Starts the project as its owner starts it, with the commands of this package among its own."""
     command_line = CommandLine()
     command_line.watch()
+    if start.settings:
+        os.environ["DJANGO_SETTINGS_MODULE"] = start.settings
+    if start.directory and os.path.isdir(start.directory):
+        os.chdir(start.directory)
+    words = [*start.arguments, *command]
     try:
-        if options.script:
-            program = options.script
-            run_script(program, command)
-        elif options.module:
-            program = f"python -m {options.module}"
-            run_module(options.module, command)
+        if start.script:
+            run_script(start, words)
+        elif start.module:
+            run_module(start, words)
         else:
-            program = options.console
-            run_console_script(program, command)
+            run_console_script(start, words)
     except SystemExit as end:
         if report.exit_status(end.code):
             raise
-    command_line.require_reached(program)
+    command_line.require_reached(start.program)
 
 
-def run_script(script: str, command: Sequence[str]) -> None:
+def run_script(start: Start, command: Sequence[str]) -> None:
+    script = start.script
     if not os.path.exists(script):
         manage_not_found("there is no file %s in %s" % (script, os.getcwd()))
-    set_import_path(os.path.dirname(os.path.realpath(script)))  # as Python does
+    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search)  # as Python does
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
 
@@ -110,22 +137,38 @@ def execute(path: str) -> None:
     exec(code or loader.source_to_code(loader.get_data(path), path), main.__dict__)  # noqa: S102 - what the Job is for
 
 
-def run_module(module: str, command: Sequence[str]) -> None:
-    set_import_path(os.getcwd())
+def run_module(start: Start, command: Sequence[str]) -> None:
+    module = start.module
+    set_import_path(os.getcwd(), *start.search)
     sys.argv = [module, *command]
     if not is_there(module):
         manage_not_found("there is no module %s" % module)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def run_console_script(name: str, command: Sequence[str]) -> None:
+def run_console_script(start: Start, command: Sequence[str]) -> None:
+    name = start.console
     script = shutil.which(name)
     if script is None:
         manage_not_found("there is no program %s on the PATH" % name)
     switch_interpreter(script)
-    set_import_path(os.path.dirname(os.path.realpath(script)))
+    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search)
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
+
+
+def switch_interpreter(script: str) -> None:
+    """Goes over to the interpreter of the script, if it is another."""
+    try:
+        words = interpreter(script)
+    except NoInterpreter as problem:
+        manage_not_found(str(problem))
+    # By name, not by what it links to: an interpreter knows its virtual environment by its name.
+    if os.path.abspath(words[0]) == os.path.abspath(sys.executable or "") or switched_already():
+        return
+    if not os.access(words[0], os.X_OK):
+        manage_not_found(f"{script} names the interpreter {words[0]}, which is not there")
+    switch_to(words)
 
 
 def is_there(module: str) -> bool:
@@ -138,10 +181,10 @@ def is_there(module: str) -> bool:
         raise
 
 
-def set_import_path(directory: str) -> None:
+def set_import_path(*directories: str) -> None:
     """Imports as the project's own program does; this package comes last."""
     home = sys.path.pop(0)
-    sys.path.insert(0, directory)
+    sys.path[:0] = dict.fromkeys(directories)
     sys.path.append(home)
 
 

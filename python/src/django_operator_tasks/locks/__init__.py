@@ -17,7 +17,7 @@ from .mysql import MySQLLock, MySQLStatementLock
 from .postgresql import PostgresLock, PostgresReentrantLock, PostgresStatementLock
 from .sqlite import FileLock
 
-__all__ = ["FileLock", "Lock", "MySQLLock", "PostgresLock", "migration_lock", "statement_lock"]
+__all__ = ["FileLock", "Lock", "MySQLLock", "PostgresLock", "lock_holder", "migration_lock", "statement_lock"]
 
 LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresLock, "mysql": MySQLLock, "sqlite": FileLock}
 REENTRANT_LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresReentrantLock}
@@ -66,6 +66,12 @@ def migration_lock(
             )
     finally:
         lock.close()
+
+
+def lock_holder(connection: BaseDatabaseWrapper, lock_id: int) -> str | None:
+    """Who holds the migration lock, without taking it; None if nobody does, or the engine has no such lock."""
+    kind = LOCKS.get(connection.vendor)
+    return kind(connection, lock_id).current_holder() if kind is not None else None
 
 
 @contextmanager

@@ -48,6 +48,10 @@ class Lock(ABC):
     def holder(self) -> str:
         """Who holds it, in words."""
 
+    def current_holder(self) -> str | None:
+        """Who holds it, asked on the connection as it is, without taking it; None if nobody does or nobody can tell."""
+        return None
+
     def first_row(self, query: str, *values: str | int) -> Any:
         """The first row of a query in the lock's session."""
         return first_row(self.connection, query, *values)

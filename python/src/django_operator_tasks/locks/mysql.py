@@ -38,9 +38,12 @@ class NamedLock(Lock):
         return self.call("RELEASE_LOCK(%s)")
 
     def holder(self) -> str:
+        return self.current_holder() or "nobody any more"
+
+    def current_holder(self) -> str | None:
         (number,) = self.first_row("SELECT IS_USED_LOCK(%s)", self.name)
         if number is None:
-            return "nobody any more"
+            return None
         # Sessions of other accounts are seen by those with the right PROCESS only.
         row = self.first_row("SELECT user, host FROM information_schema.processlist WHERE id = %s", number)
         return f"connection {number}" + (f" (user {row[0]}, client {row[1]})" if row else "")
@@ -54,6 +57,10 @@ class MySQLLock(NamedLock):
         self.pings = True
         self.ended = Event()
         self.pinger = Thread(target=self.ping, daemon=True)
+
+    def current_holder(self) -> str | None:
+        self.name = lock_name(f"migrate-{self.id}", self.connection)
+        return super().current_holder()
 
     def open(self) -> None:
         self.connection = own_session(self.original, {})

@@ -51,9 +51,12 @@ class AdvisoryLock(Lock):
         )
 
     def holder(self) -> str:
+        return self.current_holder() or "nobody any more"
+
+    def current_holder(self) -> str | None:
         row = self.holder_row("a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start")
         if row is None:
-            return "nobody any more"
+            return None
         process, client, application, since = row
         if since is None:
             return f"server process {process} (of another role; one with pg_read_all_stats sees more)"

@@ -19,7 +19,7 @@ class FileLock(Lock):
     def open(self) -> None:
         database = sqlite_file(self.connection)
         if database is not None:
-            self.path = f"{os.path.realpath(database)}.migrate-{self.id}.lock"
+            self.path = self.path_beside(database)
             try:
                 self.file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as it is held
             except OSError as error:
@@ -51,6 +51,25 @@ class FileLock(Lock):
         self.file.write(f"process {os.getpid()} on {os.uname().nodename}")
         self.file.flush()
         return True
+
+    def current_holder(self) -> str | None:
+        import fcntl
+
+        database = sqlite_file(self.connection)
+        if database is None:
+            return None
+        try:
+            with open(self.path_beside(database), encoding="utf-8") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return file.read() or "somebody who left no name"
+        except OSError:
+            return None
+        return None
+
+    def path_beside(self, database: str) -> str:
+        return f"{os.path.realpath(database)}.migrate-{self.id}.lock"
 
     def release(self) -> bool:
         if not self.file:

@@ -13,13 +13,14 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from ...base_command import ReportingCommand
-from ...db.waiting import wait_for_database, wait_for_model
+from ...db.waiting import retry_while_migrating, wait_for_database, wait_for_model
 from ...job import report
 from ...job.durability import require_durable_database
+from ...job.run_context import run_context
 from ...job.scrub import register_secret
 from ...unique_violation import UniqueViolation
 from ...user_fields import FALSE_WORDS, TRUE_WORDS, field_location
-from ...users import RESERVED_VARIABLES, RequestedUser, ensure_user, retry_transaction
+from ...users import RESERVED_VARIABLES, RequestedUser, check_new_user, ensure_user, retry_transaction
 
 ALWAYS, ON_CREATE = "always", "on-create"
 
@@ -80,6 +81,8 @@ class Command(ReportingCommand):
         require_durable_database(connection)
         with self.exit_on_sigterm():
             wait_for_database(connection)
+            if run_context():  # where something may be waited for
+                check_new_user(model, requested, options["database"])
             wait_for_model(connection, model)
         report.current.add_database(connection)
         database = options["database"]
@@ -91,7 +94,7 @@ class Command(ReportingCommand):
             return field_location(field, model, attribute=field in requested.attributes)
 
         with self.exit_on_sigterm():
-            user, action = retry_transaction(attempt, connection, location)
+            user, action = retry_while_migrating(connection, lambda: retry_transaction(attempt, connection, location))
         report.current.record_success(action, [user.get_username()])
         self.write_and_flush(f"user {user.get_username()} {action}")
 

@@ -1,0 +1,45 @@
+"""Chooses how the project's commands start, and says what was chosen and why."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .. import report
+from ..manage import MANAGE_ANNOTATION, manage_not_found
+from ..start import Start
+from .clues import Clues
+from .starts import Search, console_scripts, disagree
+
+MOST_PROGRAMS = 5
+
+
+def choose_start(clues: Clues) -> Start:
+    """The start that the first place with anything leads to.
+
+    :raises SystemExit: with ManageNotFound, if there is none, or ManageAmbiguous, if there are several.
+    """
+    os.environ.update(clues.exported)
+    search = Search(clues)
+    found = search.run()
+    if not found:
+        manage_not_found("; ".join(search.looked), example(clues))
+    if disagree(found):
+        listed = "; ".join(
+            f"{each.start.annotation(sys.executable)} ({each.settings or each.start.why})" for each in found
+        )
+        report.fail_early(
+            "ManageAmbiguous",
+            f"several things start management commands here, with different settings: {listed}",
+            advice=f"write the one that is meant into the annotation {MANAGE_ANNOTATION} on the target",
+        )
+    start = found[0].start
+    report.current.started = f"{start.why}, by {sys.executable}"
+    return start
+
+
+def example(clues: Clues) -> str:
+    """What the annotation may be in this image."""
+    own = sorted(console_scripts(requiring="django"))[:MOST_PROGRAMS]
+    programs = f", or one of its programs: {', '.join(own)}" if own else ""
+    return f"{sys.executable} {os.path.join(clues.directory, 'path', 'to', 'manage.py')}{programs}"

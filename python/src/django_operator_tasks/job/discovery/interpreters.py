@@ -1,0 +1,160 @@
+"""Which interpreter of the image the project is installed for: the one that can import Django. Parses on Python 3.6."""
+
+import os
+import subprocess
+import sys
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..shebang import NoInterpreter, interpreter, is_python
+from .clues import Clues
+from .files import parents, which
+from .programs import Program
+
+LOOK_SECONDS = 60
+MOST_LISTED = 8
+ENVIRONMENT_NAMES = (".venv", "venv", "env")
+# The command of another interpreter that says, by its exit code, whether it has a package.
+HAS_PACKAGE = "import importlib.util as u, sys; sys.path[:0] = sys.argv[2:]; sys.exit(not u.find_spec(sys.argv[1]))"
+
+
+class Interpreter(NamedTuple):
+    """An interpreter, by name: one knows its virtual environment by that."""
+
+    path: str
+    why: str
+
+
+def candidates(clues: Clues) -> Iterator[Interpreter]:
+    """The interpreters of the image, those that the project's own process has first."""
+    for environment in clues.environments:
+        yield Interpreter(os.path.join(clues.directory, environment, "bin", "python"), "named by the command")
+    for program in reversed(clues.programs):
+        yield from of_program(program)
+    if sys.executable:
+        yield Interpreter(sys.executable, "started with")
+    yield from of_variables(clues.variables, clues.directory)
+    for directory in [clues.directory, *clues.directories(), *parents(clues.directory)]:
+        for name in ENVIRONMENT_NAMES:
+            yield Interpreter(os.path.join(directory, name, "bin", "python"), "of %s beside the project" % name)
+    yield from of_tools(clues.variables)
+    for name in ("python3", "python"):
+        path = which(name, clues.variables.get("PATH"), clues.directory)
+        if path:
+            yield Interpreter(path, "on the PATH")
+
+
+def of_program(program: Program) -> Iterator[Interpreter]:
+    """What a program of the command runs on."""
+    if program.runner == "uv":
+        project = program.variables.get("UV_PROJECT") or program.directory
+        named = program.variables.get("UV_PROJECT_ENVIRONMENT")
+        for directory in [project, *parents(project)]:
+            environment = os.path.join(directory, named or ".venv")
+            yield Interpreter(os.path.join(environment, "bin", "python"), "of uv's environment")
+    elif program.runner in ("conda", "mamba", "micromamba"):
+        prefix = program.variables.get("CONDA_PREFIX", "")
+        yield Interpreter(os.path.join(prefix, "bin", "python"), "of conda's environment")
+    elif program.runner:
+        yield Interpreter(os.path.join(program.directory, ".venv", "bin", "python"), "of %s" % program.runner)
+    if program.variables.get("VIRTUAL_ENV") != os.environ.get("VIRTUAL_ENV"):
+        yield from of_variables(program.variables, program.directory)
+    path = program.path()
+    if path is None:
+        return
+    if is_python(program.base):
+        yield Interpreter(path, "named by the command")
+        return
+    try:
+        words = interpreter(path)
+    except (NoInterpreter, OSError, ValueError):
+        return
+    yield Interpreter(words[0], "named in the first line of %s" % path)
+
+
+def of_variables(variables: Dict[str, str], directory: str) -> Iterator[Interpreter]:
+    for name in ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "CONDA_PREFIX"):
+        if variables.get(name):
+            yield Interpreter(os.path.join(directory, variables[name], "bin", "python"), "of %s" % name)
+
+
+def of_tools(variables: Dict[str, str]) -> Iterator[Interpreter]:
+    """Environments in the places where tools keep them."""
+    home = variables.get("HOME") or os.path.expanduser("~")
+    cache = variables.get("POETRY_CACHE_DIR") or os.path.join(home, ".cache", "pypoetry")
+    pyenv = variables.get("PYENV_ROOT") or os.path.join(home, ".pyenv")
+    places = [
+        ("poetry", variables.get("POETRY_VIRTUALENVS_PATH") or os.path.join(cache, "virtualenvs")),
+        ("pipenv", variables.get("WORKON_HOME") or os.path.join(home, ".local", "share", "virtualenvs")),
+        ("pyenv", os.path.join(pyenv, "versions")),
+    ]
+    roots = [variables.get("CONDA_ROOT_PREFIX"), variables.get("MAMBA_ROOT_PREFIX"), "/opt/conda"]
+    for root in dict.fromkeys(root for root in roots if root):
+        yield Interpreter(os.path.join(root, "bin", "python"), "of conda")
+        places.append(("conda", os.path.join(root, "envs")))
+    for tool, place in places:
+        try:
+            names = sorted(os.listdir(place))[:MOST_LISTED]
+        except OSError:
+            continue
+        for name in names:
+            yield Interpreter(os.path.join(place, name, "bin", "python"), "of %s" % tool)
+
+
+def choose(clues: Clues, package: str) -> Tuple[Optional[Interpreter], List[Interpreter]]:
+    """The first interpreter that can import a package, or None; and all that were tried."""
+    tried: List[Interpreter] = []
+    seen = set()
+    for candidate in candidates(clues):
+        place = identity(candidate.path)
+        if place is None or place in seen:
+            continue
+        seen.add(place)
+        tried.append(candidate)
+        if has_package(candidate.path, package, [clues.directory, *clues.directories()]):
+            return candidate, tried
+    return None, tried
+
+
+def identity(path: str) -> Optional[str]:
+    """What makes an interpreter another one: its directory, and the file behind its name."""
+    path = os.path.abspath(path)
+    if not os.access(path, os.X_OK) or not os.path.isfile(path):
+        return None
+    return os.path.dirname(path) + "\0" + os.path.realpath(path)
+
+
+def is_current(path: str) -> bool:
+    """Whether it is the one that runs this."""
+    return bool(sys.executable) and identity(path) == identity(sys.executable)
+
+
+def has_package(path: str, package: str, directories: Sequence[str]) -> bool:
+    """Whether an interpreter finds a package, such as `django.core`, with the project's directories before its own."""
+    if is_current(path):
+        return finds(package, directories)
+    try:
+        code = subprocess.call(
+            [path, "-c", HAS_PACKAGE, package, *directories],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=LOOK_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return code == 0
+
+
+def finds(package: str, directories: Sequence[str]) -> bool:
+    """The same of this process, which imports nothing for it."""
+    from importlib.machinery import PathFinder
+
+    path: Optional[Sequence[str]] = [*directories, *sys.path]
+    name = ""
+    for part in package.split("."):
+        name = name + "." + part if name else part
+        spec = PathFinder.find_spec(name, path) if path is not None else None
+        if spec is None:
+            return False
+        path = spec.submodule_search_locations
+    return True

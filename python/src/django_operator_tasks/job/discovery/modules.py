@@ -1,0 +1,33 @@
+"""Where modules lie, without importing anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.machinery import ModuleSpec, PathFinder
+
+
+def find_module(name: str, directories: Sequence[str]) -> str | None:
+    """The source of a module; of a package its `__init__`."""
+    spec = find_spec(name, directories)
+    if spec is None or spec.origin is None or not spec.has_location:
+        return None
+    return spec.origin
+
+
+def find_spec(name: str, directories: Sequence[str]) -> ModuleSpec | None:
+    """The module as a process finds it that has these directories before its own path."""
+    first, *rest = name.split(".")
+    spec = None
+    with suppress(ImportError, ValueError, AttributeError):
+        spec = PathFinder.find_spec(first, [*directories, *sys.path])
+        # What is installed for development has a finder of its own.
+        spec = spec or importlib.util.find_spec(first)
+        for part in rest:
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            first = f"{first}.{part}"
+            spec = PathFinder.find_spec(first, list(spec.submodule_search_locations))
+    return spec

@@ -1,0 +1,222 @@
+"""What starts Django's commands, where the target's owner did not say: the first of several places where something is
+found decides."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib import metadata
+
+from ..shebang import NoInterpreter, interpreter
+from ..start import Start
+from .clues import SETTINGS_VARIABLE, Application, Clues
+from .files import parents, unique
+from .modules import find_module
+from .server_configs import read_configs
+from .sources import (
+    mentions_settings,
+    parse,
+    runs_management_commands,
+    settings_after_import,
+    settings_set_by,
+)
+
+MANAGE = "manage.py"
+MOST_NAMED = 4
+# What has programs that call Django's command line for projects of any kind.
+NO_PROJECTS = {"django", "django-admin"}
+
+
+class Found:
+    """A start, and the settings module that it leads to, if that is known without running it."""
+
+    def __init__(self, start: Start, settings: str | None) -> None:
+        self.start = start
+        self.settings = settings
+
+
+class Search:
+    """The places, in order, and what was looked at without success."""
+
+    def __init__(self, clues: Clues) -> None:
+        read_configs(clues)
+        self.clues = clues
+        self.looked: list[str] = []
+        self.import_path = tuple(unique([clues.directory, *clues.directories()]))
+        self.sources = {each: find_module(each.name, self.import_path) for each in clues.applications}
+        for each in clues.files:
+            self.sources[each] = os.path.join(clues.directory, each.name)
+
+    def run(self) -> list[Found]:
+        """What the first place with anything has; nothing if there is none."""
+        places = (
+            self.manage_in_working_directory,
+            self.manage_beside_the_project,
+            self.settings_variable,
+            self.settings_of_applications,
+            self.own_management_program,
+            self.installed_management_programs,
+        )
+        return next((found for found in (place() for place in places) if found), [])
+
+    def manage_in_working_directory(self) -> list[Found]:
+        directory = os.getcwd()
+        path = os.path.join(directory, MANAGE)
+        if os.path.isfile(path):
+            why = f"{MANAGE} of the working directory {directory}"
+            return [Found(Start(script=path, why=why, search=self.import_path), settings_of_script(path))]
+        self.looked.append(f"no {MANAGE} in the working directory {directory}")
+        return []
+
+    def manage_beside_the_project(self) -> list[Found]:
+        """In what the command names, then where its modules are imported from, then above the working directory."""
+        reasons: dict[str, str] = {}
+        for directory in self.clues.directories():
+            reasons.setdefault(directory, "which the command names")
+        for application, source in self.sources.items():
+            if source is not None:
+                around = [os.path.dirname(source), *parents(os.path.dirname(source))]
+                for directory in around[: application.name.count(".") + 2]:
+                    reasons.setdefault(directory, f"from where {application.by} loads {application.name}")
+        found = self.manage_in(reasons)
+        if not found:
+            reasons = dict.fromkeys(parents(self.clues.directory), "above the working directory")
+            found = self.manage_in(reasons)[:1]
+        return found
+
+    def manage_in(self, reasons: dict[str, str]) -> list[Found]:
+        found: dict[str, Found] = {}
+        for directory, reason in reasons.items():
+            path = os.path.join(directory, MANAGE)
+            if os.path.isfile(path):
+                start = self.start(script=path, why=f"{MANAGE} of {directory}, {reason}")
+                found.setdefault(os.path.realpath(path), Found(start, settings_of_script(path)))
+        return list(found.values())
+
+    def settings_variable(self) -> list[Found]:
+        named = list(dict.fromkeys(self.clues.settings))
+        if named:
+            return [self.of_settings(name, "which the command sets") for name in named]
+        name = os.environ.get(SETTINGS_VARIABLE, "")
+        if name:
+            return [self.of_settings(name, f"by the variable {SETTINGS_VARIABLE}")]
+        self.looked.append(f"{SETTINGS_VARIABLE} is not set")
+        return []
+
+    def settings_of_applications(self) -> list[Found]:
+        found: dict[str, Found] = {}
+        for application, source in self.sources.items():
+            name = self.settings_of(application, source)
+            if name:
+                reason = f"which {application.name} sets, loaded by {application.by}"
+                found.setdefault(name, self.of_settings(name, reason))
+            elif source is None:
+                self.looked.append(f"{application.name}, which {application.by} loads, is not there")
+            else:
+                self.looked.append(f"{application.name}, which {application.by} loads, sets no settings")
+        if not self.sources:
+            self.looked.append("the command names no WSGI, ASGI or Celery module")
+        return list(found.values())
+
+    def settings_of(self, application: Application, source: str | None) -> str:
+        """What a module of a server sets: by its source, else by importing it."""
+        names = settings_set_by(parse(source))
+        if application.by == "celery":
+            names |= settings_set_by(parse(find_module(f"{application.name}.celery", self.import_path)))
+        if len(names) == 1:
+            return names.pop()
+        if source is None or application in self.clues.files:
+            return ""
+        return settings_after_import(application.name, self.import_path, self.clues.exported)
+
+    def own_management_program(self) -> list[Found]:
+        """The program that the command itself is, where it runs management commands."""
+        why = "which the command itself runs"
+        found: list[Found] = []
+        for script in self.clues.scripts:
+            found += self.of_program(self.start(script=script, why=f"{script}, {why}"), script)
+        for module in self.clues.modules:
+            source = find_module(f"{module}.__main__", self.import_path) or find_module(module, self.import_path)
+            found += self.of_program(self.start(module=module, why=f"the module {module}, {why}"), source)
+        scripts = console_scripts()
+        for program in self.clues.programs:
+            file = program.path()
+            if file is not None and program.base not in NO_PROJECTS and is_python_script(file):
+                entry = scripts.get(program.base)
+                source = file if entry is None else find_module(entry.module, self.import_path)
+                found += self.of_program(self.start(console=file, why=f"the program {file}, {why}"), source)
+        return found
+
+    def of_program(self, start: Start, source: str | None) -> list[Found]:
+        tree = parse(source)
+        return [Found(start, only(settings_set_by(tree)))] if runs_management_commands(tree) else []
+
+    def installed_management_programs(self) -> list[Found]:
+        """Among the console scripts of what is installed, those that set a project's settings."""
+        found: dict[str, Found] = {}
+        for name, entry in sorted(console_scripts().items()):
+            tree = parse(find_module(entry.module, ()))
+            if runs_management_commands(tree) and mentions_settings(tree):
+                package = entry.module.partition(".")[0]
+                start = self.start(console=script_path(name), why=f"{name}, the management program of {package}")
+                found.setdefault(entry.value, Found(start, only(settings_set_by(tree))))
+        if not found:
+            self.looked.append("no management program is among the console scripts of what is installed")
+        return list(found.values())
+
+    def of_settings(self, name: str, reason: str) -> Found:
+        return Found(self.start(module="django", settings=name, why=f"settings {name}, {reason}"), name)
+
+    def start(self, why: str, *, script: str = "", module: str = "", console: str = "", settings: str = "") -> Start:
+        return Start(script, module, console, (), settings, why, self.clues.directory, self.import_path)
+
+
+def disagree(found: list[Found]) -> bool:
+    """Whether several starts lead to different settings, as far as anybody can tell without running them."""
+    if os.environ.get(SETTINGS_VARIABLE):  # what programs set is a default
+        return len({each.start.settings for each in found}) > 1
+    return len({each.settings or each.start.program for each in found}) > 1
+
+
+def only(names: set[str]) -> str | None:
+    return next(iter(names)) if len(names) == 1 else None
+
+
+def settings_of_script(path: str) -> str | None:
+    return only(settings_set_by(parse(path)))
+
+
+def console_scripts(requiring: str = "") -> dict[str, metadata.EntryPoint]:
+    """The console scripts of what is installed, by name; none of Django's own.
+
+    :param requiring: of those alone that need this package.
+    """
+    found: dict[str, metadata.EntryPoint] = {}
+    for distribution in metadata.distributions():
+        entries = [each for each in distribution.entry_points if each.group == "console_scripts"]
+        if entries and requiring:
+            required = [
+                re.split(r"[^\w.-]", each.strip())[0].lower()
+                for each in distribution.requires or ()
+                if "extra" not in each
+            ]
+            entries = entries if requiring in required else []
+        for entry in entries:
+            if entry.module.partition(".")[0] not in NO_PROJECTS:
+                found.setdefault(entry.name, entry)
+    return found
+
+
+def script_path(name: str) -> str:
+    """Where a console script lies: beside the interpreter that it is installed for, else on the PATH."""
+    beside = os.path.join(os.path.dirname(sys.executable or ""), name)
+    return beside if os.path.isfile(beside) else name
+
+
+def is_python_script(file: str) -> bool:
+    try:
+        interpreter(file)
+    except (NoInterpreter, OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,33 @@
+"""How management commands of a project start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is run, and where from."""
+
+    script: str = ""  # a file such as manage.py
+    module: str = ""  # as after `python -m`
+    console: str = ""  # the name or the path of a console script
+    arguments: tuple[str, ...] = ()  # what comes before the command
+    settings: str = ""  # where nothing that runs sets them
+    why: str = ""  # why this one was chosen; empty where the target's owner said so
+    directory: str = ""  # where it starts; empty: in the working directory
+    search: tuple[str, ...] = ()  # directories to import from, beside its own
+
+    @property
+    def program(self) -> str:
+        """What is run, in words."""
+        return self.script or (f"python -m {self.module}" if self.module else self.console)
+
+    def annotation(self, python: str) -> str:
+        """The value of the annotation that says the same."""
+        if self.console:
+            words = [self.console]
+        else:
+            words = [python, self.script] if self.script else [python, "-m", self.module]
+        settings = [f"DJANGO_SETTINGS_MODULE={self.settings}"] if self.settings else []
+        return " ".join([*settings, *words, *self.arguments])

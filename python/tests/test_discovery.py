@@ -1,0 +1,376 @@
+"""How a project starts, found without being told: in images of many layouts, by the label alone."""
+
+import sys
+
+import pytest
+from layouts import MANAGE, SETTINGS, WSGI, Image
+
+
+@pytest.fixture
+def image(tmp_path, pyz):
+    return Image(tmp_path, pyz)
+
+
+def chosen(line):
+    assert line.code == 0 and line.ok, line
+    return line.started.rpartition(", by ")[0], line.settings
+
+
+def test_manage_py_of_the_working_directory_comes_first(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop", "shop.other")
+    image.write("app/src/manage.py", MANAGE % "nowhere")
+    line = image.run("gunicorn", "--chdir", "src", "shop.wsgi")
+    assert chosen(line) == ("manage.py of the working directory /app", "shop.settings")
+
+
+SHELL_LINE = 'set -e; cd "$HOME/../app/src" && exec gunicorn --bind "0.0.0.0:${PORT:-8000}" shop.wsgi:application'
+COMMANDS = {
+    "gunicorn": ["gunicorn", "-b", "0.0.0.0:80", "-w", "3", "--pythonpath", "src", "shop.wsgi:application"],
+    "gunicorn, a bare module": ["gunicorn", "--chdir", "src", "--reload", "shop.wsgi"],
+    "gunicorn's worker class is no application": ["gunicorn", "-k", "x.y:Z", "--chdir=src", "shop.asgi:application"],
+    "uvicorn": ["uvicorn", "--app-dir", "src", "--factory", "shop.asgi:application"],
+    "hypercorn": ["sh", "-c", "cd src; hypercorn shop.asgi:application"],
+    "granian": ["granian", "--interface", "wsgi", "--working-dir", "src", "shop.wsgi:application"],
+    "daphne": ["env", "PYTHONPATH={root}/app/src", "daphne", "-p", "80", "shop.asgi:application"],
+    "waitress": ["env", "-C", "src", "waitress-serve", "--port=80", "shop.wsgi:application"],
+    "uwsgi": ["uwsgi", "--http-socket", ":80", "--module", "shop.wsgi:application", "--chdir", "src"],
+    "celery": ["celery", "-A", "shop", "--workdir", "src", "worker"],
+    "python -m": ["python", "-m", "gunicorn", "--chdir", "src", "shop.wsgi"],
+    "a script of the server": ["python", "-u", "/venv/bin/gunicorn", "--chdir", "src", "shop.wsgi"],
+    "tini": ["/usr/bin/tini", "-g", "--", "gunicorn", "--chdir", "src", "shop.wsgi"],
+    "a shell": ["/bin/sh", "-ec", SHELL_LINE],
+    "migrate first": ["bash", "-c", "python src/manage.py migrate && gunicorn --chdir src shop.wsgi"],
+    "the kubelet's references": ["sh", "-c", "cd $(SOURCE); exec gunicorn shop.wsgi"],
+    "timeout": [
+        "timeout",
+        "-k",
+        "5",
+        "10",
+        "gosu",
+        "app",
+        "nice",
+        "-n",
+        "5",
+        "gunicorn",
+        "--chdir",
+        "src",
+        "shop.wsgi",
+    ],
+    "a script": ["{root}/start.sh", "gunicorn", "shop.wsgi"],
+    "wait-for-it": ["{root}/wait-for-it.sh", "db:5432", "--", "gunicorn", "--chdir", "src", "shop.wsgi"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_manage_py_where_the_command_works_or_imports_from(image, name):
+    image.write("app/src/manage.py", MANAGE % "shop.settings")
+    image.package("app/src/shop")
+    image.write(
+        "start.sh",
+        '#!/bin/bash\n# starts it\nset -- "$@" --workers 2\nif true; then\n  cd src\nfi\nexec "$@"\n',
+        program=True,
+    )
+    image.write(
+        "wait-for-it.sh", '#!/usr/bin/env bash\nwhile ! nc -z "$1"; do sleep 1; done\nexec "${CLI[@]}"\n', program=True
+    )
+    started, settings = chosen(image.run(*COMMANDS[name], SOURCE="src"))
+    assert started.startswith("manage.py of /app/src, ") and settings == "shop.settings"
+
+
+def test_manage_py_above_the_working_directory(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    line = image.run("gunicorn", "elsewhere.wsgi", cwd="app/deploy/web")
+    assert chosen(line) == ("manage.py of /app, above the working directory", "shop.settings")
+
+
+def test_the_variable_that_names_the_settings(image):
+    image.package("app/shop")
+    line = image.run("gunicorn", "shop.wsgi", DJANGO_SETTINGS_MODULE="shop.settings")
+    assert chosen(line) == ("settings shop.settings, by the variable DJANGO_SETTINGS_MODULE", "shop.settings")
+
+
+SETTINGS_COMMANDS = {
+    "a prefix": ["sh", "-c", "DJANGO_SETTINGS_MODULE=shop.settings gunicorn shop.wsgi"],
+    "an export": ["sh", "-c", "export DJANGO_SETTINGS_MODULE='shop.settings'\nexec gunicorn shop.wsgi"],
+    "env": ["env", "DJANGO_SETTINGS_MODULE=shop.settings", "gunicorn", "shop.wsgi"],
+    "an option of gunicorn": ["gunicorn", "-e", "DJANGO_SETTINGS_MODULE=shop.settings", "shop.wsgi"],
+    "an option of uwsgi": ["uwsgi", "--env", "DJANGO_SETTINGS_MODULE=shop.settings", "--module", "shop.wsgi"],
+    "django-admin": ["django-admin", "runserver", "--settings", "shop.settings"],
+    "python -m django": ["python", "-m", "django", "runserver", "--settings=shop.settings"],
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS_COMMANDS)
+def test_settings_that_the_command_sets(image, name):
+    image.package("app/shop", "shop.others")
+    line = image.run(*SETTINGS_COMMANDS[name])
+    assert chosen(line) == ("settings shop.settings, which the command sets", "shop.settings")
+
+
+MODULES = {
+    "setdefault": WSGI % "shop.settings",
+    "an assignment": "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n",
+    "found by importing": "from .boot import prepare\nprint('noise')\nprepare()\n",
+    "found by importing, and then it fails": "from .boot import prepare\nprepare()\nraise RuntimeError('no database')\n",
+    "one of two, found by importing": "import os\nif 0:\n    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.other')\nelse:\n"
+    "    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_settings_that_the_module_of_the_server_sets(image, name):
+    image.package("app/shop")
+    image.write("app/shop/wsgi.py", MODULES[name])
+    image.write(
+        "app/shop/boot.py",
+        "import os\ndef prepare():\n    os.environ['DJANGO_SETTINGS_MODULE'] = 'shop' + '.settings'\n",
+    )
+    line = image.run("gunicorn", "shop.wsgi:application")
+    assert chosen(line) == ("settings shop.settings, which shop.wsgi sets, loaded by gunicorn", "shop.settings")
+
+
+def test_settings_that_the_celery_application_sets(image):
+    image.package("app/shop", wsgi=False)
+    image.write("app/shop/celery.py", "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n")
+    line = image.run("celery", "--app=shop", "worker", "-l", "info")
+    assert chosen(line) == ("settings shop.settings, which shop sets, loaded by celery", "shop.settings")
+
+
+CONFIGS = {
+    "gunicorn.conf.py": ("wsgi_app = 'shop.wsgi:application'\nchdir = '{root}/srv'\n", ["gunicorn"]),
+    "conf/web.py": ("chdir: str = '{root}/srv'\n", ["gunicorn", "-c", "conf/web.py", "shop.wsgi"]),
+    "conf/env.py": (
+        "raw_env = ['A=b', 'DJANGO_SETTINGS_MODULE=shop.settings']\npythonpath = '{root}/srv'\n",
+        ["gunicorn", "--config=file:conf/env.py", "shop.wsgi"],
+    ),
+    "uwsgi.ini": (
+        "[uwsgi]\nbase = {root}\nchdir = %(base)/srv\nmodule = shop.wsgi:application\n[other]\nmodule = no.wsgi\n",
+        ["uwsgi", "--ini", "uwsgi.ini"],
+    ),
+    "conf/uwsgi.ini": (
+        "[uwsgi]\nenv = DJANGO_SETTINGS_MODULE=shop.settings\npythonpath = %d/../../srv\n",
+        ["uwsgi", "conf/uwsgi.ini"],
+    ),
+    "conf/parts.ini": (
+        "[base]\npythonpath = {root}/srv\n[web]\nini = :base\nwsgi-file = {root}/srv/shop/wsgi.py\n",
+        ["uwsgi", "--ini", "conf/parts.ini:web"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configuration_files_of_servers(image, name):
+    text, command = CONFIGS[name]
+    image.package("srv/shop")
+    image.write(f"app/{name}", text)
+    started, settings = chosen(image.run(*command))
+    assert settings == "shop.settings" and started.startswith("settings shop.settings, which ")
+
+
+def test_variables_and_options_of_a_script_are_those_of_its_commands(image):
+    """A script that others are started from, and a file that it reads."""
+    image.write("srv/env.sh", "export DJANGO_SETTINGS_MODULE=shop.${STAGE:-settings}\n")
+    image.write("srv/start.sh", '. {root}/srv/env.sh\ncase "$1" in\nweb) exec gunicorn shop.wsgi ;;\nesac\n')
+    image.package("app/shop", "shop.other")
+    assert chosen(image.run("bash", "{root}/srv/start.sh", "web"))[1] == "shop.settings"
+
+
+def test_what_a_script_exports_is_there(image):
+    image.package("app/shop")
+    image.write("app/shop/settings.py", "import os\n" + SETTINGS + "NAME = os.environ['SHOP_NAME']\n")
+    line = image.run("sh", "-c", "export SHOP_NAME=x UNKNOWN=$(hostname); gunicorn shop.wsgi")
+    assert chosen(line)[1] == "shop.settings"
+
+
+PROGRAMS = {
+    "its own program": ["shopctl", "runserver"],
+    "its own module": ["python", "-m", "shop", "runserver"],
+    "its own script": ["python", "/{root}/app/run.py", "runserver"],
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_management_program_that_the_command_is(image, name):
+    python = image.environment("venv")
+    packages = image.distribution("venv", "shop", {"shopctl": "shop.__main__:main"})
+    main = MANAGE % "shop.settings"
+    image.package(f"{packages}/shop", wsgi=False)
+    image.write(
+        f"{packages}/shop/__main__.py",
+        "def main():\n    run()\ndef run():\n"
+        + indented(main.replace('if __name__ == "__main__":', "if True:"))
+        + "\nif __name__ == '__main__':\n    run()\n",
+    )
+    image.write("app/run.py", main)
+    line = image.run(*PROGRAMS[name], PATH="{root}/venv/bin:/usr/bin:/bin", python=python)
+    started, settings = chosen(line)
+    assert started.endswith("which the command itself runs") and settings == "shop.settings"
+
+
+def indented(text):
+    return "\n".join("    " + line for line in text.splitlines())
+
+
+def installed(image, *names):
+    python = image.environment("venv")
+    for name in names:
+        packages = image.distribution(
+            "venv", name, {f"{name}-manage": f"{name}.cli:main", f"{name}-web": f"{name}.web:main"}
+        )
+        image.package(f"{packages}/{name}", wsgi=False)
+        body = (MANAGE % f"{name}.settings").replace('if __name__ == "__main__":', "if True:")
+        image.write(f"{packages}/{name}/cli.py", "def main():\n" + indented(body))
+        image.write(f"{packages}/{name}/web.py", "def main():\n    print('web')\n")
+    return python
+
+
+def test_without_a_command_the_installed_management_program(image):
+    python = installed(image, "shop")
+    assert chosen(image.run(python=python)) == ("shop-manage, the management program of shop", "shop.settings")
+
+
+def test_two_management_programs_of_different_settings_are_both_named(image):
+    python = installed(image, "one", "two")
+    line = image.run(python=python)
+    assert (line.code, line.reason) == (1, "ManageAmbiguous")
+    assert (
+        "/venv/bin/one-manage (one.settings)" in line.message and "/venv/bin/two-manage (two.settings)" in line.message
+    )
+    assert line.message.endswith(
+        "write the one that is meant into the annotation django.my.domain/manage on the target"
+    )
+
+
+def test_two_manage_files_of_different_settings_are_both_named_and_each_can_be_annotated(image):
+    for name in ("one", "two"):
+        image.write(f"srv/{name}/manage.py", MANAGE % f"{name}.settings")
+        image.package(f"srv/{name}/{name}", wsgi=False)
+    line = image.run("gunicorn", "--pythonpath", "{root}/srv/one,{root}/srv/two", "one.wsgi")
+    assert line.reason == "ManageAmbiguous"
+    assert "/srv/one/manage.py (one.settings)" in line.message and "/srv/two/manage.py (two.settings)" in line.message
+    line = image.run(how=("--script", f"{image.root}/srv/two/manage.py"))
+    assert line.code == 0 and line.settings == "two.settings"
+    # What the environment names, both take.
+    env = {"DJANGO_SETTINGS_MODULE": "one.settings"}
+    assert image.run("gunicorn", "--pythonpath", "{root}/srv/one,{root}/srv/two", "one.wsgi", **env).code == 0
+
+
+def test_settings_by_annotation(image):
+    image.package("app/shop", wsgi=False)
+    line = image.run(how=("--module", "django", "--settings=shop.settings"))
+    assert line.code == 0 and line.settings == "shop.settings" and line.started == ""
+
+
+def test_words_before_the_command(image):
+    image.write(
+        "app/tool.py",
+        "import sys, runpy\nassert sys.argv[1:3] == ['manage', 'check'], sys.argv\ndel sys.argv[1]\nrunpy.run_path('manage.py', run_name='__main__')\n",
+    )
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop", wsgi=False)
+    line = image.run(how=("--script", "tool.py", "--argument=manage"))
+    assert line.code == 0 and line.settings == "shop.settings", line
+
+
+def test_nothing_found_says_where_it_looked_and_what_to_write(image):
+    python = installed(image)
+    image.distribution("venv", "tool", {"tool-run": "tool.cli:main"})
+    line = image.run("gunicorn", "shop.wsgi", python=python)
+    assert (line.code, line.reason) == (1, "ManageNotFound")
+    for words in (
+        "no manage.py in the working directory /app; ",
+        "DJANGO_SETTINGS_MODULE is not set",
+        "shop.wsgi, which gunicorn loads, is not there",
+        "by the annotation django.my.domain/manage on the target, such as: /venv/bin/python /app/path/to/manage.py, or one of its programs: ",
+        "tool-run",
+    ):
+        assert words in line.message, line.message
+    assert "Traceback" not in line.output
+
+
+@pytest.mark.parametrize("named", ["/dev/stdout", "/proc/self/mem", "{root}/pipe", "{root}", "/dev/zero"])
+def test_what_is_no_file_of_a_sensible_size_is_not_read(image, named):
+    import os
+
+    os.mkfifo(image.root / "pipe")
+    image.package("app/shop")
+    line = image.run("sh", named, "gunicorn", DJANGO_SETTINGS_MODULE="shop.settings")
+    assert chosen(line)[1] == "shop.settings"
+    line = image.run("gunicorn", "-c", named, "shop.wsgi")
+    assert chosen(line)[1] == "shop.settings"
+
+
+INTERPRETERS = {
+    "beside the project": (".venv", [], {}),
+    "beside the project, as venv": ("app/venv", [], {}),
+    "uv run": ("app/.venv", ["uv", "run", "--no-sync", "gunicorn", "shop.wsgi"], {}),
+    "uv's environment elsewhere": (
+        "opt/env",
+        ["uv", "run", "--", "gunicorn", "shop.wsgi"],
+        {"UV_PROJECT_ENVIRONMENT": "{root}/opt/env"},
+    ),
+    "uv run --project": (
+        "srv/project/.venv",
+        ["uv", "--project", "{root}/srv/project", "run", "-m", "gunicorn", "shop.wsgi"],
+        {},
+    ),
+    "poetry run": ("home/.cache/pypoetry/virtualenvs/shop-x-py3", ["poetry", "run", "gunicorn", "shop.wsgi"], {}),
+    "VIRTUAL_ENV": ("opt/venv", ["gunicorn", "shop.wsgi"], {"VIRTUAL_ENV": "{root}/opt/venv"}),
+    "activate": ("opt/venv", ["sh", "-c", ". {root}/opt/venv/bin/activate && gunicorn shop.wsgi"], {}),
+    "the program's own": ("opt/venv", ["{root}/opt/venv/bin/gunicorn", "shop.wsgi"], {}),
+    "the program's own, on the PATH": (
+        "opt/venv",
+        ["gunicorn", "shop.wsgi"],
+        {"PATH": "{root}/opt/venv/bin:/usr/bin:/bin"},
+    ),
+    "named in a shell": ("opt/venv", ["sh", "-c", "exec {root}/opt/venv/bin/python -m gunicorn shop.wsgi"], {}),
+    "pyenv": ("home/.pyenv/versions/3.12.1", [], {}),
+    "conda run": (
+        "opt/conda/envs/shop",
+        ["conda", "run", "-n", "shop", "gunicorn", "shop.wsgi"],
+        {"MAMBA_ROOT_PREFIX": "{root}/opt/conda"},
+    ),
+    "uwsgi's option": ("opt/venv", ["uwsgi", "--module", "shop.wsgi", "--virtualenv", "{root}/opt/venv"], {}),
+}
+
+
+@pytest.mark.parametrize("name", INTERPRETERS)
+def test_the_interpreter_that_has_django(image, name):
+    path, command, env = INTERPRETERS[name]
+    path = path.replace("{root}", str(image.root))
+    image.environment(path)
+    if "opt/venv" in path:
+        image.script(f"{path}/bin/gunicorn", f"{image.root}/{path}/bin/python")
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    line = image.run(*command, python=image.bare, **env)
+    assert chosen(line)[1] == "shop.settings" and line.started.endswith(f", by /{path}/bin/python"), line
+
+
+def test_the_program_s_own_interpreter_goes_before_another_that_has_django(image):
+    image.environment("opt/venv")
+    image.script("opt/venv/bin/gunicorn", f"{image.root}/opt/venv/bin/python")
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    line = image.run("{root}/opt/venv/bin/gunicorn", "shop.wsgi", python=sys.executable)
+    assert line.started.endswith(", by /opt/venv/bin/python")
+
+
+def test_without_django_every_interpreter_that_was_tried_is_named(image):
+    image.environment("app/.venv", django=False)
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    line = image.run("gunicorn", "shop.wsgi", python=image.bare)
+    assert (line.code, line.reason) == (1, "InterpreterWithoutDjango")
+    assert "tried /bare/bin/python (started with), /app/.venv/bin/python (of .venv beside the project)" in line.message
+    assert line.message.endswith("on the target, such as: /path/to/venv/bin/python /app/manage.py")
+
+
+def test_celery_is_looked_for_in_the_interpreter_of_the_project(image):
+    python = image.environment("app/.venv", django=False)
+    packages = next((image.root / "app/.venv/lib").glob("*/site-packages"))
+    for module in ("django/__init__", "django/core/__init__"):
+        image.write(str((packages / f"{module}.py").relative_to(image.root)))
+    line = image.run(python=image.bare, how=("--discover", "--celery"), argv=("-A", "shop", "purge", "-f"))
+    assert line.reason == "CeleryNotInstalled" and python.replace(str(image.root), "") in line.message, line

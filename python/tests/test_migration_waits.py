@@ -1,0 +1,163 @@
+"""A user that is made while migrations are still to come, of whatever application: no order of applying fails."""
+
+import pytest
+from conftest import finish, output_until, sql
+
+JOB = {"DJANGO_OPERATOR_RUN": '{"secretEnv": []}'}
+USER = {"DJANGO_ADMIN_USERNAME": "ann", "DJANGO_ADMIN_PASSWORD": "long enough 1"}
+MODELS = """
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models.signals import post_save
+class Profile(models.Model):
+    user = models.OneToOneField(User, models.CASCADE)
+    colour = models.CharField(max_length=9, default="")
+def make(sender, instance, created, **kwargs):
+    if created:
+        Profile.objects.create(user=instance)
+post_save.connect(make, sender=User)
+"""
+MIGRATIONS = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [("auth", "0012_alter_user_first_name_max_length")]
+    operations = [
+        migrations.CreateModel("Profile", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("user", models.OneToOneField("auth.User", models.CASCADE)),
+        ]),
+    ]
+"""
+COLOUR = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [("profiles", "0001_initial")]
+    operations = [migrations.AddField("profile", "colour", models.CharField(max_length=9, default=""))]
+"""
+SHORT = "from django_operator_tasks.db import waiting; waiting.STALLED_SECONDS = 2; waiting.PAUSE = 0.2\n"
+ENSURE = (
+    SHORT + "from django.core.management import execute_from_command_line as run; run(['manage.py', 'ensureadmin'])"
+)
+
+
+@pytest.fixture(params=["postgresql", "mysql", "sqlite"])
+def site(request, shop, databases):
+    """A project whose users have profiles, of an application of its own."""
+    shop.settings["DATABASES"] = {"default": databases(request.param, "waits")}
+    files = {"models": MODELS, "migrations__0001_initial": MIGRATIONS, "migrations__0002_colour": COLOUR}
+    shop.add_application("profiles", **files)
+    return shop
+
+
+def users(site):
+    return site.script(
+        "from django.contrib.auth.models import User; print('users:', [u.username for u in User.objects.all()])"
+    )
+
+
+@pytest.mark.parametrize("until", [None, "0001"], ids=["no table", "a column too few"])
+def test_what_a_signal_touches_is_waited_for(site, until):
+    for step in (("auth",), ("profiles", until)):
+        if step[-1]:
+            assert site.manage("migrate", *step)[0] == 0
+    with site.start("manage.py", "ensureadmin", **JOB, **USER) as process:
+        said = output_until(process, "waiting for migrations, as the database says: ")
+        assert "long enough" not in said
+        assert site.manage("lockedmigrate", "--noinput")[0] == 0
+        code, output = finish(process)
+    assert code == 0 and "user ann created" in output, output
+    assert "users: ['ann']" in users(site)
+
+
+def test_without_progress_the_wait_ends_and_says_who_holds_the_lock(site):
+    assert site.manage("migrate", "auth")[0] == 0
+    code, output = site.python("-c", setup(ENSURE), **JOB, **USER)
+    assert code == 1 and "migrations are pending: " in output, output
+    assert "nothing was migrated for " in output and "and nobody holds migration lock 1000" in output
+
+
+HOLD = """
+import sys
+from django.db import connections
+from django_operator_tasks.locks import migration_lock
+with migration_lock(connections["default"], 1000, None, print):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_who_holds_the_lock_migrates(site):
+    """It goes on for longer than without anybody."""
+    with site.start(
+        "-c",
+        setup("import os, sys; sys.stdin = os.fdopen(os.open(os.environ['FIFO'], os.O_RDWR))\n" + HOLD),
+        FIFO=fifo(site),
+    ) as holder:
+        output_until(holder, "held")
+        with site.start("-c", setup(ENSURE), **JOB, **USER) as process:
+            said = output_until(process, "; the migration lock is held by ")
+            assert "waiting for the migrations of auth" in said
+            eventually_longer_than(process, 4)
+            with open(site.tmp_path / "fifo", "w") as pipe:
+                pipe.write("\n")
+            code, output = finish(process)
+        assert finish(holder)[0] == 0
+    assert code == 1 and "the database is not migrated for auth.User" in output and "nobody holds" in output, output
+
+
+def eventually_longer_than(process, seconds):
+    import subprocess
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def fifo(site):
+    import os
+
+    path = site.tmp_path / "fifo"
+    os.mkfifo(path)
+    return str(path)
+
+
+def setup(code):
+    return (
+        "import os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings'); import django; django.setup()\n"
+        + code
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (
+            {"DJANGO_ADMIN_ATTRIBUTES": '{"nickname": "a"}'},
+            "spec.attributes.nickname: User has no field named 'nickname'",
+        ),
+        ({"DJANGO_ADMIN_PASSWORD": "1234"}, "the password is refused by AUTH_PASSWORD_VALIDATORS: "),
+    ],
+)
+def test_what_the_model_alone_tells_fails_before_any_wait(site, env, said):
+    name = "django.contrib.auth.password_validation.MinimumLengthValidator"
+    site.settings["AUTH_PASSWORD_VALIDATORS"] = [{"NAME": name}]
+    code, output = site.manage("ensureadmin", **JOB, **{**USER, **env})
+    assert code == 1 and said in output and "waiting for" not in output, output
+
+
+def test_an_existing_user_is_judged_by_the_database_alone(site):
+    """What a new user would lack, they have; and what the validators say of an unchanged password is no matter."""
+    assert site.manage("migrate")[0] == 0
+    assert site.manage("ensureadmin", **{**USER, "DJANGO_ADMIN_PASSWORD": "1234"})[0] == 0
+    name = "django.contrib.auth.password_validation.MinimumLengthValidator"
+    site.settings["AUTH_PASSWORD_VALIDATORS"] = [{"NAME": name}]
+    for policy in ("always", "on-create"):
+        env = {**USER, "DJANGO_ADMIN_PASSWORD": "1234", "DJANGO_ADMIN_PASSWORD_POLICY": policy}
+        code, output = site.manage("ensureadmin", "--update", **JOB, **env)
+        assert code == 0 and "user ann unchanged" in output, output
+
+
+def test_a_missing_table_that_no_migration_brings_fails_at_once(site):
+    assert site.manage("migrate")[0] == 0
+    sql(site.settings["DATABASES"]["default"], "DROP TABLE profiles_profile")
+    code, output = site.manage("ensureadmin", **JOB, **USER)
+    assert code == 1 and "waiting for" not in output and "profiles_profile" in output, output
