@@ -21,6 +21,10 @@ use crate::core::lean::version;
 use crate::core::text::one_line;
 use crate::metrics::Metrics;
 
+/// How many objects a page of a listing has: several kinds are listed at once, and a page is in memory as text and as
+/// objects.
+const PAGE_SIZE: u32 = 250;
+
 /// Which namespaces the watches cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchNamespace {
@@ -59,7 +63,7 @@ impl WatchContext {
     }
 
     pub(super) fn config(&self) -> watcher::Config {
-        watcher::Config::default().timeout(self.seconds)
+        watcher::Config::default().timeout(self.seconds).page_size(PAGE_SIZE)
     }
 
     /// Watches for ever: an error is counted, logged and backed off from, and never ends the stream.

@@ -81,8 +81,11 @@ class Search:
                     reasons.setdefault(directory, f"from where {application.by} loads {application.name}")
         found = self.manage_in(reasons)
         if not found:
-            reasons = dict.fromkeys(parents(self.clues.directory), "above the working directory")
-            found = self.manage_in(reasons)[:1]
+            above = dict.fromkeys(parents(self.clues.directory), "above the working directory")
+            found = self.manage_in(above)[:1]
+        if not found:
+            beside = [directory for directory in reasons if directory != os.getcwd()][:MOST_NAMED]
+            self.looked.append(f"none in {', '.join([*beside, 'the directories above it'])}")
         return found
 
     def manage_in(self, reasons: dict[str, str]) -> list[Found]:
