@@ -13,7 +13,7 @@ PYTHON := .venv/bin
 RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults bench bench-scale build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
+.PHONY: help demo test test-faults test-projects bench bench-scale build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -26,6 +26,9 @@ test: ## All tests
 
 test-faults: ## All plans of faults, one by PLAN=NUMBER; takes up to two hours
 	FAULTS=$(or $(PLAN),all) tests/all faults
+
+test-projects: ## Published projects in unchanged images, with slow migrations; some by PROJECTS="ara nemo"; half an hour
+	tests/all projects
 
 bench: build ## The figures of docs/figures.md, measured on the real control plane
 	tests/bench/run $(BINARY)

@@ -3,7 +3,10 @@
 import sys
 
 import pytest
+from conftest import SOURCE
 from layouts import MANAGE, SETTINGS, WSGI, Image
+
+sys.path.insert(0, str(SOURCE))
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def chosen(line):
 
 def test_manage_py_of_the_working_directory_comes_first(image):
     image.write("app/manage.py", MANAGE % "shop.settings")
-    image.package("app/shop", "shop.other")
+    image.package("app/shop")
     image.write("app/src/manage.py", MANAGE % "nowhere")
     line = image.run("gunicorn", "--chdir", "src", "shop.wsgi")
     assert chosen(line) == ("manage.py of the working directory /app", "shop.settings")
@@ -78,6 +81,39 @@ def test_manage_py_where_the_command_works_or_imports_from(image, name):
     assert started.startswith("manage.py of /app/src, ") and settings == "shop.settings"
 
 
+SETTINGS_COMMANDS = {
+    "a prefix": ["sh", "-c", "DJANGO_SETTINGS_MODULE=shop.settings gunicorn shop.wsgi"],
+    "an export": ["sh", "-c", "export DJANGO_SETTINGS_MODULE='shop.settings'\nexec gunicorn shop.wsgi"],
+    "env": ["env", "DJANGO_SETTINGS_MODULE=shop.settings", "gunicorn", "shop.wsgi"],
+    "an option of gunicorn": ["gunicorn", "-e", "DJANGO_SETTINGS_MODULE=shop.settings", "shop.wsgi"],
+    "an option of uwsgi": ["uwsgi", "--env", "DJANGO_SETTINGS_MODULE=shop.settings", "--module", "shop.wsgi"],
+    "django-admin": ["django-admin", "runserver", "--settings", "shop.settings"],
+    "python -m django": ["python", "-m", "django", "runserver", "--settings=shop.settings"],
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS_COMMANDS)
+def test_manage_py_with_the_settings_that_the_command_sets(image, name):
+    image.write("app/manage.py", MANAGE % "shop.dev")
+    image.package("app/shop", "shop.dev")
+    started, settings = chosen(image.run(*SETTINGS_COMMANDS[name]))
+    assert started.endswith(", with the settings that the command sets") and settings == "shop.settings"
+
+
+def test_manage_py_and_the_server_with_other_settings_are_both_named(image):
+    """As templates of projects have it: one for development, one for production."""
+    image.write("app/manage.py", MANAGE % "shop.dev")
+    image.package("app/shop")
+    line = image.run("gunicorn", "shop.wsgi")
+    assert line.reason == "ManageAmbiguous"
+    python = "python3 /app/manage.py"
+    assert f"{python} (shop.dev); " in line.message and "DJANGO_SETTINGS_MODULE=shop.settings /" in line.message
+    assert f"{python} (shop.settings)" in line.message
+    assert image.run("gunicorn", "shop.wsgi", DJANGO_SETTINGS_MODULE="shop.settings").settings == "shop.settings"
+    line = image.run("gunicorn", "shop.wsgi", how=("--script", "manage.py", "--settings=shop.settings"))
+    assert line.code == 0 and line.settings == "shop.settings"
+
+
 def test_manage_py_above_the_working_directory(image):
     image.write("app/manage.py", MANAGE % "shop.settings")
     image.package("app/shop")
@@ -89,17 +125,6 @@ def test_the_variable_that_names_the_settings(image):
     image.package("app/shop")
     line = image.run("gunicorn", "shop.wsgi", DJANGO_SETTINGS_MODULE="shop.settings")
     assert chosen(line) == ("settings shop.settings, by the variable DJANGO_SETTINGS_MODULE", "shop.settings")
-
-
-SETTINGS_COMMANDS = {
-    "a prefix": ["sh", "-c", "DJANGO_SETTINGS_MODULE=shop.settings gunicorn shop.wsgi"],
-    "an export": ["sh", "-c", "export DJANGO_SETTINGS_MODULE='shop.settings'\nexec gunicorn shop.wsgi"],
-    "env": ["env", "DJANGO_SETTINGS_MODULE=shop.settings", "gunicorn", "shop.wsgi"],
-    "an option of gunicorn": ["gunicorn", "-e", "DJANGO_SETTINGS_MODULE=shop.settings", "shop.wsgi"],
-    "an option of uwsgi": ["uwsgi", "--env", "DJANGO_SETTINGS_MODULE=shop.settings", "--module", "shop.wsgi"],
-    "django-admin": ["django-admin", "runserver", "--settings", "shop.settings"],
-    "python -m django": ["python", "-m", "django", "runserver", "--settings=shop.settings"],
-}
 
 
 @pytest.mark.parametrize("name", SETTINGS_COMMANDS)
@@ -182,6 +207,111 @@ def test_what_a_script_exports_is_there(image):
     image.write("app/shop/settings.py", "import os\n" + SETTINGS + "NAME = os.environ['SHOP_NAME']\n")
     line = image.run("sh", "-c", "export SHOP_NAME=x UNKNOWN=$(hostname); gunicorn shop.wsgi")
     assert chosen(line)[1] == "shop.settings"
+
+
+EXPORTS = {
+    "what a command prints": ("export URL=$(cat /run/secrets/db) N=$((1+1)) B=`date`", {}),
+    "what depends on that": ('PW="$(cat x)"; export URL="postgres://app:${PW}@db/app"', {}),
+    "a condition": ('if [ -z "$URL" ]; then export URL=sqlite; fi', {}),
+    "a test before it": ('[ "$MODE" = test ] && export URL=sqlite', {}),
+    "what follows a failure": ("false || export URL=sqlite", {}),
+    "a function": ("use_tests() {\n  export URL=sqlite\n}", {}),
+    "a branch": ('case "$1" in\n test) export URL=sqlite;;\n esac', {}),
+    "a dollar in a known value": ("PW='a$b1'; export URL=\"x:${PW}\"", {}),
+    "a plain one": ("export URL=plain PORT=${PORT:-8000}", {"URL": "plain", "PORT": "8000"}),
+    "a comment": ("# Don't\nexport URL=plain  # it's", {"URL": "plain"}),
+    "text for a file": ("cat <<EOF >/dev/null\nexport URL=sqlite\nEOF\nexport PORT=1", {"PORT": "1"}),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_only_what_is_known_of_a_script_is_exported(name):
+    from django_operator_tasks.job.discovery.clues import read_clues
+    from django_operator_tasks.job.discovery.programs import started_programs
+
+    text, expected = EXPORTS[name]
+    env = {"URL": "real", "PATH": "/bin"}
+    clues = read_clues(
+        started_programs(["sh", "-c", text + "\nexec gunicorn --workers $(nproc) --log - shop.wsgi"], "/app", env),
+        "/app",
+        env,
+    )
+    assert clues.exported == expected and [each.name for each in clues.applications] == ["shop.wsgi"]
+
+
+APPLICATIONS = {
+    "gunicorn --access-logfile - shop.wsgi": "shop.wsgi",
+    "gunicorn -c python:shop.gconf shop.wsgi": "shop.wsgi",
+    "gunicorn -c file:gunicorn.conf.py shop.wsgi:app": "shop.wsgi",
+    "(cd src && exec gunicorn shop.wsgi)": "shop.wsgi",
+    "su app -c 'gunicorn shop.wsgi:application'": "shop.wsgi",
+    "sudo -E -u app gunicorn shop.wsgi": "shop.wsgi",
+    "python -m debugpy --listen 0.0.0.0:1 -m gunicorn shop.wsgi": "shop.wsgi",
+    "coverage run x.py": None,
+    "gunicorn -b unix:/run/x.sock -w $((2 * $(nproc) + 1)) shop.wsgi": "shop.wsgi",
+    "if true; then case $1 in web|w) exec uvicorn shop.asgi:application;; *) exec true;; esac; fi": "shop.asgi",
+    "gunicorn 'shop.wsgi": None,
+    "for x in 1 2; do echo $x; done": None,
+}
+
+
+@pytest.mark.parametrize("text", APPLICATIONS)
+def test_what_a_line_of_a_shell_serves(text):
+    from django_operator_tasks.job.discovery.clues import read_clues
+    from django_operator_tasks.job.discovery.programs import started_programs
+
+    clues = read_clues(started_programs(["bash", "-c", text], "/app", {"PATH": "/bin"}), "/app", {"PATH": "/bin"})
+    assert next((each.name for each in clues.applications), None) == APPLICATIONS[text]
+
+
+def test_a_script_that_starts_a_server_is_no_management_program(image):
+    image.package("app/shop", wsgi=False)
+    image.write(
+        "app/start.py", "import django\nfrom django.core.management import call_command\nraise SystemExit('served')\n"
+    )
+    line = image.run("python", "start.py")
+    assert line.reason == "ManageNotFound" and "served" not in line.output
+
+
+def test_a_program_whose_name_only_begins_like_python_is_not_started(image):
+    image.write("app/run-python-server", f"#!{sys.executable}\nopen('started', 'w')\n", program=True)
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop", wsgi=False)
+    assert chosen(image.run("./run-python-server", "--serve"))[1] == "shop.settings"
+    assert not (image.root / "app/started").exists()
+
+
+def test_shims_are_not_read_as_scripts(image):
+    image.write(
+        "bin/gunicorn", '#!/usr/bin/env bash\ncd /elsewhere\nexport PATH=/libexec\nexec pyenv exec "$@"\n', program=True
+    )
+    image.write("app/src/manage.py", MANAGE % "shop.settings")
+    image.package("app/src/shop")
+    line = image.run("gunicorn", "--chdir", "src", "shop.wsgi")
+    assert chosen(line)[0].startswith("manage.py of /app/src, ")
+
+
+def test_an_executable_manage_py(image):
+    image.write("srv/manage.py", MANAGE % "shop.settings", program=True)
+    image.package("srv/shop", wsgi=False)
+    line = image.run("{root}/srv/manage.py", "runserver", DJANGO_SETTINGS_MODULE="shop.settings")
+    assert chosen(line)[0].startswith("manage.py of /srv, ")
+
+
+def test_metadata_that_nobody_can_read(image):
+    python = installed(image, "shop")
+    image.distribution("venv", "broken", {})
+    image.write("venv/lib/broken", "")
+    info = next(image.root.glob("venv/lib/*/site-packages/broken-1.0.dist-info"))
+    (info / "entry_points.txt").write_text("[console_scripts]\nx-y = x-y.main:main\n")
+    assert chosen(image.run(python=python))[0] == "shop-manage, the management program of shop"
+
+
+def test_a_directory_called_celery_is_not_celery(image):
+    from django_operator_tasks.job.discovery.interpreters import finds
+
+    image.write("app/celery/README", "")
+    assert not finds("celery.app", [str(image.root / "app")]) or finds("celery.app", [])
 
 
 PROGRAMS = {
@@ -332,6 +462,7 @@ INTERPRETERS = {
         ["conda", "run", "-n", "shop", "gunicorn", "shop.wsgi"],
         {"MAMBA_ROOT_PREFIX": "{root}/opt/conda"},
     ),
+    "uwsgi's file": ("opt/venv", ["uwsgi", "--ini", "uwsgi.ini"], {}),
     "uwsgi's option": ("opt/venv", ["uwsgi", "--module", "shop.wsgi", "--virtualenv", "{root}/opt/venv"], {}),
 }
 
@@ -345,6 +476,7 @@ def test_the_interpreter_that_has_django(image, name):
         image.script(f"{path}/bin/gunicorn", f"{image.root}/{path}/bin/python")
     image.write("app/manage.py", MANAGE % "shop.settings")
     image.package("app/shop")
+    image.write("app/uwsgi.ini", "[uwsgi]\nmodule = shop.wsgi\nvirtualenv = {root}/opt/venv\n")
     line = image.run(*command, python=image.bare, **env)
     assert chosen(line)[1] == "shop.settings" and line.started.endswith(f", by /{path}/bin/python"), line
 

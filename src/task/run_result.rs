@@ -203,12 +203,7 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
         ),
         Some(t) if t.could_not_start() => RunResult::failed(
             Reason::InterpreterNotFound.as_str(),
-            format!(
-                "the container could not start its command: {}; say on the target how commands start there, by the annotation {} or, to keep the image's entrypoint, {}",
-                t.message.as_deref().unwrap_or_default(),
-                names::MANAGE_ANNOTATION,
-                names::ENTRYPOINT_ANNOTATION
-            ),
+            format!("the container could not start its command: {}", t.message.as_deref().unwrap_or_default()),
             exit_code,
         ),
         Some(t) => RunResult::failed(
@@ -298,7 +293,7 @@ mod tests {
             (backoff(), ended(1, "Error", r#"{"ok":false,"reason":"Sneaky","message":"m"}"#), "CommandFailed", "m"),
             (backoff(), ended(1, "Error", "noise"), "CommandFailed", "exit code 1"),
             (backoff(), ended(137, "OOMKilled", ""), "OutOfMemory", "memory"),
-            (backoff(), ended(128, "StartError", "exec: python"), "InterpreterNotFound", names::MANAGE_ANNOTATION),
+            (backoff(), ended(128, "StartError", "exec: python"), "InterpreterNotFound", "exec: python"),
             (failed("DeadlineExceeded"), json!({}), "DeadlineExceeded", "timeoutSeconds"),
             (failed("PodFailurePolicy"), evicted.clone(), "Disrupted", "low on memory"),
             (backoff(), evicted, "Disrupted", "Evicted"),

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
 use super::decide::{self, StatusIntent};
-use super::job::BuiltJob;
+use super::job::{BuiltJob, is_interpreter_missing};
 use super::observed::Observed;
 use super::progress;
 use super::run_cause::needs_run;
@@ -16,7 +16,7 @@ use super::run_key;
 use super::run_result::RunResult;
 use super::source::TemplateSource;
 use super::target::Candidate;
-use crate::api::{Outcome, PastRun, Report, Run, TargetStatus, TaskStatus, non_empty};
+use crate::api::{Outcome, PastRun, Report, Run, RunCause, TargetStatus, TaskStatus, non_empty};
 use crate::core::condition::{self, DesiredCondition};
 use crate::core::text::{one_line, shortened};
 use crate::core::views::{JobView, PodView};
@@ -213,11 +213,11 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
     status
 }
 
-/// The status with the end of the newest run: outcome, timestamp and conditions at once.
-pub fn record_result<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> TaskStatus {
+/// What was observed, with the end of the newest run: outcome and timestamp; the conditions are to follow.
+pub fn with_end<T: Task>(task: &T, observed: &Observed, result: &RunResult) -> Observed {
     let sentence = (result.outcome == Outcome::Succeeded).then(|| task.success(result.report.as_ref()).1);
     let status = with_result(&observed.status, result, sentence, observed.now);
-    build_settled(&Observed { status, ..observed.clone() })
+    Observed { status, ..observed.clone() }
 }
 
 /// The conditions of an object that this version cannot read.
@@ -313,12 +313,20 @@ pub fn record_taken_over<T: Task>(task: &T, observed: &Observed) -> TaskStatus {
 
 /// The status after a run's end. If something asks for another run already, nobody is told that the newest spec was
 /// carried out.
-fn build_settled(observed: &Observed) -> TaskStatus {
-    let another = || StatusIntent::InProgress {
-        reason: Reason::Starting,
-        message: "the spec, or a request, asks for another run".to_owned(),
+pub fn build_settled(observed: &Observed) -> TaskStatus {
+    let another = |cause| {
+        let run = observed.status.last_run.as_ref();
+        let next = run.and_then(|run| run.other_interpreters.first()).map_or("another one", String::as_str);
+        let message = match cause {
+            RunCause::Interpreter => format!("the image has no such interpreter; a new run tries {next}"),
+            RunCause::Target => {
+                "an annotation of the target, which the run failed by, changed; it runs again".to_owned()
+            }
+            _ => "the spec, or a request, asks for another run".to_owned(),
+        };
+        StatusIntent::InProgress { reason: Reason::Starting, message }
     };
-    let intent = needs_run(observed).map_or(StatusIntent::Settled, |_| another());
+    let intent = needs_run(observed).map_or(StatusIntent::Settled, another);
     build(observed, &intent)
 }
 
@@ -366,6 +374,7 @@ fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, n
         }
         run.message = Some(match sentence {
             Some(sentence) => one_line(&format!("{sentence} in {seconds}s with image {}", run.image)),
+            None if is_interpreter_missing(run) => one_line(&format!("{}; {}", result.message, advice(run))),
             None => one_line(&result.message),
         });
     }
@@ -373,6 +382,18 @@ fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, n
         status.report = result.report.clone().or_else(|| Some(Report::default()));
     }
     status
+}
+
+/// What follows where an interpreter is not in the image.
+fn advice(run: &Run) -> String {
+    match run.other_interpreters.first() {
+        Some(next) => format!("a new run tries {next}"),
+        None => format!(
+            "say on the target how commands start there, by the annotation {} or, to keep the image's entrypoint, {}",
+            names::MANAGE_ANNOTATION,
+            names::ENTRYPOINT_ANNOTATION
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -5,5 +5,9 @@ from django.core.management.base import CommandError
 from .job.failure import TaskFailure
 
 
+class MissingRow(CommandError):
+    """A row that was referred to is not there; a migration may bring it."""
+
+
 class TaskError(TaskFailure, CommandError):
     """A failure with a reason."""

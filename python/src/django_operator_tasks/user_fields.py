@@ -11,7 +11,13 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from .errors import MissingRow
 from .job.run_context import run_context
+
+
+class MissingObject(ValidationError):
+    """An object that a key stands for is not there."""
+
 
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -47,6 +53,8 @@ def clean_fields(model: Any, values: Mapping[str, Any], database: str) -> dict[s
                 result[name] = related_key(field, value, database)
             else:
                 result[name] = make_aware_in_project_zone(field.clean(parse_bool(field, value), None))
+        except MissingObject as error:
+            raise MissingRow(f"{place}: {' '.join(error.messages)}") from error
         except (ValidationError, ValueError, TypeError) as error:
             said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             raise CommandError(f"{place}: {said}") from error
@@ -84,7 +92,7 @@ def related_key(field: Any, value: Any, database: str) -> Any:
     others = field.related_model
     allowed = others._base_manager.using(database).complex_filter(field.get_limit_choices_to())
     if not allowed.filter(**{field.target_field.name: key}).exists():
-        raise ValidationError(f"there is no {others._meta.label} with the key {key}")
+        raise MissingObject(f"there is no {others._meta.label} with the key {key}")
     return key
 
 
@@ -96,7 +104,7 @@ def related_keys(field: Any, value: Any, database: str) -> list[Any]:
     found = set(others._base_manager.using(database).filter(pk__in=keys).values_list("pk", flat=True))
     missing = [str(key) for key in keys if key not in found]
     if missing:
-        raise ValidationError(f"there is no {others._meta.label} with the key {', '.join(missing)}")
+        raise MissingObject(f"there is no {others._meta.label} with the key {', '.join(missing)}")
     return keys
 
 

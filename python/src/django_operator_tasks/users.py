@@ -6,7 +6,6 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Container, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -192,16 +191,20 @@ def check_new_user(model: Any, requested: RequestedUser, database: str) -> None:
     """
     users = model._default_manager.db_manager(database)
     username = model.normalize_username(requested.username)
-    if has_table(model, database) and user_exists(users, username) is not False:
-        return
-    wanted = {**requested.attributes, model.USERNAME_FIELD: username}
-    fields = clean_fields(model, {n: v for n, v in wanted.items() if not is_related(model, n)}, database)
-    email = email_field(model)
-    if email:
-        fields.setdefault(email, requested.email or "")
-    require_fields(model, {*fields, *requested.attributes})
-    with suppress(Error):  # of a validator that asks the database
+    try:
+        if has_table(model, database) and user_exists(users, username) is not False:
+            return
+        wanted = {**requested.attributes, model.USERNAME_FIELD: username}
+        fields = clean_fields(model, {n: v for n, v in wanted.items() if not is_related(model, n)}, database)
+        email = email_field(model)
+        if email:
+            fields.setdefault(email, requested.email or "")
+        require_fields(model, {*fields, *requested.attributes})
         validate_new_password(requested.password, model(**constructor_values(model, fields)))
+    except CommandError:
+        raise
+    except Exception:  # of the project's own, which wants the database or what a whole user has: told when it is there
+        return
 
 
 def has_table(model: Any, database: str) -> bool:

@@ -22,7 +22,7 @@ use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::{self, Decision, RESYNC_INTERVAL, StatusIntent};
 use crate::task::job::{self, BuiltJob};
-use crate::task::observe::observe;
+use crate::task::observe::{after_result, observe, with_live_target};
 use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_cause::needs_run;
@@ -280,7 +280,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             Ok(built) => built,
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
-        let observed = Observed { target_image: Some(built.image.clone()), ..observed.clone() };
+        let observed = with_live_target(observed, &self.task, &source, &built.image);
         let Some(cause) = needs_run(&observed) else {
             return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
         };
@@ -335,7 +335,9 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 
     async fn record_result(&mut self, observed: &Observed, result: &RunResult) -> Result<(), Error> {
-        let concluded = status::record_result(&self.task, observed, result);
+        let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
+        let ended = after_result(status::with_end(&self.task, observed, result), &self.task, self, labels);
+        let concluded = status::build_settled(&ended);
         let run = concluded.last_run.clone().unwrap_or_default();
         self.write(concluded).await?;
         self.shared.metrics.record_run(T::KIND, &format!("{:?}", result.outcome), run.duration_seconds);

@@ -25,6 +25,8 @@ pub struct Launcher {
     pub interpreters: Vec<Vec<String>>,
     /// What the interpreter runs.
     pub entry: Entry,
+    /// The container's own command, which tells where the project lies.
+    pub container_command: Vec<String>,
     /// Words that come before the command.
     pub arguments: Vec<String>,
     /// The settings module, if the annotation names it.
@@ -57,8 +59,8 @@ pub enum InvalidManageAnnotation {
 /// What the interpreter runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// What is found in the image, by these words of the container's own command.
-    Discover(Vec<String>),
+    /// What is found in the image.
+    Discover,
     /// A file such as `manage.py`.
     Script(String),
     /// A module, as after `python -m`.
@@ -70,11 +72,12 @@ pub enum Entry {
 impl Launcher {
     /// From the annotation `django.my.domain/manage`, else from the container itself.
     pub fn of(annotation: Option<&str>, container: &Value) -> Result<Self, InvalidManageAnnotation> {
-        let found = interpreter(container);
+        let container_command = command_words(container);
+        let found = interpreter(&container_command);
         let usual = || interpreters(found.clone());
         let Some(text) = annotation.map(str::trim).filter(|t| !t.is_empty()) else {
-            let entry = Entry::Discover(command_words(container));
-            return Ok(Self { interpreters: usual(), entry, arguments: Vec::new(), settings: None });
+            let (arguments, settings) = (Vec::new(), None);
+            return Ok(Self { interpreters: usual(), entry: Entry::Discover, container_command, arguments, settings });
         };
         let words: Vec<String> = if text.starts_with('[') {
             serde_json::from_str(text).map_err(|e| InvalidManageAnnotation::NotAList(e.to_string()))?
@@ -115,7 +118,7 @@ impl Launcher {
         let arguments: Vec<String> = rest.collect();
         match arguments.iter().find(|word| OWN_COMMANDS.contains(&word.as_str())) {
             Some(command) => Err(InvalidManageAnnotation::Command(command.clone())),
-            None => Ok(Self { interpreters, entry, arguments, settings }),
+            None => Ok(Self { interpreters, entry, container_command, arguments, settings }),
         }
     }
 
@@ -129,8 +132,8 @@ impl Launcher {
         let missing = is_interpreter_missing(run);
         let rank = |interpreter: &[String]| match interpreter.first() {
             Some(name) if of_run(name) && !missing => Some(0),
-            Some(name) if untried(name) => Some(1),
-            _ => (run.number != number && !missing).then_some(2),
+            Some(name) if untried(name) || (run.number != number && !missing) => Some(1),
+            _ => None,
         };
         let mut ranked: Vec<_> =
             self.interpreters.iter().filter_map(|each| Some((rank(each)?, each.clone()))).collect();
@@ -166,8 +169,8 @@ fn command_words(container: &Value) -> Vec<String> {
 }
 
 /// The interpreter that a container's own command names: itself, or beside a known program.
-fn interpreter(container: &Value) -> Option<String> {
-    let words = command_words(container).into_iter().take(MAX_WORDS_SEARCHED);
+fn interpreter(command: &[String]) -> Option<String> {
+    let words = command.iter().take(MAX_WORDS_SEARCHED);
     words.filter(|word| !word.contains(char::is_whitespace) && !word.contains("$(")).find_map(|word| {
         let (dir, base) = word.rsplit_once('/').map_or((None, word.as_str()), |(dir, base)| (Some(dir), base));
         if is_python(base) {
@@ -213,7 +216,7 @@ mod tests {
         ] {
             let found = launcher(None, container.clone()).unwrap();
             assert_eq!(names(&found), expected, "{container}");
-            assert_eq!(found.entry, Entry::Discover(command_words(&container)));
+            assert_eq!((found.entry, found.container_command), (Entry::Discover, command_words(&container)));
         }
     }
 
@@ -275,7 +278,7 @@ mod tests {
             (
                 "after a failure of another kind",
                 Some(run(1, "python3", &["python"], Some("CommandFailed"))),
-                "python3, python, /v/python",
+                "python3, /v/python, python",
             ),
             ("it was not there", Some(run(1, "/v/python", &["python3", "python"], missing)), "python3, python"),
             ("nor was the second", Some(run(1, "python3", &["python"], missing)), "python"),

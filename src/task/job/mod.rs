@@ -189,7 +189,7 @@ fn helper_call(
     let file = format!("{HELPER_DIR}/{}", names::HELPER_FILE);
     call.extend(["-c".to_owned(), helper.bootstrap.to_owned(), file, helper.digest.to_owned()]);
     let mut options = match &launcher.entry {
-        Entry::Discover(_) => vec!["--discover".to_owned()],
+        Entry::Discover => vec!["--discover".to_owned()],
         Entry::Script(script) => vec!["--script".into(), script.clone()],
         Entry::Module(module) => vec!["--module".into(), module.clone()],
         Entry::ConsoleScript(console) => vec!["--console".into(), console.clone()],
@@ -197,9 +197,7 @@ fn helper_call(
     if command.runner == Runner::Celery {
         options.push("--celery".to_owned());
     }
-    if let Entry::Discover(words) = &launcher.entry {
-        options.extend(words.iter().map(|word| format!("--container-command={word}")));
-    }
+    options.extend(launcher.container_command.iter().map(|word| format!("--container-command={word}")));
     options.extend(launcher.arguments.iter().map(|word| format!("--argument={word}")));
     options.extend(launcher.settings.iter().map(|settings| format!("--settings={settings}")));
     let args = options.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from ..conf import lock_alias, settings
-from ..errors import TaskError
+from ..errors import MissingRow, TaskError
 from ..job.report import say
 from ..job.run_context import run_context
 from ..job.scrub import scrubbed
@@ -47,7 +47,7 @@ def wait_for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
     """Asks for a model's table. Inside of a Job, where everything of a release is applied at once, waits for it, and
     for every migration of its application: half a table is none."""
     progress = MigrationProgress(connection)
-    while not _has_table(connection, model):
+    while not progress.through_outages(lambda: _has_table(connection, model)):
         message = f"the database is not migrated for {model._meta.label}"
         progress.wait(f"the migrations of {model._meta.app_label}", message)
 
@@ -60,15 +60,16 @@ def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[],
     while True:
         try:
             return attempt()
-        except DatabaseError as error:
-            if not run_context() or connection.in_atomic_block or not is_undefined(error, connection.vendor):
+        except (DatabaseError, MissingRow) as error:
+            awaited = isinstance(error, MissingRow) or is_undefined(error, connection.vendor)
+            if not run_context() or connection.in_atomic_block or not awaited:
                 raise
             if progress.moved():
                 continue
             if not unapplied_migrations(connection):
                 raise
             said = scrubbed(error).strip()
-            progress.wait_for_change(f"migrations, as the database says: {said}", f"migrations are pending: {said}")
+            progress.wait_for_change(f"migrations, as it says: {said}", f"migrations are pending: {said}")
 
 
 class MigrationProgress:
@@ -86,6 +87,21 @@ class MigrationProgress:
         before, self.applied = self.applied, self._applied()
         return before != self.applied
 
+    def through_outages(self, look: Callable[[], T]) -> T:
+        """What a look at the database gives, when it answers: it may be restarted meanwhile."""
+        while True:
+            try:
+                return look()
+            except Error as error:
+                locked = self.connection.vendor == "sqlite" and "locked" in str(error)
+                if not run_context() or not is_transient(error) or self.connection.in_atomic_block:
+                    raise
+                if not locked and self.connection.connection is not None and self.connection.is_usable():
+                    raise
+                self.connection.close()
+                wait_for_database(self.connection)
+                time.sleep(PAUSE if locked else 0)
+
     def wait(self, what: str, message: str) -> None:
         """Waits a moment.
 
@@ -102,7 +118,10 @@ class MigrationProgress:
         if told != self.told:
             say(told)
             self.told = told
-        time.sleep(PAUSE)
+        if not self.connection.get_autocommit() and not self.connection.in_atomic_block:
+            self.connection.rollback()  # what was read would hold up who migrates, and stay as it was
+        # With tenants, a look goes through the schemas.
+        time.sleep(PAUSE * (5 if hasattr(self.connection, "set_schema") else 1))
 
     def wait_for_change(self, what: str, message: str) -> None:
         """Waits until there are other migrations than before."""
@@ -112,7 +131,7 @@ class MigrationProgress:
 
     def _stalled(self) -> str:
         return (
-            f"nothing was migrated for {STALLED_SECONDS // 60} minutes, and nobody holds migration lock"
+            f"nothing was migrated for {STALLED_SECONDS // 60} minutes, and nobody is known to hold migration lock"
             f" {settings.DJK8S_MIGRATE_LOCK_ID}"
         )
 

@@ -57,7 +57,8 @@ class AfterImport(MetaPathFinder):
 class CommandLine:
     """Django's command line in this process, as far as it has been seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self.command = command
         self.reached = False
 
     def watch(self) -> None:
@@ -84,8 +85,8 @@ class CommandLine:
         def execute_command_and_note(itself: Any, *args: Any, **options: Any) -> Any:
             from django.apps import apps
 
-            # Also a program that only calls `call_command`; not what an application calls while Django starts.
-            self.reached = self.reached or apps.ready
+            # Also a program that only calls `call_command` with this one; not what is called while Django starts.
+            self.reached = self.reached or (apps.ready and type(itself).__module__.endswith(f".{self.command}"))
             return execute_command(itself, *args, **options)
 
         def fetch_ours_or_theirs(itself: Any, subcommand: str) -> Any:

@@ -12,16 +12,25 @@ if TYPE_CHECKING:
     from .discovery.clues import Clues
     from .discovery.interpreters import Interpreter
 
-DJANGO, CELERY = "django.core", "celery"
+DJANGO, CELERY = "django.core", "celery.app"
 
 
 def find_clues(command: Sequence[str]) -> "Clues":
-    """What the container's own command says of the project."""
-    from .discovery.clues import read_clues
+    """What the container's own command says of the project; nothing where it cannot be understood."""
+    from .discovery.clues import Clues, read_clues
     from .discovery.programs import started_programs
 
     directory, variables = os.getcwd(), dict(os.environ)
-    return read_clues(started_programs(command, directory, variables), directory, variables)
+    try:
+        clues = read_clues(started_programs(command, directory, variables), directory, variables)
+        if clues.configs:
+            from .discovery.server_configs import read_configs
+
+            read_configs(clues)
+        return clues
+    except Exception as error:  # what is found without it may do
+        report.complain("the container's command could not be understood: %r" % error)
+        return Clues(directory, variables)
 
 
 def enter_project(options: Namespace) -> "Clues":
@@ -31,9 +40,12 @@ def enter_project(options: Namespace) -> "Clues":
     clues = find_clues(options.container_command)
     if switched_already():
         return clues
-    chosen, tried = choose(clues, CELERY) if options.celery else (None, [])
-    if chosen is None:
-        chosen, tried = choose(clues, DJANGO)
+    # A Celery application may be one without Django; and where none has both, the one with Django is the project's.
+    wanted = [[DJANGO, CELERY], [CELERY], [DJANGO]] if options.celery else [[DJANGO]]
+    chosen, tried = choose(clues, wanted[0])
+    for packages in wanted[1:]:
+        if chosen is None:
+            chosen, tried = choose(clues, packages)
     if chosen is None:
         without_django(tried, clues)
     elif not is_current(chosen.path):

@@ -72,12 +72,16 @@ def start_of(options: Namespace, clues: Clues | None) -> Start:
         from .discovery.choice import choose_start
 
         return choose_start(clues)
+    from .project import find_clues
+
+    clues = find_clues(options.container_command)
     return Start(
         script=options.script or "",
         module=options.module or "",
         console=options.console or "",
         arguments=tuple(options.argument),
         settings=options.settings,
+        search=(clues.directory, *clues.directories()) if options.container_command else (),
     )
 
 
@@ -94,7 +98,7 @@ def enter_directory(clues: Clues | None) -> None:
 
 def run_project(start: Start, command: Sequence[str]) -> None:
     """Starts the project as its owner starts it, with the commands of this package among its own."""
-    command_line = CommandLine()
+    command_line = CommandLine(command[0] if command else "")
     command_line.watch()
     if start.settings:
         os.environ["DJANGO_SETTINGS_MODULE"] = start.settings

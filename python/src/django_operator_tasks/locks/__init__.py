@@ -70,8 +70,9 @@ def migration_lock(
 
 def lock_holder(connection: BaseDatabaseWrapper, lock_id: int) -> str | None:
     """Who holds the migration lock, without taking it; None if nobody does, or the engine has no such lock."""
-    kind = LOCKS.get(connection.vendor)
-    return kind(connection, lock_id).current_holder() if kind is not None else None
+    kinds = [kinds[connection.vendor] for kinds in (LOCKS, STATEMENT_LOCKS) if connection.vendor in kinds]
+    found = (kind(connection, lock_id).current_holder() for kind in kinds)
+    return next((holder for holder in found if holder is not None), None)
 
 
 @contextmanager

@@ -115,6 +115,10 @@ class MySQLStatementLock(NamedLock):
     def open(self) -> None:
         self.name = lock_name(f"at-work-{self.id}", self.connection)
 
+    def current_holder(self) -> str | None:
+        self.name = lock_name(f"at-work-{self.id}", self.connection)
+        return super().current_holder()
+
     def try_acquire(self) -> bool:
         if self.try_get():
             return True

@@ -51,7 +51,7 @@ class AdvisoryLock(Lock):
         )
 
     def holder(self) -> str:
-        return self.current_holder() or "nobody any more"
+        return AdvisoryLock.current_holder(self) or "nobody any more"
 
     def current_holder(self) -> str | None:
         row = self.holder_row("a.pid, coalesce(host(a.client_addr), 'local'), a.application_name, a.backend_start")
@@ -218,6 +218,11 @@ class PostgresStatementLock(AdvisoryLock):
 
     def holder(self) -> str:
         return ORPHAN_PREFIX + super().holder()
+
+    def current_holder(self) -> str | None:
+        """Also of a migrator with another number for its lock."""
+        self.pg_locks_filter, self.keys = "l.objsubid = 2 AND l.classid::bigint = %s", self.keys[:1]
+        return super().current_holder()
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:

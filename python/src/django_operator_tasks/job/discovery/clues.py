@@ -6,26 +6,11 @@ import re
 import shlex
 from typing import Dict, List, NamedTuple, Optional
 
-from ..shebang import is_python
 from .files import unique
-from .programs import Program
-from .shell import State
+from .programs import SERVERS, Program, is_interpreter
+from .shell import SETTINGS_VARIABLE, State
 
-SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
 APPLICATION = re.compile(r"^([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(:[A-Za-z_][\w.]*(?:\(.*\))?)?$")
-SERVERS = {
-    "gunicorn",
-    "uvicorn",
-    "uvicorn-worker",
-    "granian",
-    "hypercorn",
-    "daphne",
-    "waitress-serve",
-    "waitress",
-    "uwsgi",
-    "mod_wsgi-express",
-    "celery",
-}
 # Options of gunicorn without a value: what follows another one is its value, and not the application.
 GUNICORN_FLAGS = [
     "--reload",
@@ -49,7 +34,9 @@ GUNICORN_FLAGS = [
     "--strip-header-spaces",
     "--no-control-socket",
 ]
-MODULE_SUFFIX = ".py"
+# Options whose values look like applications.
+NO_APPLICATIONS = ("-k", "--worker-class", "--logger-class", "-b", "--bind", "-c", "--config")
+MODULE_NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
 
 
 class Application(NamedTuple):
@@ -89,29 +76,34 @@ def read_clues(programs: List[Program], directory: str, variables: Dict[str, str
     for program in programs:
         clues.programs.append(program)
         clues.search.append(program.directory)
-        settings = program.variables.get(SETTINGS_VARIABLE)
-        if settings and settings != os.environ.get(SETTINGS_VARIABLE):
-            clues.settings.append(settings)
         if program.base in SERVERS:
             read_server(clues, program, program.base)
-        elif is_python(program.base):
+        elif is_interpreter(program.base):
             read_python(clues, program)
         elif program.base in ("django-admin", "django-admin.py"):
             read_management_options(clues, program)
+        elif program.base.endswith(".py"):
+            read_script(clues, program, program.name, program.arguments)
     if programs:
         last = main_program(programs)
         clues.directory, clues.variables = last.directory, last.variables
-        clues.exported = {name: last.variables[name] for name in last.exported if name in last.variables}
+        clues.exported = {name: last.variables[name] for name in sorted(last.exported) if name in last.variables}
+        settings = clues.exported.get(SETTINGS_VARIABLE)
+        if settings:
+            clues.settings.append(settings)
+        elif not clues.settings and not os.environ.get(SETTINGS_VARIABLE):
+            clues.settings += last.perhaps_settings
         chdir = [value for program in programs for value in chdir_options(program)]
         if chdir:
             clues.directory = os.path.normpath(os.path.join(last.directory, chdir[-1]))
+        clues.search += last.perhaps_directories
     return clues
 
 
 def main_program(programs: List[Program]) -> Program:
     """The last one that is a server or Python, else the last one."""
     for program in reversed(programs):
-        if program.base in SERVERS or is_python(program.base):
+        if program.base in SERVERS or is_interpreter(program.base):
             return program
     return programs[-1]
 
@@ -129,7 +121,7 @@ def server_name(program: Program) -> str:
 
 def module_of(program: Program) -> Optional[str]:
     """What follows `python -m`."""
-    if not is_python(program.base):
+    if not is_interpreter(program.base):
         return None
     words = program.arguments
     for n, word in enumerate(words):
@@ -152,23 +144,28 @@ def read_python(clues: Clues, program: Program) -> None:
             read_management_options(clues, program)
         else:
             clues.modules.append(module)
-            read_management_options(clues, program)
         return
     n = 0
     while n < len(words) and words[n].startswith("-") and words[n] != "-c":
         n += 2 if words[n] in ("-X", "-W") else 1
     if n < len(words) and words[n] != "-c":
-        script = os.path.normpath(os.path.join(program.directory, words[n]))
-        if os.path.basename(script) in SERVERS:
-            read_server(clues, program, os.path.basename(script), words[n + 1 :])
-            return
-        clues.search.append(os.path.dirname(script))
-        clues.scripts.append(script)
+        read_script(clues, program, words[n], words[n + 1 :])
+
+
+def read_script(clues: Clues, program: Program, name: str, words: List[str]) -> None:
+    """A file that Python is given to run."""
+    script = os.path.normpath(os.path.join(program.directory, name))
+    if os.path.basename(script) in SERVERS:
+        read_server(clues, program, os.path.basename(script), words)
+        return
+    clues.search.append(os.path.dirname(script))
+    clues.scripts.append(script)
+    if os.path.basename(script) == "manage.py":
         read_management_options(clues, program)
 
 
 def read_management_options(clues: Clues, program: Program) -> None:
-    clues.settings += program.option("--settings")
+    clues.settings += [name for name in program.option("--settings") if MODULE_NAME.match(name)]
     clues.search += [os.path.join(program.directory, value) for value in program.option("--pythonpath")]
 
 
@@ -197,7 +194,7 @@ def read_server(clues: Clues, program: Program, server: str, words: Optional[Lis
     found = application_words(words, server)
     clues.applications += [Application(word.split(":")[0], server) for word in found]
     if server == "mod_wsgi-express":
-        clues.files += [Application(word, server) for word in words if word.endswith((".wsgi", MODULE_SUFFIX))]
+        clues.files += [Application(word, server) for word in words if word.endswith((".wsgi", ".py"))]
 
 
 def application_words(words: List[str], server: str) -> List[str]:
@@ -208,10 +205,10 @@ def application_words(words: List[str], server: str) -> List[str]:
         if match is None or word.startswith("-"):
             continue
         before = words[n - 1] if n else ""
-        if match.group(2) and before not in ("-k", "--worker-class", "--logger-class", "-b", "--bind"):
+        if match.group(2) and before not in NO_APPLICATIONS:
             found.append(word)
         elif server == "gunicorn" and not (
-            before.startswith("-") and before not in GUNICORN_FLAGS and "=" not in before
+            before.startswith("-") and before != "-" and before not in GUNICORN_FLAGS and "=" not in before
         ):
             bare.append(word)
     return found or bare[-1:]

@@ -5,16 +5,20 @@ import subprocess
 import sys
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..shebang import NoInterpreter, interpreter, is_python
+from ..shebang import NoInterpreter, interpreter
 from .clues import Clues
 from .files import parents, which
-from .programs import Program
+from .programs import Program, is_interpreter
 
 LOOK_SECONDS = 60
 MOST_LISTED = 8
 ENVIRONMENT_NAMES = (".venv", "venv", "env")
-# The command of another interpreter that says, by its exit code, whether it has a package.
-HAS_PACKAGE = "import importlib.util as u, sys; sys.path[:0] = sys.argv[2:]; sys.exit(not u.find_spec(sys.argv[1]))"
+# What another interpreter is given to say which packages it has. Only Python says that.
+FOUND = "django-operator: found"
+HAS_PACKAGES = (
+    "import importlib.util as u, sys; sys.path[:0] = sys.argv[2:]\n"
+    "if all(map(u.find_spec, sys.argv[1].split())): print('%s')" % FOUND
+)
 
 
 class Interpreter(NamedTuple):
@@ -61,12 +65,13 @@ def of_program(program: Program) -> Iterator[Interpreter]:
     path = program.path()
     if path is None:
         return
-    if is_python(program.base):
+    if is_interpreter(program.base):
         yield Interpreter(path, "named by the command")
         return
     try:
         words = interpreter(path)
-    except (NoInterpreter, OSError, ValueError):
+    except (NoInterpreter, OSError, ValueError):  # such as uWSGI, which is no script
+        yield Interpreter(os.path.join(os.path.dirname(path), "python"), "beside %s" % path)
         return
     yield Interpreter(words[0], "named in the first line of %s" % path)
 
@@ -100,8 +105,8 @@ def of_tools(variables: Dict[str, str]) -> Iterator[Interpreter]:
             yield Interpreter(os.path.join(place, name, "bin", "python"), "of %s" % tool)
 
 
-def choose(clues: Clues, package: str) -> Tuple[Optional[Interpreter], List[Interpreter]]:
-    """The first interpreter that can import a package, or None; and all that were tried."""
+def choose(clues: Clues, packages: Sequence[str]) -> Tuple[Optional[Interpreter], List[Interpreter]]:
+    """The first interpreter that can import all of the packages, or None; and all that were tried."""
     tried: List[Interpreter] = []
     seen = set()
     for candidate in candidates(clues):
@@ -110,7 +115,7 @@ def choose(clues: Clues, package: str) -> Tuple[Optional[Interpreter], List[Inte
             continue
         seen.add(place)
         tried.append(candidate)
-        if has_package(candidate.path, package, [clues.directory, *clues.directories()]):
+        if has_packages(candidate.path, packages, [clues.directory, *clues.directories()]):
             return candidate, tried
     return None, tried
 
@@ -128,21 +133,20 @@ def is_current(path: str) -> bool:
     return bool(sys.executable) and identity(path) == identity(sys.executable)
 
 
-def has_package(path: str, package: str, directories: Sequence[str]) -> bool:
-    """Whether an interpreter finds a package, such as `django.core`, with the project's directories before its own."""
+def has_packages(path: str, packages: Sequence[str], directories: Sequence[str]) -> bool:
+    """Whether an interpreter finds packages, such as `django.core`, with the project's directories before its own."""
     if is_current(path):
-        return finds(package, directories)
+        return all(finds(package, directories) for package in packages)
     try:
-        code = subprocess.call(
-            [path, "-c", HAS_PACKAGE, package, *directories],
+        said = subprocess.check_output(
+            [path, "-c", HAS_PACKAGES, " ".join(packages), *directories],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=LOOK_SECONDS,
         )
     except (OSError, subprocess.SubprocessError):
         return False
-    return code == 0
+    return FOUND.encode() in said
 
 
 def finds(package: str, directories: Sequence[str]) -> bool:

@@ -1,15 +1,13 @@
-"""Where modules lie, without importing anything."""
-
-from __future__ import annotations
+"""Where modules lie, without importing anything. Parses on Python 3.6."""
 
 import importlib.util
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
+from typing import Optional, Sequence
 
 
-def find_module(name: str, directories: Sequence[str]) -> str | None:
+def find_module(name: str, directories: Sequence[str]) -> Optional[str]:
     """The source of a module; of a package its `__init__`."""
     spec = find_spec(name, directories)
     if spec is None or spec.origin is None or not spec.has_location:
@@ -17,7 +15,7 @@ def find_module(name: str, directories: Sequence[str]) -> str | None:
     return spec.origin
 
 
-def find_spec(name: str, directories: Sequence[str]) -> ModuleSpec | None:
+def find_spec(name: str, directories: Sequence[str]) -> Optional[ModuleSpec]:
     """The module as a process finds it that has these directories before its own path."""
     first, *rest = name.split(".")
     spec = None

@@ -26,6 +26,7 @@ WRAPPERS: Dict[str, Any] = {
     "ionice": ("-c -n", 0),
     "timeout": ("-k -s --kill-after --signal", 1),
     "gosu": ("", 1),
+    "sudo": ("-u --user -g --group -h -p -C -D --chdir", 0),
     "su-exec": ("", 1),
     "s6-setuidgid": ("", 1),
     "setpriv": ("", 0),
@@ -45,7 +46,23 @@ WRAPPERS: Dict[str, Any] = {
     "mamba": ("-n --name -p --prefix --cwd", 1),
     "micromamba": ("-n --name -p --prefix --cwd", 1),
 }
+# Modules that run another module or file under `python -m`.
+TRACERS = {"debugpy", "coverage", "cProfile", "kolo"}
+# Servers of projects: where they are scripts for a shell, as those of pyenv are, it is not their text that tells.
+SERVERS = {
+    "gunicorn",
+    "uvicorn",
+    "granian",
+    "hypercorn",
+    "daphne",
+    "waitress-serve",
+    "waitress",
+    "uwsgi",
+    "mod_wsgi-express",
+    "celery",
+}
 RUNNERS = {"uv", "poetry", "pipenv", "pdm", "hatch", "rye", "conda", "mamba", "micromamba"}
+INTERPRETER = re.compile(r"^(python|pypy)[0-9.]*$")
 KUBELETS_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)")
 
 
@@ -57,6 +74,8 @@ class Program:
         self.directory = state.directory
         self.variables = state.variables
         self.exported = state.exported
+        self.perhaps_directories = state.perhaps_directories
+        self.perhaps_settings = state.perhaps_settings
         self.runner = runner  # such as uv, whose environment it is in
 
     @property
@@ -124,8 +143,13 @@ class Unwrapping:
                 self.run_script(text, rest, state)
             elif rest:
                 self.run_script(self.script_text(rest[0], state, any_file=True) or "", rest, state)
+        elif base in ("su", "runuser"):
+            if "-c" in words[:-1]:
+                self.run_script(words[words.index("-c") + 1], [], state)
         elif base in WRAPPERS:
             self.wrapped(base, words, state)
+        elif is_interpreter(base) or base in SERVERS:
+            self.found.append(Program(traced(words), state, self.runner))
         else:
             text = self.script_text(words[0], state, any_file=False)
             if text is not None:
@@ -172,7 +196,7 @@ class Unwrapping:
         if base == "env":
             while rest and shell.ASSIGNMENT.match(rest[0]):
                 name, _, value = rest[0].partition("=")
-                inner.assign(name, value, exported=True)
+                inner.assign(name, value, exported=True, perhaps=False)
                 rest = rest[1:]
         self.start(rest, inner)
 
@@ -193,6 +217,22 @@ class Unwrapping:
                 return None
         text = read_text(path)
         return None if text is None or "'''exec' " in text[:4096] else text
+
+
+def is_interpreter(base: str) -> bool:
+    """Whether a program is Python, by its name alone."""
+    return INTERPRETER.match(base) is not None
+
+
+def traced(words: List[str]) -> List[str]:
+    """What a tracer runs: `python -m debugpy --listen :1 -m gunicorn x` is `python -m gunicorn x`."""
+    if words[1:2] != ["-m"] or words[2:3] == [] or words[2] not in TRACERS:
+        return words
+    rest = words[3:]
+    if "-m" in rest:
+        return [words[0], *rest[rest.index("-m") :]]
+    scripts = [n for n, word in enumerate(rest) if word.endswith(".py")]
+    return [words[0], *rest[scripts[0] :]] if scripts else words
 
 
 def conda_environment(name: str, state: State) -> str:

@@ -1,16 +1,15 @@
-"""Configuration files of servers: gunicorn's, which are Python, and uWSGI's."""
-
-from __future__ import annotations
+"""Configuration files of servers: gunicorn's, which are Python, and uWSGI's. Parses on Python 3.6."""
 
 import ast
 import os
 import re
-from collections.abc import Iterator
+from typing import Any, Dict, Iterator, Set, Tuple
 
-from .clues import SETTINGS_VARIABLE, Application, Clues
+from .clues import Application, Clues
 from .files import read_text
 from .modules import find_module
 from .programs import Program
+from .shell import SETTINGS_VARIABLE
 from .sources import constant, settings_set_by
 
 PLACEHOLDER = re.compile(r"%\((\w[\w-]*)\)|\$\((\w+)\)|%d|@\((\w+)\)")
@@ -32,7 +31,7 @@ def read_gunicorn(clues: Clues, server: Program) -> None:
     if name.startswith("python:"):
         path = find_module(name[len("python:") :], [server.directory])
     else:
-        path = os.path.join(server.directory, name.removeprefix("file:"))
+        path = os.path.join(server.directory, name[len("file:") :] if name.startswith("file:") else name)
     text = read_text(path) if path else None
     if text is None:
         return
@@ -57,7 +56,7 @@ def read_gunicorn(clues: Clues, server: Program) -> None:
     clues.settings += sorted(settings_set_by(tree))
 
 
-def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+def assignments(tree: ast.Module) -> Iterator[Tuple[str, ast.expr]]:
     """Names and values of the module."""
     for node in tree.body:
         if isinstance(node, ast.Assign):
@@ -69,7 +68,7 @@ def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 def read_uwsgi(clues: Clues, server: Program) -> None:
     named = server.option("--ini", "--ini-paste", "-i") + [w for w in server.arguments if w.endswith(".ini")]
     todo = [os.path.join(server.directory, name) for name in dict.fromkeys(named)]
-    seen: set[str] = set()
+    seen: Set[str] = set()
     while todo and len(seen) < MOST_FILES:
         path = todo.pop(0)
         if path in seen:
@@ -88,15 +87,17 @@ def read_uwsgi(clues: Clues, server: Program) -> None:
                 clues.files.append(Application(value, "uwsgi"))
             elif key in ("pythonpath", "python-path", "pp", "chdir"):
                 clues.search.append(os.path.join(clues.directory, value))
+            elif key in ("home", "venv", "virtualenv"):
+                clues.environments.append(value)
             elif key == "env" and value.startswith(SETTINGS_VARIABLE + "="):
                 clues.settings.append(value.split("=", 1)[1])
             elif key in ("ini", "include", "inherit"):
                 todo.append(file + value if value.startswith(":") else os.path.join(directory, value))
 
 
-def uwsgi_options(text: str, section: str, directory: str, variables: dict[str, str]) -> Iterator[tuple[str, str]]:
+def uwsgi_options(text: str, section: str, directory: str, variables: Dict[str, str]) -> Iterator[Tuple[str, str]]:
     """Names and values of a file of uWSGI's, in which names may stand several times."""
-    known: dict[str, str] = {}
+    known: Dict[str, str] = {}
     inside = False
     for raw in text.splitlines():
         line = raw.strip()
@@ -105,7 +106,7 @@ def uwsgi_options(text: str, section: str, directory: str, variables: dict[str, 
         elif inside and line and line[0] not in "#;":
             key, _, value = (part.strip() for part in line.partition("="))
 
-            def replace(match: re.Match[str]) -> str:
+            def replace(match: Any) -> str:
                 if match.group(0) == "%d":
                     return directory + "/"
                 if match.group(1):

@@ -1,22 +1,29 @@
 """Shell commands, as far as they say which programs start, where, and with which variables. Parses on Python 3.6.
 
-No shell: conditions count as both true and false, and what a command prints is not known.
+No shell: what a command prints is not known, nor whether a condition holds. What is done on a condition tells of
+directories and settings, and changes nothing.
 """
 
 import os
 import re
 import shlex
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .files import read_text, which
 
-KEYWORDS = {"if", "then", "else", "elif", "do", "while", "until", "{", "}", "!", "time", "fi", "done", "esac"}
+SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
+OPENING = {"if", "while", "until", "for", "case", "select"}
+CLOSING = {"fi", "done", "esac"}
+KEYWORDS = OPENING | CLOSING | {"then", "else", "elif", "do", "{", "}", "!", "time"}
+TESTS = {"[", "[[", "test"}
 SEPARATORS = "();<>|&\n"
 ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*|\d+)(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*|\d))")
 ALL_ARGUMENTS = ("$@", "${@}", "$*", "${*}")
-UNKNOWN = re.compile(r"\$\(|`|\$[\w{@*]")
+HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:\n[ \t]*\2[ \t]*(?=\n|$)|\Z)", re.DOTALL)
+UNKNOWN = "\0"  # stands for what only a shell could tell; no file that is read has it
 DEEPEST = 6
+Start = Callable[[List[str], "State"], None]
 
 
 class State:
@@ -28,13 +35,18 @@ class State:
         self.directory = directory
         self.variables = variables
         self.arguments = list(arguments)  # from $0 on
-        self.exported = set(exported)  # what programs get, beyond what there was
+        self.exported: Set[str] = set(exported)  # what programs get, beyond what there was
+        # What is done on a condition that nobody knows.
+        self.perhaps_directories: List[str] = []
+        self.perhaps_settings: List[str] = []
 
     def copy(self) -> "State":
-        return State(self.directory, dict(self.variables), self.arguments, self.exported)
+        copy = State(self.directory, dict(self.variables), self.arguments, self.exported)
+        copy.perhaps_directories, copy.perhaps_settings = self.perhaps_directories, self.perhaps_settings
+        return copy
 
     def expand(self, word: str) -> str:
-        """The word with what is known of variables in their places; what is not known stays."""
+        """The word with what is known of variables in their places."""
 
         def value(match: "re.Match[str]") -> str:
             name, default, short = match.groups()
@@ -45,9 +57,10 @@ class State:
                 found = self.variables.get(name)
             if not found and default is not None:
                 return self.expand(default)
-            return match.group(0) if found is None and name.isdigit() else found or ""
+            return UNKNOWN if found is None else found
 
-        return REFERENCE.sub(value, word)
+        expanded = REFERENCE.sub(value, word)
+        return expanded if not re.search(r"\$[{@*]", word) else expanded.replace("$", UNKNOWN)
 
     def words(self, words: List[str]) -> List[str]:
         found: List[str] = []
@@ -55,65 +68,173 @@ class State:
             found += self.arguments[1:] if word in ALL_ARGUMENTS else [self.expand(word)]
         return found
 
-    def assign(self, name: str, value: str, *, exported: bool) -> None:
-        value = self.expand(value)
-        if is_known(value):
-            self.variables[name] = value
-            if exported:
-                self.exported.add(name)
+    def assign(self, name: str, value: str, *, exported: bool, perhaps: bool) -> None:
+        """Gives a variable a value, as it stands."""
+        if perhaps:
+            if name == SETTINGS_VARIABLE and is_known(value) and not self.variables.get(name):
+                self.perhaps_settings.append(value)
+            return
+        self.variables[name] = value
+        if exported and is_known(value):
+            self.exported.add(name)
+        elif not is_known(value):
+            self.exported.discard(name)
+
+    def change_directory(self, target: str, *, perhaps: bool) -> None:
+        if not is_known(target):
+            return
+        directory = os.path.normpath(os.path.join(self.directory, target))
+        if perhaps:
+            self.perhaps_directories.append(directory)
+        else:
+            self.directory = directory
 
 
 def is_known(word: str) -> bool:
     """Whether a word has no part that only a shell could tell."""
-    return not UNKNOWN.search(word)
+    return UNKNOWN not in word
 
 
-def statements(text: str) -> Iterator[List[str]]:
-    """The simple commands of a script, without its redirections, and without the patterns of `case`."""
-    lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=SEPARATORS)
+def readable(text: str) -> str:
+    """The script without comments and texts for standard input, and with a mark for what commands print."""
+    text = HEREDOC.sub(lambda match: match.group(3), text.replace("\\\n", " "))
+    found: List[str] = []
+    quote = ""
+    n = 0
+    while n < len(text):
+        char = text[n]
+        if char == "\\" and quote != "'":
+            found.append(text[n : n + 2])
+            n += 2
+        elif quote == "'" or (char == "'" and not quote):
+            quote = "" if quote else "'" if char == "'" else quote
+            found.append(char)
+            n += 1
+            if quote == "'":
+                end = text.find("'", n)
+                end = len(text) if end < 0 else end
+                found.append(text[n : end + 1])
+                n, quote = end + 1, ""
+        elif char == '"':
+            quote = "" if quote else '"'
+            found.append(char)
+            n += 1
+        elif text.startswith("$(", n):
+            n = end_of_substitution(text, n + 2)
+            found.append(UNKNOWN)
+        elif char == "`":
+            end = text.find("`", n + 1)
+            n = len(text) if end < 0 else end + 1
+            found.append(UNKNOWN)
+        elif char == "#" and not quote and (n == 0 or text[n - 1] in " \t\n;&|("):
+            end = text.find("\n", n)
+            n = len(text) if end < 0 else end
+        else:
+            found.append(char)
+            n += 1
+    return "".join(found)
+
+
+def end_of_substitution(text: str, n: int) -> int:
+    """Behind the parenthesis that closes `$(`."""
+    depth = 1
+    while n < len(text) and depth:
+        if text[n] == "\\":
+            n += 1
+        elif text[n] == "'":
+            end = text.find("'", n + 1)
+            n = len(text) if end < 0 else end
+        elif text[n] in "()":
+            depth += 1 if text[n] == "(" else -1
+        n += 1
+    return n
+
+
+def statements(text: str) -> Iterator[Tuple[str, List[str]]]:
+    """The simple commands of a script, each with what separates it from the one before; without redirections and the
+    patterns of `case`."""
+    lexer = shlex.shlex(readable(text), posix=True, punctuation_chars=SEPARATORS)
     lexer.whitespace_split = True
     lexer.whitespace = " \t\r"
     lexer.commenters = ""
     words: List[str] = []
-    comment = redirected = False
+    before = ""
+    redirected = pattern = False
+    cases = 0
     try:
         for token in lexer:
-            if set(token) <= set(SEPARATORS) and token:
-                if "\n" in token:
-                    comment = False
-                if comment:
-                    continue
+            if token and set(token) <= set(SEPARATORS):
                 if set(token) & set("<>"):
                     redirected = True
                     if words and words[-1].isdigit():
                         words.pop()
                     continue
-                if not token.startswith((")", "()")):  # a pattern, or the name of a function
-                    yield words
-                words, redirected = [], False
-            elif comment or (token.startswith("#") and not words):
-                comment = True
+                if "case" in words and set(words[: words.index("case")]) <= KEYWORDS:
+                    cases, pattern = cases + 1, True
+                    words = ["case"]
+                if pattern and token.startswith(")"):
+                    yield before, words if words == ["case"] else []
+                    pattern = False
+                elif token.startswith("()"):
+                    yield before, [*words[-1:], "()"]
+                elif not pattern or words == ["case"]:
+                    if words[:1] == ["esac"]:
+                        cases -= 1
+                    yield before, words
+                elif words[:1] == ["esac"]:
+                    cases, pattern = cases - 1, False
+                    yield before, words
+                if token.startswith(";;") and cases:
+                    pattern = True
+                before, words, redirected = token, [], False
             elif redirected:
                 redirected = False
             else:
                 words.append(token)
     except ValueError:  # a quotation without an end: what came before counts
         pass
-    yield words
+    yield before, words
 
 
-def run(text: str, state: State, start: Callable[[List[str], State], None], depth: int = 0) -> None:
+def run(text: str, state: State, start: Start, depth: int = 0) -> None:
     """Goes through a script, and tells of each program that it starts."""
-    for statement in statements(text):
-        words = [word for n, word in enumerate(statement) if word not in KEYWORDS or n > 0]
+    blocks = 0  # of conditions, loops and functions
+    in_chain = False  # of commands behind a test
+    braces: List[bool] = []
+    function = False
+    for before, statement in statements(text):
+        words = list(statement)
+        if words[-1:] == ["()"] or words[:1] == ["function"]:
+            function = True
+            if "{" not in words:
+                continue
+        if before not in ("&&", "||"):
+            in_chain = False
         while words and words[0] in KEYWORDS:
-            words = words[1:]
+            word = words.pop(0)
+            if word in OPENING:
+                blocks += 1
+                if word in ("for", "case", "select"):
+                    words = []
+            elif word in CLOSING:
+                blocks = max(blocks - 1, 0)
+            elif word == "{":
+                braces.append(function)
+                blocks += function
+                function = False
+            elif word == "}" and braces:
+                blocks -= braces.pop()
         if words:
-            command(words, state, start, depth)
+            perhaps = blocks > 0 or in_chain or before == "||"
+            command(words, state, start, depth, perhaps=perhaps)
+            in_chain = in_chain or words[0] in TESTS
 
 
-def command(words: List[str], state: State, start: Callable[[List[str], State], None], depth: int) -> None:
-    """One simple command."""
+def command(words: List[str], state: State, start: Start, depth: int, *, perhaps: bool) -> None:
+    """One simple command.
+
+    :param perhaps: whether it depends on a condition.
+    """
     assignments = []
     for word in words:
         match = ASSIGNMENT.match(word)
@@ -123,7 +244,7 @@ def command(words: List[str], state: State, start: Callable[[List[str], State], 
     words = words[len(assignments) :]
     own = state.copy() if words else state  # of this command alone, or of the shell
     for name, value in assignments:
-        own.assign(name, value, exported=bool(words))
+        own.assign(name, own.expand(value), exported=bool(words), perhaps=perhaps and not words)
     words = [word for word in own.words(words) if word]
     if not words:
         return
@@ -132,22 +253,23 @@ def command(words: List[str], state: State, start: Callable[[List[str], State], 
         for word in rest:
             match = ASSIGNMENT.match(word)
             if match:
-                state.assign(match.group(1), match.group(2), exported=True)
-            elif word in state.variables:
+                state.assign(match.group(1), match.group(2), exported=True, perhaps=perhaps)
+            elif is_known(state.variables.get(word, UNKNOWN)) and not perhaps:
                 state.exported.add(word)
     elif first in ("cd", "pushd"):
         targets = [word for word in rest if not word.startswith("-")]
-        if targets and is_known(targets[0]):
-            state.directory = os.path.normpath(os.path.join(state.directory, targets[0]))
+        if targets:
+            state.change_directory(targets[0], perhaps=perhaps)
     elif first == "set" and "--" in rest:
         state.arguments = state.arguments[:1] + rest[rest.index("--") + 1 :]
     elif first in (".", "source") and rest:
-        source(rest[0], state, start, depth)
-    else:
+        if not perhaps:
+            source(rest[0], state, start, depth)
+    elif first not in TESTS:
         start(words, own)
 
 
-def source(name: str, state: State, start: Callable[[List[str], State], None], depth: int) -> None:
+def source(name: str, state: State, start: Start, depth: int) -> None:
     """A script that runs in the same shell; one that activates a virtual environment is known by its name."""
     path = which(name, state.variables.get("PATH"), state.directory)
     environment = os.path.dirname(os.path.dirname(os.path.join(state.directory, name)))

@@ -1,17 +1,17 @@
-"""What Python sources say: which settings module they set, and whether they run management commands."""
-
-from __future__ import annotations
+"""What Python sources say: which settings module they set, and whether they run management commands. Parses on
+Python 3.6."""
 
 import ast
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from typing import Dict, Optional, Sequence, Set
 
-from .clues import SETTINGS_VARIABLE
 from .files import read_text
+from .shell import SETTINGS_VARIABLE
 
-MANAGEMENT_NAMES = {"execute_from_command_line", "ManagementUtility", "call_command"}
+# Not `call_command`: a script that starts a server may migrate first.
+MANAGEMENT_NAMES = {"execute_from_command_line", "ManagementUtility"}
 IMPORT_SECONDS = 60
 MARK = "django-operator settings:"
 # Imports a module as a server does, and says which settings it leaves. What it prints is its own affair.
@@ -28,7 +28,7 @@ IMPORT = (
 )
 
 
-def parse(path: str | None) -> ast.Module | None:
+def parse(path: Optional[str]) -> Optional[ast.Module]:
     """The syntax tree of a source; None where there is none that can be read."""
     text = read_text(path) if path else None
     if text is None:
@@ -39,12 +39,12 @@ def parse(path: str | None) -> ast.Module | None:
         return None
 
 
-def constant(node: ast.AST | None) -> str | None:
+def constant(node: Optional[ast.AST]) -> Optional[str]:
     """The text that an expression is."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def settings_set_by(tree: ast.AST | None) -> set[str]:
+def settings_set_by(tree: Optional[ast.AST]) -> Set[str]:
     """The settings modules that a source sets, as texts that stand in it."""
     found = set()
     for node in ast.walk(tree) if tree is not None else ():
@@ -60,12 +60,12 @@ def settings_set_by(tree: ast.AST | None) -> set[str]:
     return found
 
 
-def mentions_settings(tree: ast.AST | None) -> bool:
+def mentions_settings(tree: Optional[ast.AST]) -> bool:
     """Whether a source has to do with the settings module, in whatever way."""
     return tree is not None and any(constant(node) == SETTINGS_VARIABLE for node in ast.walk(tree))
 
 
-def runs_management_commands(tree: ast.AST | None) -> bool:
+def runs_management_commands(tree: Optional[ast.AST]) -> bool:
     """Whether a source calls Django's command line."""
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.alias) and node.name.rpartition(".")[2] in MANAGEMENT_NAMES:
@@ -75,7 +75,7 @@ def runs_management_commands(tree: ast.AST | None) -> bool:
     return False
 
 
-def settings_after_import(module: str, directories: Sequence[str], variables: dict[str, str]) -> str:
+def settings_after_import(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> str:
     """The settings module that is set once a module is imported, in a process of its own; empty if none is."""
     environment = {**os.environ, **variables}
     environment.pop("DJANGO_OPERATOR_RUN", None)  # nothing that it starts is to report
@@ -86,8 +86,8 @@ def settings_after_import(module: str, directories: Sequence[str], variables: di
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
+            cwd=directory if os.path.isdir(directory) else None,
             timeout=IMPORT_SECONDS,
-            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

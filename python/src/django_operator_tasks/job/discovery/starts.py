@@ -6,14 +6,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from importlib import metadata
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..shebang import NoInterpreter, interpreter
 from ..start import Start
-from .clues import SETTINGS_VARIABLE, Application, Clues
+from .clues import Application, Clues
 from .files import parents, unique
 from .modules import find_module
-from .server_configs import read_configs
+from .shell import SETTINGS_VARIABLE
 from .sources import (
     mentions_settings,
     parse,
@@ -21,6 +22,9 @@ from .sources import (
     settings_after_import,
     settings_set_by,
 )
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
 
 MANAGE = "manage.py"
 MOST_NAMED = 4
@@ -40,7 +44,6 @@ class Search:
     """The places, in order, and what was looked at without success."""
 
     def __init__(self, clues: Clues) -> None:
-        read_configs(clues)
         self.clues = clues
         self.looked: list[str] = []
         self.import_path = tuple(unique([clues.directory, *clues.directories()]))
@@ -64,8 +67,8 @@ class Search:
         directory = os.getcwd()
         path = os.path.join(directory, MANAGE)
         if os.path.isfile(path):
-            why = f"{MANAGE} of the working directory {directory}"
-            return [Found(Start(script=path, why=why, search=self.import_path), settings_of_script(path))]
+            start = Start(script=path, why=f"{MANAGE} of the working directory {directory}", search=self.import_path)
+            return self.with_settings(start)
         self.looked.append(f"no {MANAGE} in the working directory {directory}")
         return []
 
@@ -80,22 +83,35 @@ class Search:
                 for directory in around[: application.name.count(".") + 2]:
                     reasons.setdefault(directory, f"from where {application.by} loads {application.name}")
         found = self.manage_in(reasons)
-        if not found:
-            above = dict.fromkeys(parents(self.clues.directory), "above the working directory")
-            found = self.manage_in(above)[:1]
+        for directory in parents(self.clues.directory):
+            found = found or self.manage_in({directory: "above the working directory"})
         if not found:
             beside = [directory for directory in reasons if directory != os.getcwd()][:MOST_NAMED]
             self.looked.append(f"none in {', '.join([*beside, 'the directories above it'])}")
         return found
 
     def manage_in(self, reasons: dict[str, str]) -> list[Found]:
-        found: dict[str, Found] = {}
+        found: dict[str, list[Found]] = {}
         for directory, reason in reasons.items():
             path = os.path.join(directory, MANAGE)
             if os.path.isfile(path):
                 start = self.start(script=path, why=f"{MANAGE} of {directory}, {reason}")
-                found.setdefault(os.path.realpath(path), Found(start, settings_of_script(path)))
-        return list(found.values())
+                found.setdefault(os.path.realpath(path), self.with_settings(start))
+        return [each for several in found.values() for each in several]
+
+    def with_settings(self, start: Start) -> list[Found]:
+        """A manage.py, with the settings that the command sets; else as it is, and as what the server loads would have
+        it, where its source says so."""
+        named = list(dict.fromkeys(self.clues.settings))
+        if named:
+            why = f"{start.why}, with the settings that the command sets"
+            return [Found(replace(start, settings=name, why=why), name) for name in named]
+        own = settings_of_script(start.script)
+        found = [Found(start, own)]
+        if own is not None and not os.environ.get(SETTINGS_VARIABLE):
+            loaded = {name for source in self.sources.values() for name in settings_set_by(parse(source))}
+            found += [Found(replace(start, settings=name), name) for name in sorted(loaded - {own})]
+        return found
 
     def settings_variable(self) -> list[Found]:
         named = list(dict.fromkeys(self.clues.settings))
@@ -131,7 +147,7 @@ class Search:
             return names.pop()
         if source is None or application in self.clues.files:
             return ""
-        return settings_after_import(application.name, self.import_path, self.clues.exported)
+        return settings_after_import(application.name, self.import_path, self.clues.exported, self.clues.directory)
 
     def own_management_program(self) -> list[Found]:
         """The program that the command itself is, where it runs management commands."""
@@ -190,25 +206,30 @@ def settings_of_script(path: str) -> str | None:
     return only(settings_set_by(parse(path)))
 
 
-def console_scripts(requiring: str = "") -> dict[str, metadata.EntryPoint]:
+def console_scripts(requiring: str = "") -> dict[str, EntryPoint]:
     """The console scripts of what is installed, by name; none of Django's own.
 
     :param requiring: of those alone that need this package.
     """
-    found: dict[str, metadata.EntryPoint] = {}
+    from importlib import metadata  # which takes a while
+
+    found: dict[str, EntryPoint] = {}
     for distribution in metadata.distributions():
-        entries = [each for each in distribution.entry_points if each.group == "console_scripts"]
-        if entries and requiring:
-            required = [
-                re.split(r"[^\w.-]", each.strip())[0].lower()
-                for each in distribution.requires or ()
-                if "extra" not in each
-            ]
-            entries = entries if requiring in required else []
-        for entry in entries:
-            if entry.module.partition(".")[0] not in NO_PROJECTS:
+        try:
+            for entry in own_console_scripts(distribution, requiring):
                 found.setdefault(entry.name, entry)
+        except Exception:  # noqa: S112 - what is written in a package's metadata may be anything
+            continue
     return found
+
+
+def own_console_scripts(distribution: Distribution, requiring: str) -> list[EntryPoint]:
+    entries = [each for each in distribution.entry_points if each.group == "console_scripts"]
+    if entries and requiring:
+        needed = [each for each in distribution.requires or () if "extra" not in each]
+        if requiring not in [re.split(r"[^\w.-]", each.strip())[0].lower() for each in needed]:
+            return []
+    return [entry for entry in entries if entry.module.partition(".")[0] not in NO_PROJECTS]
 
 
 def script_path(name: str) -> str:
