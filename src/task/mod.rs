@@ -7,6 +7,7 @@
 //! A kind adds only what is in [`Task`]: the label of its targets, its command, and what a run's report means.
 
 pub mod decide;
+mod first_wording;
 pub mod job;
 pub mod kinds;
 pub mod notices;
@@ -21,6 +22,7 @@ pub mod run_result;
 pub mod source;
 pub mod status;
 pub mod target;
+pub mod target_change;
 
 use crate::api::{Report, TaskResource};
 

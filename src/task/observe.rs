@@ -10,9 +10,9 @@ use kube::ResourceExt;
 use super::decide::RESYNC_INTERVAL;
 use super::observed::{Lookups, Observed, ObservedJob};
 use super::run_cause::{failed_because_of_target, needs_run};
-use super::source::TemplateSource;
 use super::status;
 use super::target::{self, Candidate, TargetKind};
+use super::target_change::target_changed;
 use super::{Task, run_key};
 use crate::api::{Run, RunPolicy, Target, TaskStatus, non_empty};
 use crate::core::views::{JobView, PodView};
@@ -154,44 +154,6 @@ pub fn observe<T: Task>(
     observed
 }
 
-/// Whether the target of a run has other annotations of ours than it had then, as far as that was recorded.
-fn settings_changed(run: &Run, uid: &str, hash: &str) -> bool {
-    uid == run.target.uid && run.interpreter.is_some() && hash != run.target_settings.as_deref().unwrap_or_default()
-}
-
-/// Whether the target of the newest run, which failed because of it, was changed by its owner since.
-fn target_changed<T: Task>(task: &T, run: Option<&Run>, uid: &str, hash: &str) -> bool {
-    let changed = |run: &Run| failed_because_of_target(run) && settings_changed(run, uid, hash);
-    run.is_some_and(changed) && !task.command().at_most_once
-}
-
-/// What was observed, with the target as it is now.
-pub fn with_live_target<T: Task>(observed: &Observed, task: &T, source: &TemplateSource, image: &str) -> Observed {
-    let run = observed.status.last_run.as_ref();
-    Observed {
-        target_image: Some(image.to_owned()),
-        target_changed: target_changed(task, run, &source.uid, &source.settings_hash()),
-        ..observed.clone()
-    }
-}
-
-/// What was observed before the end of the newest run, with that end in its status: another run may be due.
-pub fn after_result<T: Task>(
-    observed: Observed,
-    task: &T,
-    cache: &impl CacheReader,
-    labels: &[(String, String)],
-) -> Observed {
-    let run = observed.status.last_run.as_ref();
-    if !run.is_some_and(failed_because_of_target) {
-        return observed;
-    }
-    let found = choose_target(task.policy().target.as_ref(), cache, labels).ok();
-    let changed =
-        found.is_some_and(|(candidate, _)| target_changed(task, run, candidate.uid(), &candidate.settings_hash()));
-    Observed { target_changed: changed, ..observed }
-}
-
 /// What is wrong with a request that the status could not hold.
 fn request_too_long(request: Option<&str>) -> Option<String> {
     request.filter(|request| request.len() > REQUEST_LIMIT).map(|request| {
@@ -213,7 +175,7 @@ fn is_late(job: &JobView, uid: &str, status: &TaskStatus) -> bool {
 }
 
 /// The target that the watches know, and the image that it runs.
-fn choose_target(
+pub(super) fn choose_target(
     target: Option<&Target>,
     cache: &impl CacheReader,
     labels: &[(String, String)],

@@ -22,12 +22,13 @@ use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::{self, Decision, RESYNC_INTERVAL, StatusIntent};
 use crate::task::job::{self, BuiltJob};
-use crate::task::observe::{after_result, observe, with_live_target};
+use crate::task::observe::observe;
 use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_cause::needs_run;
 use crate::task::run_result::{self, RunResult};
 use crate::task::source::{self, TemplateSource};
+use crate::task::target_change::{after_result, with_live_target};
 use crate::task::{Task, notices, status};
 
 /// More steps than any task needs in one reconcile.
