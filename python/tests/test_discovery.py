@@ -506,3 +506,55 @@ def test_celery_is_looked_for_in_the_interpreter_of_the_project(image):
         image.write(str((packages / f"{module}.py").relative_to(image.root)))
     line = image.run(python=image.bare, how=("--discover", "--celery"), argv=("-A", "shop", "purge", "-f"))
     assert line.reason == "CeleryNotInstalled" and python.replace(str(image.root), "") in line.message, line
+
+
+USUAL = {
+    "no command": ([], {}, True),
+    "a server": (["gunicorn", "--bind", "0.0.0.0:8000", "shop.wsgi:application"], {}, True),
+    "one that is not there": (["hypercorn", "shop.asgi:application"], {}, True),
+    "settings in the environment": (["gunicorn", "shop.wsgi"], {"DJANGO_SETTINGS_MODULE": "shop.settings"}, True),
+    "a directory": (["gunicorn", "--chdir", "src", "shop.wsgi"], {}, False),
+    "variables": (["gunicorn", "-e", "DJANGO_SETTINGS_MODULE=shop.settings", "shop.wsgi"], {}, False),
+    "a shell": (["sh", "-c", "gunicorn shop.wsgi"], {}, False),
+    "a reference": (["gunicorn", "$(APP)"], {"APP": "shop.wsgi"}, False),
+    "a module that is elsewhere": (["gunicorn", "elsewhere.wsgi"], {}, False),
+    "an import path": (["gunicorn", "shop.wsgi"], {"PYTHONPATH": "src"}, False),
+    "options in the environment": (["gunicorn", "shop.wsgi"], {"GUNICORN_CMD_ARGS": "--chdir src"}, False),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_the_usual_case_is_told_at_a_glance_as_the_search_tells_it(image, monkeypatch, name):
+    from django_operator_tasks.job.discovery.choice import choose_start
+    from django_operator_tasks.job.discovery.usual import usual_start
+    from django_operator_tasks.job.project import find_clues
+
+    command, env, usual = USUAL[name]
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    monkeypatch.chdir(image.root / "app")
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    found = usual_start(command)
+    assert (found is not None) is usual
+    if found is not None:
+        searched = choose_start(find_clues(command))
+        assert (found.script, found.why, found.settings) == (searched.script, searched.why, searched.settings)
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["#!/elsewhere/bin/python3\n", "#!/bin/sh\nexec python\n", "\x7fELF"],
+)
+def test_a_server_of_another_interpreter_is_no_usual_case(image, monkeypatch, server):
+    from django_operator_tasks.job.discovery.usual import usual_start
+
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    image.write("bin/gunicorn", server, program=True)
+    monkeypatch.chdir(image.root / "app")
+    monkeypatch.setenv("PATH", str(image.root / "bin"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert usual_start(["gunicorn", "shop.wsgi"]) is None

@@ -38,7 +38,9 @@ def first_statement(log, name):
 def main():
     ways = {"migrate": ["manage.py", "migrate"]}
     with tempfile.TemporaryDirectory() as home:
-        ways["zip"] = [home + "/tasks.pyz", "--script", "manage.py", "--", "lockedmigrate"]
+        served = ["--container-command=%s" % word for word in ("gunicorn", "--bind", "0.0.0.0:8000", "myapp.wsgi")]
+        ways["zip"] = [home + "/tasks.pyz", "--discover", *served, "--", "lockedmigrate"]
+        ways["told"] = [home + "/tasks.pyz", "--script", "manage.py", "--", "lockedmigrate"]
         zipped(home + "/tasks.pyz")
         servers = postgres.__wrapped__()
         server = next(servers)

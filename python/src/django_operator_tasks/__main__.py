@@ -11,11 +11,15 @@ def start() -> int:
     from .job.arguments import parse_arguments
 
     options, command = parse_arguments(sys.argv[1:])
-    clues = None
+    start = clues = None
     if options.discover:
-        from .job.project import enter_project
+        from .job.discovery.usual import usual_start
 
-        clues = enter_project(options)
+        start = None if options.celery else usual_start(options.container_command)
+        if start is None:
+            from .job.project import enter_project
+
+            clues = enter_project(options)
     if sys.version_info < OLDEST:
         from .job.report import fail_early
 
@@ -25,7 +29,7 @@ def start() -> int:
         )
     from .job.runner import main
 
-    return main(options, command, clues)
+    return main(options, command, start, clues)
 
 
 if __name__ == "__main__":

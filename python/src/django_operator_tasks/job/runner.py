@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from .discovery.clues import Clues
 
 
-def main(options: Namespace, command: Sequence[str], clues: Clues | None = None) -> int:
+def main(options: Namespace, command: Sequence[str], start: Start | None = None, clues: Clues | None = None) -> int:
     """Runs the command; the exit code is the command's own, or 1.
 
-    :param clues: what the container's own command says of the project, where nobody said how it starts.
+    :param start: how it starts, if that is known.
+    :param clues: what the container's own command says of the project, where it is to be found out.
     """
     print_whatever_the_encoding()
-    code = run(options, command, clues)
+    code = run(options, command, start, clues)
     if report.current.failure is not None:
         code = code or 1
     report.current.write()
@@ -41,7 +42,7 @@ def main(options: Namespace, command: Sequence[str], clues: Clues | None = None)
     return code
 
 
-def run(options: Namespace, command: Sequence[str], clues: Clues | None) -> int:
+def run(options: Namespace, command: Sequence[str], start: Start | None, clues: Clues | None) -> int:
     """Runs the command to its end, whatever that is, and records it; the exit status."""
     try:
         if options.celery:
@@ -50,7 +51,10 @@ def run(options: Namespace, command: Sequence[str], clues: Clues | None) -> int:
             enter_directory(clues)
             run(command)
         else:
-            run_project(start_of(options, clues), command)
+            start = start or start_of(options, clues)
+            if start.why:
+                report.current.started = f"{start.why}, by {sys.executable}"
+            run_project(start, command)
     except SystemExit as end:
         report.current.record_exit(end)
         if not isinstance(end.code, int) and end.code is not None:

@@ -1,7 +1,6 @@
 """The interpreter that a script names in its first lines. Parses on Python 3.6."""
 
 import os
-import shlex
 import shutil
 from typing import List, Tuple
 
@@ -53,6 +52,8 @@ def after_env(words: List[str]) -> List[str]:
 def of_shell(command: str, script: str) -> List[str]:
     """The interpreter where the line is for a shell: as it is for a path that is long or has spaces, and in
     environments that can be moved, where the interpreter stands beside the script."""
+    import shlex
+
     beside = command.rpartition('")"')[2]  # what follows "$(dirname -- "$(realpath -- "$0")")"
     if beside != command:
         return [os.path.dirname(os.path.realpath(script)) + "".join(shlex.split(beside.partition('"$0"')[0]))]

@@ -1,22 +1,19 @@
-"""How management commands of a project start."""
+"""How management commands of a project start. Parses on Python 3.6."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from typing import NamedTuple, Tuple
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """What is run, and where from."""
 
     script: str = ""  # a file such as manage.py
     module: str = ""  # as after `python -m`
     console: str = ""  # the name or the path of a console script
-    arguments: tuple[str, ...] = ()  # what comes before the command
+    arguments: Tuple[str, ...] = ()  # what comes before the command
     settings: str = ""  # where nothing that runs sets them
     why: str = ""  # why this one was chosen; empty where the target's owner said so
     directory: str = ""  # where it starts; empty: in the working directory
-    search: tuple[str, ...] = ()  # directories to import from, beside its own
+    search: Tuple[str, ...] = ()  # directories to import from, beside its own
 
     @property
     def program(self) -> str:

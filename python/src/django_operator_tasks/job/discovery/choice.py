@@ -33,9 +33,7 @@ def choose_start(clues: Clues) -> Start:
             f"several things start management commands here, with different settings: {listed}",
             advice=f"write the one that is meant into the annotation {MANAGE_ANNOTATION} on the target",
         )
-    start = found[0].start
-    report.current.started = f"{start.why}, by {sys.executable}"
-    return start
+    return found[0].start
 
 
 def example(clues: Clues) -> str:

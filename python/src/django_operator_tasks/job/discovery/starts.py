@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..shebang import NoInterpreter, interpreter
@@ -105,12 +104,12 @@ class Search:
         named = list(dict.fromkeys(self.clues.settings))
         if named:
             why = f"{start.why}, with the settings that the command sets"
-            return [Found(replace(start, settings=name, why=why), name) for name in named]
+            return [Found(start._replace(settings=name, why=why), name) for name in named]
         own = settings_of_script(start.script)
         found = [Found(start, own)]
         if own is not None and not os.environ.get(SETTINGS_VARIABLE):
             loaded = {name for source in self.sources.values() for name in settings_set_by(parse(source))}
-            found += [Found(replace(start, settings=name), name) for name in sorted(loaded - {own})]
+            found += [Found(start._replace(settings=name), name) for name in sorted(loaded - {own})]
         return found
 
     def settings_variable(self) -> list[Found]:
