@@ -393,6 +393,19 @@ def test_settings_by_annotation(image):
     assert line.code == 0 and line.settings == "shop.settings" and line.started == ""
 
 
+def test_commands_of_ours_say_how_they_were_started_too(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop", wsgi=False)
+    image.write(
+        "app/shop/settings.py",
+        SETTINGS.replace(
+            "DATABASES = {}", "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'db'}}"
+        ),
+    )
+    line = image.run(argv=("lockedmigrate", "--noinput"))
+    assert line.started.startswith("manage.py of the working directory /app, by "), line
+
+
 def test_words_before_the_command(image):
     image.write(
         "app/tool.py",

@@ -18,12 +18,16 @@ def applied(kube, site):
     kube.create(site.ns, SECRET)
     for name, layout in {**LAYOUTS, **FAILING}.items():
         site.sql("CREATE DATABASE %s OWNER myapp" % database(name), "postgres")
-        target = deploy(site, name, layout)
+        targets = {False: deploy(site, name, layout)}
+        if name in EVERY_KIND:
+            targets[True] = deploy(site, name, layout, "worker")
         for kind, spec in tasks(name).items():
+            target = targets[kind == "DjangoCelery"]
             kube.create(site.ns, task(kind, "layout-" + name, target=target, historyLimit=1, **spec))
     yield
-    for name in {**LAYOUTS, **FAILING}:
-        kube.delete("Deployment", site.ns, "layout-" + name)
+    for made in kube.list("Deployment", site.ns):
+        if made["metadata"]["name"].startswith("layout-"):
+            kube.delete("Deployment", site.ns, made["metadata"]["name"])
 
 
 def database(name):
@@ -39,7 +43,7 @@ def tasks(name):
     return found
 
 
-def deploy(site, name, layout):
+def deploy(site, name, layout, base="web"):
     def change(pod):
         container = pod["containers"][0]
         container["image"] = "localhost/layouts:1"
@@ -54,7 +58,8 @@ def deploy(site, name, layout):
         env.setdefault("PATH", "/layouts/%s/%s/bin:/usr/bin:/bin" % (name, layout.venv))
     env.setdefault("DJANGO_SETTINGS_MODULE", None)
     annotations = dict(layout.annotations)
-    return site.variant("layout-" + name, annotations=annotations, change=change, DATABASE_NAME=database(name), **env)
+    made = "layout-" + name if base == "web" else "layout-%s-%s" % (name, base)
+    return site.variant(made, base, annotations, change, DATABASE_NAME=database(name), **env)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -140,7 +140,9 @@ current = Report()
 def reset() -> None:
     """Forgets what an earlier command of this process said."""
     global current
+    started = current.started  # of the process, whichever command it runs
     current = Report()
+    current.started = started
     forget_secrets()
 
 
