@@ -227,7 +227,7 @@ FAILING = {
         says=(
             "no manage.py in the working directory",
             "django.my.domain/manage",
-            "such as: /layouts/nothing/venv/bin/python ",
+            "such as: /layouts/nothing/venv/bin/python3 ",
         ),
     ),
     "two-programs": Layout(
