@@ -573,3 +573,39 @@ def test_outside_of_a_job_a_migration_to_come_is_the_callers_affair(site):
     """Entrypoints run it while a release is under way."""
     sql(database(site), "DELETE FROM django_migrations WHERE app = 'auth' AND name LIKE '0012%'")
     assert ensure(site, **NAME) == "user ann created"
+
+
+DIRECTORY = """
+from django.contrib.auth.models import BaseUserManager, PermissionsMixin
+from django.db import models
+class Manager(BaseUserManager):
+    def create_user(self, username, first_name): return self.create(username=username, first_name=first_name)
+    def create_superuser(self, username, first_name, password=None):
+        return self.create(username=username, first_name=first_name, is_superuser=True)
+class Member(models.Model):
+    username = models.CharField(max_length=99, unique=True)
+    first_name = models.CharField(max_length=99)
+    is_superuser = models.BooleanField(default=False)
+    objects = Manager()
+    USERNAME_FIELD, REQUIRED_FIELDS = "username", ["first_name"]
+    is_anonymous, is_authenticated = False, True
+    def get_username(self): return self.username
+"""
+
+
+@pytest.mark.parametrize("superuser", ["true", "false"])
+def test_users_of_a_directory_have_no_password(shop, databases, superuser):
+    """A model that has nothing of Django's, and whose manager may take no password."""
+    shop.settings.update(DATABASES={"default": databases("postgresql", "users")}, AUTH_USER_MODEL="members.Member")
+    shop.add_application("members", models=DIRECTORY)
+    assert shop.manage("migrate", "--run-syncdb")[0] == 0
+    job = {"DJANGO_OPERATOR_RUN": '{"secretEnv": []}', "DJANGO_ADMIN_SUPERUSER": superuser, **NAME}
+    code, output = shop.manage("ensureadmin", **job)
+    assert code == 1 and "requires first_name as well; set spec.attributes.first_name" in output
+    job["DJANGO_ADMIN_ATTRIBUTES"] = '{"first_name": "Ann"}'
+    assert ensure(shop, **job) == "user ann created"
+    assert ensure(shop, "--update", **job) == "user ann unchanged"
+    job["DJANGO_ADMIN_ATTRIBUTES"] = '{"first_name": "Anna"}'
+    assert ensure(shop, "--update", **job) == "user ann updated"
+    found = sql(shop.settings["DATABASES"]["default"], "SELECT username, first_name, is_superuser FROM members_member")
+    assert found == [("ann", "Anna", superuser == "true")]

@@ -102,7 +102,7 @@ def ensure_user(
     :param previous: what the database refused at the attempt before.
     """
     users = model._default_manager.db_manager(database)
-    username = model.normalize_username(requested.username)
+    username = normalized_username(model, requested.username)
     names = possible_names(users, username, previous)
     # A hash takes seconds on a busy machine: it is made while no lock is held, as those who wait would be given up.
     user = find_user(users, names, username)
@@ -125,9 +125,21 @@ def ensure_user(
         return locked, "updated" if update(locked, requested, password) else "unchanged"
 
 
+def normalized_username(model: Any, username: str) -> str:
+    """As the model has it; one that has nothing of Django's takes it as it is."""
+    normalize: Callable[[str], str] = getattr(model, "normalize_username", str)
+    return normalize(username)
+
+
+def stores_password(model: Any) -> bool:
+    """Whether users of a model have a password of their own: others are known to a directory, such as LDAP."""
+    return any(field.name == "password" for field in model._meta.concrete_fields)
+
+
 def needs_password(user: Any, requested: RequestedUser) -> bool:
     """Whether an existing user's password is to be compared."""
-    return user is not None and requested.update_existing and requested.update_password
+    wanted = requested.update_existing and requested.update_password
+    return user is not None and wanted and stores_password(type(user))
 
 
 def possible_names(users: Any, username: str, previous: UniqueViolation | None) -> list[str]:
@@ -190,7 +202,7 @@ def check_new_user(model: Any, requested: RequestedUser, database: str) -> None:
     :raises CommandError: names the field.
     """
     users = model._default_manager.db_manager(database)
-    username = model.normalize_username(requested.username)
+    username = normalized_username(model, requested.username)
     try:
         if has_table(model, database) and user_exists(users, username) is not False:
             return
@@ -200,7 +212,8 @@ def check_new_user(model: Any, requested: RequestedUser, database: str) -> None:
         if email:
             fields.setdefault(email, requested.email or "")
         require_fields(model, {*fields, *requested.attributes})
-        validate_new_password(requested.password, model(**constructor_values(model, fields)))
+        if stores_password(model):
+            validate_new_password(requested.password, model(**constructor_values(model, fields)))
     except CommandError:
         raise
     except Exception:  # of the project's own, which wants the database or what a whole user has: told when it is there
@@ -236,7 +249,8 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser, savi
     if email and email not in fields and (requested.email or email in model.REQUIRED_FIELDS):
         fields[email] = requested.email or ""
     require_fields(model, fields)
-    validate_new_password(requested.password, model(**constructor_values(model, fields)))
+    if stores_password(model):
+        validate_new_password(requested.password, model(**constructor_values(model, fields)))
     # The manager knows what else belongs to a user; it takes what `createsuperuser` would give it.
     given = {name: fields.pop(name) for name in (model.USERNAME_FIELD, *model.REQUIRED_FIELDS) if name in fields}
     make = users.create_superuser if requested.superuser_on_create else getattr(users, "create_user", None)
@@ -245,14 +259,17 @@ def create(model: Any, users: Any, username: str, requested: RequestedUser, savi
     elif email and email not in given and make is not None and requires_parameter(make, email):
         given[email] = None  # as djk8s gives it
     if make is not None:
-        user = make(password=requested.password, **given)
+        if accepts_parameter(make, "password"):
+            given["password"] = requested.password
+        user = make(**given)
         if user is None:  # some managers return nothing
             user = users.get(**{model.USERNAME_FIELD: given[model.USERNAME_FIELD]})
         if user.pk not in saving.created:  # it gave back one that was there
             raise UniqueViolation(user, users.db)
     else:
         user = model(**given)
-        user.set_password(requested.password)
+        if stores_password(model):
+            user.set_password(requested.password)
     flags = {"is_superuser": requested.superuser_on_create}
     if requested.staff is not None:
         flags["is_staff"] = requested.staff

@@ -270,15 +270,16 @@ def test_a_project_that_is_not_ours_in_its_own_unchanged_image(kube, site):
         ]
 
     env = {
-        "DJANGO_SETTINGS_MODULE": "pretalx.settings", "PRETALX_DB_TYPE": "postgresql", "PRETALX_DB_NAME": "stranger",
+        "DJANGO_SETTINGS_MODULE": None, "PRETALX_DB_TYPE": "postgresql", "PRETALX_DB_NAME": "stranger",
         "PRETALX_DB_USER": "myapp", "PRETALX_DB_HOST": "postgres", "PRETALX_DATA_DIR": "/tmp",
         "PRETALX_SITE_URL": "http://localhost",
     }
-    target = site.variant("stranger", annotations={"django.my.domain/manage": "python -m pretalx"}, change=strange, **env)
+    target = site.variant("stranger", change=strange, **env)
+    kube.create(site.ns, task("DjangoUser", "stranger", username="ann@example.org", superuser=True, passwordSecretRef={"name": "pw", "key": "a"}, target=target))
     kube.create(site.ns, task("DjangoMigrate", "stranger", target=target))
     migrated = site.becomes("DjangoMigrate", "stranger", "Succeeded", 400)
     assert migrated["status"]["report"]["count"] > 50
-    kube.create(site.ns, task("DjangoUser", "stranger", username="ann@example.org", superuser=True, passwordSecretRef={"name": "pw", "key": "a"}, target=target))
+    assert migrated["status"]["report"]["started"].startswith("settings pretalx.settings, which pretalx.wsgi sets, loaded by gunicorn, by ")
     assert site.becomes("DjangoUser", "stranger", "Succeeded")["status"]["report"]["action"] == "created"
     assert site.sql("SELECT email, is_administrator FROM person_user", "stranger") == "ann@example.org|t"
 

@@ -62,4 +62,5 @@ STATIC_URL, STATIC_ROOT = "/static/", "/srv/static/nemo"
 MEDIA_URL, MEDIA_ROOT = "/media/", "/tmp/media"
 SERVER_EMAIL = "nemo@example.org"
 EMAIL_FILE_PATH = "/tmp/email"
+ALLOW_CONDITIONAL_URLS = True
 IDENTITY_SERVICE = {"available": False, "url": "https://identity.example.org/", "domains": []}
