@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from support.kube import ROOT, TIMEOUT, eventually
+from support.kube import KINDS, ROOT, TIMEOUT, eventually
 
 NS = "django-operator"
 
@@ -54,6 +54,18 @@ class Site:
             "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
         })
         return {"deployment": name}
+
+    def clear(self, is_own):
+        """Deletes the tasks and the Deployments of these names, and waits until their Jobs are gone."""
+        for kind in (*KINDS, "Deployment"):
+            for made in self.kube.list(kind, NS):
+                if is_own(made["metadata"]["name"]):
+                    self.kube.delete(kind, NS, made["metadata"]["name"])
+
+        def task_of(job):
+            return job["metadata"].get("annotations", {}).get("django.my.domain/task", "")
+
+        eventually(lambda: not any(is_own(task_of(job)) for job in self.kube.list("Job", NS)), "their Jobs are gone")
 
     def pod_of(self, kind, name):
         task = self.kube.get(kind, NS, name)

@@ -25,9 +25,7 @@ def applied(kube, site):
             target = targets[kind == "DjangoCelery"]
             kube.create(site.ns, task(kind, "layout-" + name, target=target, historyLimit=1, **spec))
     yield
-    for made in kube.list("Deployment", site.ns):
-        if made["metadata"]["name"].startswith("layout-"):
-            kube.delete("Deployment", site.ns, made["metadata"]["name"])
+    site.clear(lambda name: name.startswith("layout-"))
 
 
 def database(name):

@@ -51,8 +51,7 @@ def applied(kube, site):
     for name in CHOSEN:
         kube.apply("---\n".join(map(yaml.safe_dump, release(kube, site, name))), site.ns)
     yield
-    for name in CHOSEN:
-        kube.delete("Deployment", site.ns, name)
+    site.clear(lambda name: name in CHOSEN)
 
 
 def release(kube, site, name):
