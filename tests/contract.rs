@@ -30,7 +30,8 @@ fn container(kind: &str, spec: Value, manage: Option<&str>) -> Value {
     let task = json!({
         "apiVersion": "django.my.domain/v1alpha1", "kind": kind, "metadata": {"name": "t", "uid": "u"}, "spec": spec,
     });
-    let container = json!({"name": "web", "image": "i", "args": ["gunicorn"], "envFrom": [{"secretRef": {"name": "s"}}]});
+    let container =
+        json!({"name": "web", "image": "i", "args": ["gunicorn"], "envFrom": [{"secretRef": {"name": "s"}}]});
     let target = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "web", "annotations": manage.map(|text| json!({names::MANAGE_ANNOTATION: text}))},
