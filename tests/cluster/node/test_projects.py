@@ -22,7 +22,7 @@ PROJECTS = {
         "user": {"email": "ann@example.com"},
         "static": False,
         "started": "settings bugsink_conf, which bugsink.wsgi sets, loaded by gunicorn",
-        "query": "SELECT username, is_superuser FROM users_user",
+        "query": "SELECT username, is_superuser FROM auth_user",
     },
     "nemo": {
         "user": {"email": "ann@example.com", "attributes": {"first_name": "Ann", "last_name": "Archer"}},
