@@ -36,7 +36,8 @@ pub struct Settings {
     #[arg(long, env = "NUM_OLD_CRS", default_value_t = 0)]
     pub num_old_crs: usize,
 
-    /// How many Jobs may run at once; 0: any number.
+    /// How many Jobs may run at once; 0: any number. A migration does not wait for the Jobs of users, which may wait
+    /// for it: as many again may run then.
     #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value_t = 0)]
     pub max_concurrent_jobs: usize,
 

@@ -433,6 +433,18 @@ def test_nothing_found_says_where_it_looked_and_what_to_write(image):
     assert "Traceback" not in line.output
 
 
+def test_an_annotation_that_is_wrong_gets_one_that_is_right(image):
+    image.write("app/src/manage.py", MANAGE % "shop.settings")
+    image.package("app/src/shop")
+    words = "on the target, such as: "
+    for how in (("--script", "nope.py"), ("--module", "nope"), ("--console", "nope")):
+        line = image.run("gunicorn", "--chdir", "src", "shop.wsgi", how=how)
+        assert line.reason == "ManageNotFound" and line.message.endswith(
+            f"{words}{sys.executable} /app/src/manage.py"
+        ), line
+        assert image.run(how=how).message.count(words + sys.executable) == 1
+
+
 @pytest.mark.parametrize("named", ["/dev/stdout", "/proc/self/mem", "{root}/pipe", "{root}", "/dev/zero"])
 def test_what_is_no_file_of_a_sensible_size_is_not_read(image, named):
     import os

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::cache::Change;
+use crate::api::{DjangoUser, TaskResource};
 use crate::core::views::JobView;
+use crate::names;
 
 /// How long a Job counts that this process created and that no watch has brought.
 const UNSEEN_TTL: Duration = Duration::from_secs(300);
@@ -15,10 +17,22 @@ const UNSEEN_TTL: Duration = Duration::from_secs(300);
 /// Jobs that have not ended, by UID.
 #[derive(Default)]
 pub struct OpenJobs {
-    /// Of one that no watch has brought yet, when it was created.
-    jobs: Mutex<HashMap<String, Option<Instant>>>,
+    jobs: Mutex<HashMap<String, OpenJob>>,
     /// One has ended.
     pub ended: Notify,
+}
+
+struct OpenJob {
+    /// When it was created, of one that no watch has brought yet.
+    created: Option<Instant>,
+    /// Whether it may wait for migrations to come.
+    may_wait: bool,
+}
+
+impl OpenJob {
+    fn of(job: &JobView, created: Option<Instant>) -> Self {
+        Self { created, may_wait: job.annotation(names::KIND_LABEL) == Some(DjangoUser::KIND) }
+    }
 }
 
 impl OpenJobs {
@@ -31,7 +45,7 @@ impl OpenJobs {
         }
         match &change.now {
             Some(job) if job.end().is_none() => {
-                jobs.insert(job.uid().to_owned(), None);
+                jobs.insert(job.uid().to_owned(), OpenJob::of(job, None));
             }
             Some(job) => {
                 jobs.remove(job.uid());
@@ -45,7 +59,7 @@ impl OpenJobs {
 
     /// This process created a Job.
     pub fn record_created(&self, job: &JobView) {
-        self.jobs().entry(job.uid().to_owned()).or_insert_with(|| Some(Instant::now()));
+        self.jobs().entry(job.uid().to_owned()).or_insert_with(|| OpenJob::of(job, Some(Instant::now())));
     }
 
     /// A Job has ended or is gone, as the API server said.
@@ -57,12 +71,21 @@ impl OpenJobs {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        let mut jobs = self.jobs();
-        jobs.retain(|_, created| created.is_none_or(|created| created.elapsed() < UNSEEN_TTL));
-        jobs.len()
+        self.count_of(|_| true)
     }
 
-    fn jobs(&self) -> MutexGuard<'_, HashMap<String, Option<Instant>>> {
+    /// How many there are that wait for no migrations.
+    pub fn count_at_work(&self) -> usize {
+        self.count_of(|job| !job.may_wait)
+    }
+
+    fn count_of(&self, test: impl Fn(&OpenJob) -> bool) -> usize {
+        let mut jobs = self.jobs();
+        jobs.retain(|_, job| job.created.is_none_or(|created| created.elapsed() < UNSEEN_TTL));
+        jobs.values().filter(|job| test(job)).count()
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<String, OpenJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

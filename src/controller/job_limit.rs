@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fair_queue::FairQueue;
 use super::object_key::{Flow, ObjectKey};
 use super::work_queue::{Urgency, WorkQueue};
+use crate::api::{DjangoMigrate, TaskResource};
 use crate::cluster::health::ApiHealth;
 use crate::cluster::open_jobs::OpenJobs;
 use crate::cluster::recent::Recent;
@@ -51,7 +52,10 @@ impl JobLimit {
     pub fn acquire(&self, key: &ObjectKey) -> Option<JobPermit<'_>> {
         if self.limit > 0 {
             let mut state = self.state();
-            if state.next.remove(key).is_none() {
+            if self.is_awaited(key, &state) {
+                state.line.remove(key);
+                state.next.remove(key);
+            } else if state.next.remove(key).is_none() {
                 match state.places.get(key).copied() {
                     Some(place) => state.line.push_at(place, key.clone()),
                     None => state.line.push(key.clone()),
@@ -62,6 +66,12 @@ impl JobLimit {
             state.permits.insert(key.clone());
         }
         Some(JobPermit { jobs: self, key: key.clone() })
+    }
+
+    /// Whether it is a migration, and the places are taken by Jobs that may wait for it.
+    fn is_awaited(&self, key: &ObjectKey, state: &State) -> bool {
+        let full = self.open.count() + state.permits.len() >= self.limit;
+        key.kind == DjangoMigrate::KIND && full && self.open.count_at_work() + state.permits.len() < self.limit
     }
 
     /// The object waits for nothing, or is gone.
@@ -170,6 +180,25 @@ mod tests {
         let unlimited = limit(0);
         let permits: Vec<_> = (0..9).map(|n| unlimited.acquire(&key("a", &n.to_string()))).collect();
         assert!(permits.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn a_migration_does_not_wait_for_those_who_may_wait_for_it() {
+        let jobs = limit(2);
+        let of_kind = |kind: &str, uid: &str| -> JobView {
+            let labels = json!({"django.my.domain/kind": kind});
+            serde_json::from_value(json!({"metadata": {"name": uid, "uid": uid, "labels": labels}})).unwrap()
+        };
+        let migration = |name: &str| ObjectKey { kind: "DjangoMigrate", namespace: "a".into(), name: name.into() };
+        ["u1", "u2"].iter().for_each(|uid| jobs.open.record_created(&of_kind("DjangoUser", uid)));
+        assert!(jobs.acquire(&key("a", "1")).is_none());
+        let first = jobs.acquire(&migration("m1"));
+        let second = jobs.acquire(&migration("m2"));
+        assert!(first.is_some() && second.is_some(), "as many as if the users were not there");
+        assert!(jobs.acquire(&migration("m3")).is_none());
+        drop((first, second));
+        ["m1", "m2"].iter().for_each(|uid| jobs.open.record_created(&of_kind("DjangoMigrate", uid)));
+        assert!(jobs.acquire(&migration("m3")).is_none());
     }
 
     #[test]

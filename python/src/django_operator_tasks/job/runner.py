@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import report
 from .commands import CommandLine
@@ -125,7 +125,7 @@ def run_project(start: Start, command: Sequence[str]) -> None:
 def run_script(start: Start, command: Sequence[str]) -> None:
     script = start.script
     if not os.path.exists(script):
-        manage_not_found("there is no file %s in %s" % (script, os.getcwd()))
+        not_found("there is no file %s in %s" % (script, os.getcwd()))
     set_import_path(os.path.dirname(os.path.realpath(script)), *start.search)  # as Python does
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
@@ -148,9 +148,9 @@ def execute(path: str) -> None:
 def run_module(start: Start, command: Sequence[str]) -> None:
     module = start.module
     set_import_path(os.getcwd(), *start.search)
-    sys.argv = [module, *command]
     if not is_there(module):
-        manage_not_found("there is no module %s" % module)
+        not_found("there is no module %s" % module)
+    sys.argv = [module, *command]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
@@ -158,11 +158,21 @@ def run_console_script(start: Start, command: Sequence[str]) -> None:
     name = start.console
     script = shutil.which(name)
     if script is None:
-        manage_not_found("there is no program %s on the PATH" % name)
+        not_found("there is no program %s on the PATH" % name)
     switch_interpreter(script)
     set_import_path(os.path.dirname(os.path.realpath(script)), *start.search)
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
+
+
+def not_found(problem: str) -> NoReturn:
+    """Ends the process; the message has what would be chosen without the annotation, if that can be told."""
+    from .arguments import parse_arguments
+    from .discovery.choice import example, suggestion
+    from .project import find_clues
+
+    clues = find_clues(parse_arguments(sys.argv[1:])[0].container_command)
+    manage_not_found(problem, suggestion(clues) or example(clues))
 
 
 def switch_interpreter(script: str) -> None:

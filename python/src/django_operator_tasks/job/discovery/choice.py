@@ -36,6 +36,15 @@ def choose_start(clues: Clues) -> Start:
     return found[0].start
 
 
+def suggestion(clues: Clues) -> str:
+    """The annotation for what would be chosen without one; empty if nothing would be."""
+    try:
+        found = Search(clues).run()
+    except Exception:  # what is said is not about this
+        return ""
+    return found[0].start.annotation(sys.executable) if found and not disagree(found) else ""
+
+
 def example(clues: Clues) -> str:
     """What the annotation may be in this image."""
     own = sorted(console_scripts(requiring="django"))[:MOST_PROGRAMS]
