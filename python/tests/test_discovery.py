@@ -217,8 +217,13 @@ EXPORTS = {
     "what follows a failure": ("false || export URL=sqlite", {}),
     "a function": ("use_tests() {\n  export URL=sqlite\n}", {}),
     "a branch": ('case "$1" in\n test) export URL=sqlite;;\n esac', {}),
-    "a dollar in a known value": ("PW='a$b1'; export URL=\"x:${PW}\"", {}),
+    "a dollar in a known value": ("PW='a$b1'; export URL=\"x:${PW}\"", {"URL": "x:a$b1"}),
     "a plain one": ("export URL=plain PORT=${PORT:-8000}", {"URL": "plain", "PORT": "8000"}),
+    "a variable that is not set": ('export PORT="${NOSUCH}1"', {"PORT": "1"}),
+    "all that is set": ("set -a; URL=plain; PORT=1; set +a; X=2", {"URL": "plain", "PORT": "1"}),
+    "one of the container": ("URL=plain", {"URL": "plain"}),
+    "a subshell": ("(export URL=sqlite)", {}),
+    "a command in the background": ("cd x && export URL=sqlite & true", {}),
     "a comment": ("# Don't\nexport URL=plain  # it's", {"URL": "plain"}),
     "text for a file": ("cat <<EOF >/dev/null\nexport URL=sqlite\nEOF\nexport PORT=1", {"PORT": "1"}),
 }
@@ -251,6 +256,11 @@ APPLICATIONS = {
     "gunicorn -b unix:/run/x.sock -w $((2 * $(nproc) + 1)) shop.wsgi": "shop.wsgi",
     "if true; then case $1 in web|w) exec uvicorn shop.asgi:application;; *) exec true;; esac; fi": "shop.asgi",
     "gunicorn 'shop.wsgi": None,
+    "gunicorn $ARGS shop.wsgi": "shop.wsgi",
+    "runuser -u app -- gunicorn -c g.py shop.wsgi": "shop.wsgi",
+    "opentelemetry-instrument --traces_exporter console gunicorn shop.wsgi": "shop.wsgi",
+    "echo $((1<<2)); cat <<< foo\ngunicorn shop.wsgi": "shop.wsgi",
+    "case $1 in migrate) set -- python manage.py;; esac; gunicorn shop.wsgi": "shop.wsgi",
     "for x in 1 2; do echo $x; done": None,
 }
 
@@ -262,6 +272,84 @@ def test_what_a_line_of_a_shell_serves(text):
 
     clues = read_clues(started_programs(["bash", "-c", text], "/app", {"PATH": "/bin"}), "/app", {"PATH": "/bin"})
     assert next((each.name for each in clues.applications), None) == APPLICATIONS[text]
+
+
+UNKNOWABLE = {
+    "an import path": ["sh", "-c", "export PYTHONPATH=$PYTHONPATH:{root}/app/src; exec gunicorn shop.wsgi"],
+    "an import path, by a command": ["sh", "-c", "PYTHONPATH=$(pwd) gunicorn shop.wsgi"],
+    "an environment": ["sh", "-c", ". $(poetry env info --path)/bin/activate && gunicorn shop.wsgi"],
+    "a directory": ["sh", "-c", "gunicorn --chdir $(pwd) --pythonpath `pwd` shop.wsgi"],
+    "a project of uv": ["sh", "-c", "uv run --project $(pwd) gunicorn shop.wsgi"],
+    "an environment of conda": ["sh", "-c", "conda run -n $(x) gunicorn shop.wsgi"],
+    "a virtual environment": ["sh", "-c", "export VIRTUAL_ENV=$(pwd)/.venv; gunicorn shop.wsgi"],
+    "uwsgi's home": ["sh", "-c", "uwsgi --home $(pwd) --module shop.wsgi"],
+    "settings": ["sh", "-c", "gunicorn -e DJANGO_SETTINGS_MODULE=$(x) shop.wsgi"],
+    "a script": ["sh", "-c", "python $(x)/run.py"],
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWABLE)
+@pytest.mark.parametrize("how", [("--discover",), ("--script", "manage.py")])
+def test_what_only_a_shell_could_tell_does_no_harm(image, name, how):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    line = image.run(*UNKNOWABLE[name], how=how)
+    assert line.code == 0 and line.ok and line.settings == "shop.settings", line
+
+
+def test_scripts_that_call_themselves(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    image.write(
+        "all.sh",
+        '#!/bin/sh\ncase $1 in\nall) "$0" a & "$0" b & "$0" c & "$0" d &;;\n*) exec gunicorn shop.wsgi;;\nesac\n',
+        program=True,
+    )
+    assert chosen(image.run("{root}/all.sh", "all"))[1] == "shop.settings"
+
+
+def test_defaults_of_a_server_s_configuration_give_way_to_the_container_s(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    image.write("app/gunicorn.conf.py", "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.dev')\n")
+    line = image.run("gunicorn", "shop.wsgi", DJANGO_SETTINGS_MODULE="shop.settings")
+    assert chosen(line)[1] == "shop.settings"
+
+
+def test_settings_on_a_condition_are_named_where_they_differ(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    script = 'if [ "$DEBUG" = true ]; then export DJANGO_SETTINGS_MODULE=%s; fi; exec gunicorn shop.wsgi'
+    line = image.run("sh", "-c", script % "shop.local")
+    assert line.reason == "ManageAmbiguous" and "(shop.local)" in line.message and "(shop.settings)" in line.message
+    assert chosen(image.run("sh", "-c", script % "shop.settings"))[1] == "shop.settings"
+
+
+def test_directories_of_scripts_are_not_imported_from(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    image.write("app/config/wait.py")
+    image.write("app/config/random.py", "raise RuntimeError('not this one')\n")
+    assert chosen(image.run("sh", "-c", "python config/wait.py && gunicorn shop.wsgi"))[1] == "shop.settings"
+
+
+def test_a_manage_py_that_knows_where_django_is(image):
+    import sysconfig
+
+    text = "import sys\nsys.path.insert(0, %r)\n" % sysconfig.get_path("purelib")
+    image.write("app/manage.py", text + MANAGE % "shop.settings")
+    image.package("app/shop")
+    assert chosen(image.run("gunicorn", "shop.wsgi", python=image.bare))[1] == "shop.settings"
+
+
+def test_a_module_with_two_settings_is_no_rival(image):
+    image.write("app/manage.py", MANAGE % "shop.settings")
+    image.package("app/shop")
+    image.write(
+        "app/shop/wsgi.py",
+        "import os\nif 0:\n    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.prod')\nelse:\n    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n",
+    )
+    assert chosen(image.run("sh", "-c", "exec gunicorn shop.wsgi"))[1] == "shop.settings"
 
 
 def test_a_script_that_starts_a_server_is_no_management_program(image):

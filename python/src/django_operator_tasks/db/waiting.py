@@ -84,8 +84,12 @@ class MigrationProgress:
 
     def moved(self) -> bool:
         """Whether migrations were applied since the last look."""
-        before, self.applied = self.applied, self._applied()
-        return before != self.applied
+        now = self._applied()
+        if now is None or now == self.applied:  # what cannot be read says nothing
+            return False
+        self.applied = now
+        self.last = time.monotonic()
+        return True
 
     def through_outages(self, look: Callable[[], T]) -> T:
         """What a look at the database gives, when it answers: it may be restarted meanwhile."""
@@ -108,7 +112,7 @@ class MigrationProgress:
         :raises TaskError: NotMigrated, if nobody has migrated for too long.
         """
         holder = self._holder()
-        if self.moved() or holder is not None:
+        if not self.moved() and holder is not None:
             self.last = time.monotonic()
         if time.monotonic() - self.last >= (STALLED_SECONDS if run_context() else 0):
             advice = "migrate it first, with a DjangoMigrate or lockedmigrate"
@@ -118,8 +122,9 @@ class MigrationProgress:
         if told != self.told:
             say(told)
             self.told = told
-        if not self.connection.get_autocommit() and not self.connection.in_atomic_block:
-            self.connection.rollback()  # what was read would hold up who migrates, and stay as it was
+        session = self.connection
+        if session.connection is not None and not session.in_atomic_block and not session.get_autocommit():
+            session.rollback()  # what was read would hold up who migrates, and stay as it was
         # With tenants, a look goes through the schemas.
         time.sleep(PAUSE * (5 if hasattr(self.connection, "set_schema") else 1))
 
@@ -128,6 +133,7 @@ class MigrationProgress:
         before = self.applied
         while self.applied == before:
             self.wait(what, message)
+        wait_for_database(self.connection)
 
     def _stalled(self) -> str:
         return (

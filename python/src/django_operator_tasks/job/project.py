@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING, List, NoReturn, Sequence
+from typing import TYPE_CHECKING, List, NoReturn, Optional, Sequence
 
 from . import report
 from .manage import MANAGE_ANNOTATION, switch_to, switched_already
@@ -34,35 +34,56 @@ def find_clues(command: Sequence[str]) -> "Clues":
 
 
 def enter_project(options: Namespace) -> "Clues":
-    """The clues, in the interpreter that has Django; ends the process if there is none."""
-    from .discovery.interpreters import choose, is_current
-
+    """The clues, in the interpreter that has Django; ends the process if there is none, and no manage.py that may know
+    where Django is."""
     clues = find_clues(options.container_command)
     if switched_already():
         return clues
-    # A Celery application may be one without Django; and where none has both, the one with Django is the project's.
-    wanted = [[DJANGO, CELERY], [CELERY], [DJANGO]] if options.celery else [[DJANGO]]
-    chosen, tried = choose(clues, wanted[0])
-    for packages in wanted[1:]:
-        if chosen is None:
-            chosen, tried = choose(clues, packages)
-    if chosen is None:
-        without_django(tried, clues)
-    elif not is_current(chosen.path):
-        switch_to([chosen.path])
+    try:
+        interpreter = find_interpreter(options, clues)
+    except Exception as error:  # this one may do
+        report.complain("the project's interpreter could not be found out: %r" % error)
+        return clues
+    if interpreter:
+        switch_to([interpreter])
+    if clues.tried and not os.path.isfile("manage.py"):
+        without_django(clues)
     return clues
 
 
-def without_django(tried: "List[Interpreter]", clues: "Clues") -> NoReturn:
+def find_interpreter(options: Namespace, clues: "Clues") -> str:
+    """The interpreter to go over to; empty if it is this one, or if none has Django."""
+    from .discovery.interpreters import choose, is_current
+
+    # A Celery application may be one without Django; and where none has both, the one with Django is the project's.
+    wanted = [[DJANGO, CELERY], [CELERY], [DJANGO]] if options.celery else [[DJANGO]]
+    tried: "List[Interpreter]" = []
+    for packages in wanted:
+        chosen, tried = choose(clues, packages)
+        if chosen is not None:
+            return "" if is_current(chosen.path) else chosen.path
+    clues.tried = ["%s (%s)" % (each.path, each.why) for each in tried]
+    return ""
+
+
+def without_django(clues: "Clues") -> NoReturn:
     """Ends the process."""
-    listed = ", ".join("%s (%s)" % (each.path, each.why) for each in tried)
     manage = next((path for path in places_of_manage(clues) if os.path.isfile(path)), "manage.py")
     report.fail_early(
         "InterpreterWithoutDjango",
-        "no interpreter of this image can import Django; tried %s" % (listed or sys.executable),
+        "no interpreter of this image can import Django; tried %s" % (", ".join(clues.tried) or sys.executable),
         advice="name the one that can by the annotation %s on the target, such as: /path/to/venv/bin/python %s"
         % (MANAGE_ANNOTATION, manage),
     )
+
+
+def lacks_django(error: Optional[BaseException]) -> bool:
+    """Whether an import failed as there is no Django, in whatever words a manage.py puts that."""
+    while error is not None:
+        if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "django":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def places_of_manage(clues: "Clues") -> List[str]:

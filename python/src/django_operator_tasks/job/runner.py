@@ -49,6 +49,9 @@ def run(options: Namespace, command: Sequence[str], start: Start | None, clues: 
             from .celery_control import run
 
             enter_directory(clues)
+            settings = options.settings or (clues.settings[0] if clues and len(set(clues.settings)) == 1 else "")
+            if settings:
+                os.environ["DJANGO_SETTINGS_MODULE"] = settings
             run(command)
         else:
             start = start or start_of(options, clues)
@@ -61,6 +64,11 @@ def run(options: Namespace, command: Sequence[str], start: Start | None, clues: 
             report.complain(end.code)  # as Python does when it is not held up
         return report.exit_status(end.code)
     except BaseException as error:  # whatever it is, the operator has to hear of it
+        if clues is not None and clues.tried:
+            from .project import lacks_django, without_django
+
+            if lacks_django(error):
+                without_django(clues)
         if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "django":
             error.msg = f"{error.msg}; is this the interpreter that the project is installed for?"
         report.current.record_failure(error)

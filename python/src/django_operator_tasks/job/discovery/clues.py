@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from .files import unique
 from .programs import SERVERS, Program, is_interpreter
-from .shell import SETTINGS_VARIABLE, State
+from .shell import SETTINGS_VARIABLE, State, is_known
 
 APPLICATION = re.compile(r"^([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(:[A-Za-z_][\w.]*(?:\(.*\))?)?$")
 # Options of gunicorn without a value: what follows another one is its value, and not the application.
@@ -52,10 +52,13 @@ class Clues:
     def __init__(self, directory: str, variables: Dict[str, str]) -> None:
         self.directory = directory
         self.search: List[str] = []
+        self.places: List[str] = []  # where a manage.py may lie, and nothing is imported from
         self.environments: List[str] = []  # directories of virtual environments
         self.applications: List[Application] = []
         self.files: List[Application] = []  # modules that are given as files
         self.settings: List[str] = []
+        self.perhaps_settings: List[str] = []
+        self.tried: List[str] = []  # interpreters, where none has Django
         self.programs: List[Program] = []
         self.configs: List[Program] = []
         self.scripts: List[str] = []  # files that Python is given to run
@@ -67,7 +70,7 @@ class Clues:
         """Where the project may lie, the likeliest first: what the command names, then what is imported from."""
         python_path = self.variables.get("PYTHONPATH", "").split(os.pathsep)
         named = [*self.search, *(entry for entry in python_path if entry)]
-        return unique([os.path.join(self.directory, entry) for entry in named])
+        return unique([os.path.join(self.directory, entry) for entry in named if is_known(entry)])
 
 
 def read_clues(programs: List[Program], directory: str, variables: Dict[str, str]) -> Clues:
@@ -91,12 +94,14 @@ def read_clues(programs: List[Program], directory: str, variables: Dict[str, str
         settings = clues.exported.get(SETTINGS_VARIABLE)
         if settings:
             clues.settings.append(settings)
-        elif not clues.settings and not os.environ.get(SETTINGS_VARIABLE):
-            clues.settings += last.perhaps_settings
-        chdir = [value for program in programs for value in chdir_options(program)]
+        elif not os.environ.get(SETTINGS_VARIABLE):
+            clues.perhaps_settings += last.perhaps_settings
+        clues.settings = [name for name in clues.settings if is_known(name)]
+        clues.environments = [name for name in clues.environments if is_known(name)]
+        chdir = [value for program in programs for value in chdir_options(program) if is_known(value)]
         if chdir:
             clues.directory = os.path.normpath(os.path.join(last.directory, chdir[-1]))
-        clues.search += last.perhaps_directories
+        clues.places += last.perhaps_directories
     return clues
 
 
@@ -158,7 +163,9 @@ def read_script(clues: Clues, program: Program, name: str, words: List[str]) -> 
     if os.path.basename(script) in SERVERS:
         read_server(clues, program, os.path.basename(script), words)
         return
-    clues.search.append(os.path.dirname(script))
+    if not is_known(script):
+        return
+    clues.places.append(os.path.dirname(script))
     clues.scripts.append(script)
     if os.path.basename(script) == "manage.py":
         read_management_options(clues, program)

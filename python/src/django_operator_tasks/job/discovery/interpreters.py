@@ -123,7 +123,7 @@ def choose(clues: Clues, packages: Sequence[str]) -> Tuple[Optional[Interpreter]
 def identity(path: str) -> Optional[str]:
     """What makes an interpreter another one: its directory, and the file behind its name."""
     path = os.path.abspath(path)
-    if not os.access(path, os.X_OK) or not os.path.isfile(path):
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
         return None
     return os.path.dirname(path) + "\0" + os.path.realpath(path)
 
@@ -144,7 +144,7 @@ def has_packages(path: str, packages: Sequence[str], directories: Sequence[str])
             stderr=subprocess.DEVNULL,
             timeout=LOOK_SECONDS,
         )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return False
     return FOUND.encode() in said
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..shebang import first_lines
 from . import shell
@@ -33,7 +33,11 @@ WRAPPERS: Dict[str, Any] = {
     "chpst": ("-u -U -e -n -P -m -d -o -p -f -c -r -t -l -L", 0),
     "with-contenv": ("", 0),
     "ddtrace-run": ("", 0),
-    "opentelemetry-instrument": ("", 0),
+    "opentelemetry-instrument": (
+        "--traces_exporter --metrics_exporter --logs_exporter --service_name --exporter_otlp_endpoint"
+        " --exporter_otlp_protocol --propagators --id_generator",
+        0,
+    ),
     "sentry-python": ("", 0),
     "newrelic-admin": ("", 1),
     "uv": ("-p --python --project --directory --env-file --extra --group --with --package --with-editable", 1),
@@ -62,6 +66,7 @@ SERVERS = {
     "celery",
 }
 RUNNERS = {"uv", "poetry", "pipenv", "pdm", "hatch", "rye", "conda", "mamba", "micromamba"}
+MOST_PROGRAMS = 64
 INTERPRETER = re.compile(r"^(python|pypy)[0-9.]*$")
 KUBELETS_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)")
 
@@ -122,10 +127,11 @@ class Unwrapping:
     def __init__(self, found: List[Program]) -> None:
         self.found = found
         self.depth = 0
+        self.reading: List[Tuple[str, ...]] = []  # scripts, with their arguments
         self.runner: Optional[str] = None
 
     def start(self, words: List[str], state: State) -> None:
-        if self.depth >= shell.DEEPEST or not words:
+        if self.depth >= shell.DEEPEST or len(self.found) >= MOST_PROGRAMS or not words:
             return
         self.depth += 1
         runner = self.runner
@@ -144,7 +150,9 @@ class Unwrapping:
             elif rest:
                 self.run_script(self.script_text(rest[0], state, any_file=True) or "", rest, state)
         elif base in ("su", "runuser"):
-            if "-c" in words[:-1]:
+            if "--" in words and base == "runuser":
+                self.start(words[words.index("--") + 1 :], state)
+            elif "-c" in words[:-1]:
                 self.run_script(words[words.index("-c") + 1], [], state)
         elif base in WRAPPERS:
             self.wrapped(base, words, state)
@@ -162,9 +170,14 @@ class Unwrapping:
                     self.start(words[words.index("--") + 1 :], state)
 
     def run_script(self, text: str, arguments: List[str], state: State) -> None:
+        script = (text, *arguments)
+        if script in self.reading:  # it calls itself
+            return
+        self.reading.append(script)
         inner = state.copy()
         inner.arguments = list(arguments)
         shell.run(text, inner, lambda words, where: self.start(words, where.copy()), self.depth)
+        self.reading.pop()
 
     def wrapped(self, base: str, words: List[str], state: State) -> None:
         valued, skipped = WRAPPERS[base]
@@ -172,7 +185,7 @@ class Unwrapping:
         inner = state.copy()
         for name, value in zip(options, options[1:]):
             if name in ("--directory", "-C", "--cwd", "--chdir"):
-                inner.directory = os.path.normpath(os.path.join(inner.directory, value))
+                inner.change_directory(value, perhaps=False)
         if base in RUNNERS:
             if rest[:1] not in (["run"], ["exec"]):
                 return
@@ -180,13 +193,14 @@ class Unwrapping:
             after, rest = after_options(rest[1:], valued + (" -m --module" if base == "uv" else ""))
             named = dict(zip(options + after, (options + after)[1:]))
             for option in ("-n", "--name", "-p", "--prefix") if base.endswith(("conda", "mamba")) else ():
-                if option in named:
+                if shell.is_known(named.get(option, shell.UNKNOWN)):
                     inner.variables["CONDA_PREFIX"] = conda_environment(named[option], inner)
             for option in ("--directory", "-C"):
                 if option in named:
-                    inner.directory = os.path.normpath(os.path.join(state.directory, named[option]))
+                    inner.directory = state.directory
+                    inner.change_directory(named[option], perhaps=False)
             for option in ("--project", "-P"):
-                if option in named:
+                if shell.is_known(named.get(option, shell.UNKNOWN)):
                     inner.variables["UV_PROJECT"] = os.path.join(inner.directory, named[option])
             module = named.get("-m") or named.get("--module")
             if base == "uv" and module:

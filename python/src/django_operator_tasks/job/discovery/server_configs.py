@@ -53,7 +53,8 @@ def read_gunicorn(clues: Clues, server: Program) -> None:
     raw = values.get("raw_env")
     listed = [constant(item) for item in raw.elts] if isinstance(raw, (ast.List, ast.Tuple)) else [constant(raw)]
     clues.settings += [text.split("=", 1)[1] for text in listed if text and text.startswith(SETTINGS_VARIABLE + "=")]
-    clues.settings += sorted(settings_set_by(tree))
+    given = SETTINGS_VARIABLE in os.environ or SETTINGS_VARIABLE in clues.exported
+    clues.settings += sorted(settings_set_by(tree, defaults=not given))
 
 
 def assignments(tree: ast.Module) -> Iterator[Tuple[str, ast.expr]]:

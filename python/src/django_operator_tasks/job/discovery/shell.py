@@ -20,8 +20,9 @@ SEPARATORS = "();<>|&\n"
 ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*|\d+)(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*|\d))")
 ALL_ARGUMENTS = ("$@", "${@}", "$*", "${*}")
-HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:\n[ \t]*\2[ \t]*(?=\n|$)|\Z)", re.DOTALL)
+HEREDOC = re.compile(r"(?<!<)<<-?\s*(['\"]?)([A-Za-z_]\w*)\1([^\n]*)\n.*?(?:\n[ \t]*\2[ \t]*(?=\n|$)|\Z)", re.DOTALL)
 UNKNOWN = "\0"  # stands for what only a shell could tell; no file that is read has it
+LITERAL_DOLLAR = "\1"  # one between single quotes
 DEEPEST = 6
 Start = Callable[[List[str], "State"], None]
 
@@ -36,6 +37,9 @@ class State:
         self.variables = variables
         self.arguments = list(arguments)  # from $0 on
         self.exported: Set[str] = set(exported)  # what programs get, beyond what there was
+        self.environment: Iterable[str] = frozenset(variables)  # the names of what there was
+        self.exports_all = False
+        self.pushed: List[str] = []
         # What is done on a condition that nobody knows.
         self.perhaps_directories: List[str] = []
         self.perhaps_settings: List[str] = []
@@ -43,7 +47,13 @@ class State:
     def copy(self) -> "State":
         copy = State(self.directory, dict(self.variables), self.arguments, self.exported)
         copy.perhaps_directories, copy.perhaps_settings = self.perhaps_directories, self.perhaps_settings
+        copy.environment, copy.exports_all, copy.pushed = self.environment, self.exports_all, list(self.pushed)
         return copy
+
+    def restore(self, saved: "State") -> None:
+        """As it was before a shell of its own."""
+        self.directory, self.arguments = saved.directory, list(saved.arguments)
+        self.variables, self.exported = dict(saved.variables), set(saved.exported)
 
     def expand(self, word: str) -> str:
         """The word with what is known of variables in their places."""
@@ -57,15 +67,22 @@ class State:
                 found = self.variables.get(name)
             if not found and default is not None:
                 return self.expand(default)
-            return UNKNOWN if found is None else found
+            return found or ""
 
         expanded = REFERENCE.sub(value, word)
-        return expanded if not re.search(r"\$[{@*]", word) else expanded.replace("$", UNKNOWN)
+        if re.search(r"\$[{@*]", REFERENCE.sub("", word)):
+            expanded = expanded.replace("$", UNKNOWN)
+        return expanded.replace(LITERAL_DOLLAR, "$")
 
     def words(self, words: List[str]) -> List[str]:
         found: List[str] = []
         for word in words:
-            found += self.arguments[1:] if word in ALL_ARGUMENTS else [self.expand(word)]
+            if word in ALL_ARGUMENTS:
+                found += self.arguments[1:]
+            elif REFERENCE.fullmatch(word):  # several words, where it stands alone
+                found += self.expand(word).split(" ")
+            else:
+                found.append(self.expand(word))
         return found
 
     def assign(self, name: str, value: str, *, exported: bool, perhaps: bool) -> None:
@@ -75,7 +92,7 @@ class State:
                 self.perhaps_settings.append(value)
             return
         self.variables[name] = value
-        if exported and is_known(value):
+        if (exported or self.exports_all or name in self.environment) and is_known(value):
             self.exported.add(name)
         elif not is_known(value):
             self.exported.discard(name)
@@ -113,7 +130,7 @@ def readable(text: str) -> str:
             if quote == "'":
                 end = text.find("'", n)
                 end = len(text) if end < 0 else end
-                found.append(text[n : end + 1])
+                found.append(text[n : end + 1].replace("$", LITERAL_DOLLAR))
                 n, quote = end + 1, ""
         elif char == '"':
             quote = "" if quote else '"'
@@ -202,8 +219,19 @@ def run(text: str, state: State, start: Start, depth: int = 0) -> None:
     in_chain = False  # of commands behind a test
     braces: List[bool] = []
     function = False
+    subshells: List[State] = []
+    chain = state.copy()  # as it was before the commands that are joined by && and ||
     for before, statement in statements(text):
         words = list(statement)
+        if before.strip("\n") == "&":
+            state.restore(chain)
+        for char in before if "()" not in before else "":
+            if char == "(":
+                subshells.append(state.copy())
+            elif char == ")" and subshells:
+                state.restore(subshells.pop())
+        if before not in ("&&", "||", "|"):
+            chain = state.copy()
         if words[-1:] == ["()"] or words[:1] == ["function"]:
             function = True
             if "{" not in words:
@@ -256,11 +284,19 @@ def command(words: List[str], state: State, start: Start, depth: int, *, perhaps
                 state.assign(match.group(1), match.group(2), exported=True, perhaps=perhaps)
             elif is_known(state.variables.get(word, UNKNOWN)) and not perhaps:
                 state.exported.add(word)
+    elif first == "popd" and state.pushed and not perhaps:
+        state.directory = state.pushed.pop()
     elif first in ("cd", "pushd"):
+        if first == "pushd" and not perhaps:
+            state.pushed.append(state.directory)
         targets = [word for word in rest if not word.startswith("-")]
         if targets:
             state.change_directory(targets[0], perhaps=perhaps)
-    elif first == "set" and "--" in rest:
+    elif first == "set" and ("-a" in rest or "allexport" in rest) and "+o" not in rest:
+        state.exports_all = True
+    elif first == "set" and "+a" in rest:
+        state.exports_all = False
+    elif first == "set" and "--" in rest and not perhaps:
         state.arguments = state.arguments[:1] + rest[rest.index("--") + 1 :]
     elif first in (".", "source") and rest:
         if not perhaps:
@@ -271,6 +307,8 @@ def command(words: List[str], state: State, start: Start, depth: int, *, perhaps
 
 def source(name: str, state: State, start: Start, depth: int) -> None:
     """A script that runs in the same shell; one that activates a virtual environment is known by its name."""
+    if not is_known(name):
+        return
     path = which(name, state.variables.get("PATH"), state.directory)
     environment = os.path.dirname(os.path.dirname(os.path.join(state.directory, name)))
     if os.path.basename(name) == "activate":

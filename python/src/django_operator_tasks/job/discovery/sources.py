@@ -44,14 +44,17 @@ def constant(node: Optional[ast.AST]) -> Optional[str]:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def settings_set_by(tree: Optional[ast.AST]) -> Set[str]:
-    """The settings modules that a source sets, as texts that stand in it."""
+def settings_set_by(tree: Optional[ast.AST], *, defaults: bool = True) -> Set[str]:
+    """The settings modules that a source sets, as texts that stand in it.
+
+    :param defaults: also those that it sets only where there are none.
+    """
     found = set()
     for node in ast.walk(tree) if tree is not None else ():
         value = None
         if isinstance(node, ast.Call) and len(node.args) > 1 and constant(node.args[0]) == SETTINGS_VARIABLE:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            value = node.args[1] if name in ("setdefault", "putenv") else None
+            value = node.args[1] if name == "putenv" or (name == "setdefault" and defaults) else None
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
             value = node.value if constant(node.targets[0].slice) == SETTINGS_VARIABLE else None
         text = constant(value)
@@ -89,7 +92,7 @@ def settings_after_import(module: str, directories: Sequence[str], variables: Di
             cwd=directory if os.path.isdir(directory) else None,
             timeout=IMPORT_SECONDS,
         )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return ""
     said = done.stdout.decode("utf-8", "replace").rpartition(MARK)[2] if MARK.encode() in done.stdout else ""
     return said.strip()

@@ -74,7 +74,7 @@ class Search:
     def manage_beside_the_project(self) -> list[Found]:
         """In what the command names, then where its modules are imported from, then above the working directory."""
         reasons: dict[str, str] = {}
-        for directory in self.clues.directories():
+        for directory in unique([*self.clues.directories(), *self.clues.places]):
             reasons.setdefault(directory, "which the command names")
         for application, source in self.sources.items():
             if source is not None:
@@ -108,9 +108,14 @@ class Search:
         own = settings_of_script(start.script)
         found = [Found(start, own)]
         if own is not None and not os.environ.get(SETTINGS_VARIABLE):
-            loaded = {name for source in self.sources.values() for name in settings_set_by(parse(source))}
-            found += [Found(start._replace(settings=name), name) for name in sorted(loaded - {own})]
+            others = {*self.loaded_settings(), *self.clues.perhaps_settings} - {own}
+            found += [Found(start._replace(settings=name), name) for name in sorted(others)]
         return found
+
+    def loaded_settings(self) -> set[str]:
+        """Those that the sources of what is loaded set, where each says so without a doubt."""
+        names = (only(settings_set_by(parse(source))) for source in self.sources.values())
+        return {name for name in names if name is not None}
 
     def settings_variable(self) -> list[Found]:
         named = list(dict.fromkeys(self.clues.settings))
@@ -119,6 +124,9 @@ class Search:
         name = os.environ.get(SETTINGS_VARIABLE, "")
         if name:
             return [self.of_settings(name, f"by the variable {SETTINGS_VARIABLE}")]
+        if self.clues.perhaps_settings:
+            names = dict.fromkeys([*self.clues.perhaps_settings, *sorted(self.loaded_settings())])
+            return [self.of_settings(name, "which the command sets") for name in names]
         self.looked.append(f"{SETTINGS_VARIABLE} is not set")
         return []
 
