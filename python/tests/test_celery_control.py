@@ -43,7 +43,7 @@ def jobs(pyz, redis, tmp_path):
         def __call__(self, *argv, stdout=subprocess.PIPE):
             log.write_text("")
             done = subprocess.run(
-                [sys.executable, str(pyz), "--celery", "--", "-A", "jobs", *argv],
+                [sys.executable, str(pyz), "--discover", "--celery", "--", "-A", "jobs", *argv],
                 cwd=tmp_path,
                 env=env,
                 stdout=stdout,

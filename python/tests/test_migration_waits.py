@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
     dependencies = [("profiles", "0001_initial")]
     operations = [migrations.AddField("profile", "colour", models.CharField(max_length=9, default=""))]
 """
-SHORT = "from django_operator_tasks.db import waiting; waiting.STALLED_SECONDS = 2; waiting.PAUSE = 0.2\n"
+SHORT = "from django_operator_tasks import migration_waits as waits; waits.STALLED_SECONDS = 2; waits.PAUSE = 0.2\n"
 ENSURE = (
     SHORT + "from django.core.management import execute_from_command_line as run; run(['manage.py', 'ensureadmin'])"
 )

@@ -13,11 +13,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from ...base_command import ReportingCommand
-from ...db.waiting import retry_while_migrating, wait_for_database, wait_for_model
+from ...db.waiting import wait_for_database
 from ...job import report
 from ...job.durability import require_durable_database
 from ...job.run_context import run_context
 from ...job.scrub import register_secret
+from ...migration_waits import retry_while_migrating, wait_for_model
 from ...unique_violation import UniqueViolation
 from ...user_fields import FALSE_WORDS, TRUE_WORDS, field_location
 from ...users import RESERVED_VARIABLES, RequestedUser, check_new_user, ensure_user, retry_transaction
