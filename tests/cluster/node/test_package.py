@@ -16,7 +16,7 @@ SEND = "from myapp.tasks import add\nfor _ in range(3): add.apply_async((1, 2), 
 FOUR = {
     "DjangoMigrate": {},
     "DjangoUser": {"username": "ann", "email": "ann@example.com", "superuser": True, "passwordSecretRef": {"name": "packaged", "key": "password"}},
-    "DjangoStatic": {},
+    "DjangoStatic": {"clear": True},
     "DjangoCelery": {"app": "myapp", "worker": "worker1"},
 }
 
