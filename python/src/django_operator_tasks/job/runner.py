@@ -84,16 +84,19 @@ def start_of(options: Namespace, clues: Clues | None) -> Start:
         from .discovery.choice import choose_start
 
         return choose_start(clues)
-    from .project import find_clues
+    search: tuple[str, ...] = ()
+    if options.container_command:
+        from .project import find_clues
 
-    clues = find_clues(options.container_command)
+        clues = find_clues(options.container_command)
+        search = (clues.directory, *clues.directories())
     return Start(
         script=options.script or "",
         module=options.module or "",
         console=options.console or "",
         arguments=tuple(options.argument),
         settings=options.settings,
-        search=(clues.directory, *clues.directories()) if options.container_command else (),
+        search=search,
     )
 
 
