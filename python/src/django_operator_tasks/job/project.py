@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, List, NoReturn, Optional, Sequence
 
 from . import report
 from .manage import MANAGE_ANNOTATION, switch_to, switched_already
+from .start import MANAGE
 
 if TYPE_CHECKING:
     from .discovery.clues import Clues
@@ -46,14 +47,15 @@ def enter_project(options: Namespace) -> "Clues":
         return clues
     if interpreter:
         switch_to([interpreter])
-    if clues.tried and not os.path.isfile("manage.py"):
+    if clues.tried and not os.path.isfile(MANAGE):
         without_django(clues)
     return clues
 
 
 def find_interpreter(options: Namespace, clues: "Clues") -> str:
     """The interpreter to go over to; empty if it is this one, or if none has Django."""
-    from .discovery.interpreters import choose, is_current
+    from .discovery.files import is_current_interpreter
+    from .discovery.interpreters import choose
 
     # A Celery application may be one without Django; and where none has both, the one with Django is the project's.
     wanted = [[DJANGO, CELERY], [CELERY], [DJANGO]] if options.celery else [[DJANGO]]
@@ -61,14 +63,14 @@ def find_interpreter(options: Namespace, clues: "Clues") -> str:
     for packages in wanted:
         chosen, tried = choose(clues, packages)
         if chosen is not None:
-            return "" if is_current(chosen.path) else chosen.path
+            return "" if is_current_interpreter(chosen.path) else chosen.path
     clues.tried = ["%s (%s)" % (each.path, each.why) for each in tried]
     return ""
 
 
 def without_django(clues: "Clues") -> NoReturn:
     """Ends the process."""
-    manage = next((path for path in places_of_manage(clues) if os.path.isfile(path)), "manage.py")
+    manage = next((path for path in places_of_manage(clues) if os.path.isfile(path)), MANAGE)
     report.fail_early(
         "InterpreterWithoutDjango",
         "no interpreter of this image can import Django; tried %s" % (", ".join(clues.tried) or sys.executable),
@@ -87,4 +89,4 @@ def lacks_django(error: Optional[BaseException]) -> bool:
 
 
 def places_of_manage(clues: "Clues") -> List[str]:
-    return [os.path.join(directory, "manage.py") for directory in [os.getcwd(), clues.directory, *clues.directories()]]
+    return [os.path.join(directory, MANAGE) for directory in [os.getcwd(), clues.directory, *clues.directories()]]

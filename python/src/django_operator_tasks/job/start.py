@@ -2,6 +2,9 @@
 
 from typing import NamedTuple, Tuple
 
+MANAGE = "manage.py"
+SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
+
 
 class Start(NamedTuple):
     """What is run, and where from."""
@@ -26,5 +29,5 @@ class Start(NamedTuple):
             words = [self.console]
         else:
             words = [python, self.script] if self.script else [python, "-m", self.module]
-        settings = [f"DJANGO_SETTINGS_MODULE={self.settings}"] if self.settings else []
+        settings = [f"{SETTINGS_VARIABLE}={self.settings}"] if self.settings else []
         return " ".join([*settings, *words, *self.arguments])

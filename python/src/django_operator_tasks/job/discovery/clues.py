@@ -6,9 +6,10 @@ import re
 import shlex
 from typing import Dict, List, NamedTuple, Optional
 
+from ..start import MANAGE, SETTINGS_VARIABLE
 from .files import unique
 from .programs import SERVERS, Program, is_interpreter
-from .shell import SETTINGS_VARIABLE, State, is_known
+from .shell import State, is_known
 
 APPLICATION = re.compile(r"^([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(:[A-Za-z_][\w.]*(?:\(.*\))?)?$")
 # Options of gunicorn without a value: what follows another one is its value, and not the application.
@@ -167,7 +168,7 @@ def read_script(clues: Clues, program: Program, name: str, words: List[str]) -> 
         return
     clues.places.append(os.path.dirname(script))
     clues.scripts.append(script)
-    if os.path.basename(script) == "manage.py":
+    if os.path.basename(script) == MANAGE:
         read_management_options(clues, program)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from typing import Iterable, List, Optional
 
 LARGEST = 256 * 1024
@@ -48,3 +49,16 @@ def parents(directory: str) -> List[str]:
         directory = os.path.dirname(directory)
         found.append(directory)
     return found
+
+
+def interpreter_identity(path: str) -> Optional[str]:
+    """What makes an interpreter another one: its directory, and the file behind its name."""
+    path = os.path.abspath(path)
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        return None
+    return os.path.dirname(path) + "\0" + os.path.realpath(path)
+
+
+def is_current_interpreter(path: str) -> bool:
+    """Whether it is the one that runs this."""
+    return bool(sys.executable) and interpreter_identity(path) == interpreter_identity(sys.executable)

@@ -7,7 +7,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..shebang import NoInterpreter, interpreter
 from .clues import Clues
-from .files import parents, which
+from .files import interpreter_identity, is_current_interpreter, parents, which
 from .programs import Program, is_interpreter
 
 LOOK_SECONDS = 60
@@ -110,7 +110,7 @@ def choose(clues: Clues, packages: Sequence[str]) -> Tuple[Optional[Interpreter]
     tried: List[Interpreter] = []
     seen = set()
     for candidate in candidates(clues):
-        place = identity(candidate.path)
+        place = interpreter_identity(candidate.path)
         if place is None or place in seen:
             continue
         seen.add(place)
@@ -120,22 +120,9 @@ def choose(clues: Clues, packages: Sequence[str]) -> Tuple[Optional[Interpreter]
     return None, tried
 
 
-def identity(path: str) -> Optional[str]:
-    """What makes an interpreter another one: its directory, and the file behind its name."""
-    path = os.path.abspath(path)
-    if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        return None
-    return os.path.dirname(path) + "\0" + os.path.realpath(path)
-
-
-def is_current(path: str) -> bool:
-    """Whether it is the one that runs this."""
-    return bool(sys.executable) and identity(path) == identity(sys.executable)
-
-
 def has_packages(path: str, packages: Sequence[str], directories: Sequence[str]) -> bool:
     """Whether an interpreter finds packages, such as `django.core`, with the project's directories before its own."""
-    if is_current(path):
+    if is_current_interpreter(path):
         return all(finds(package, directories) for package in packages)
     try:
         said = subprocess.check_output(

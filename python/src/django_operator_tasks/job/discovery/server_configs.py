@@ -5,11 +5,11 @@ import os
 import re
 from typing import Any, Dict, Iterator, Set, Tuple
 
+from ..start import SETTINGS_VARIABLE
 from .clues import Application, Clues
 from .files import read_text
 from .modules import find_module
 from .programs import Program
-from .shell import SETTINGS_VARIABLE
 from .sources import constant, settings_set_by
 
 PLACEHOLDER = re.compile(r"%\((\w[\w-]*)\)|\$\((\w+)\)|%d|@\((\w+)\)")

@@ -9,9 +9,9 @@ import re
 import shlex
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
+from ..start import SETTINGS_VARIABLE
 from .files import read_text, which
 
-SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
 OPENING = {"if", "while", "until", "for", "case", "select"}
 CLOSING = {"fi", "done", "esac"}
 KEYWORDS = OPENING | CLOSING | {"then", "else", "elif", "do", "{", "}", "!", "time"}

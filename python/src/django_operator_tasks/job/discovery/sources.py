@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Dict, Optional, Sequence, Set
 
+from ..start import SETTINGS_VARIABLE
 from .files import read_text
-from .shell import SETTINGS_VARIABLE
 
 # Not `call_command`: a script that starts a server may migrate first.
 MANAGEMENT_NAMES = {"execute_from_command_line", "ManagementUtility"}

@@ -6,14 +6,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ..shebang import NoInterpreter, interpreter
-from ..start import Start
+from ..start import MANAGE, SETTINGS_VARIABLE, Start
 from .clues import Application, Clues
 from .files import parents, unique
 from .modules import find_module
-from .shell import SETTINGS_VARIABLE
 from .sources import (
     mentions_settings,
     parse,
@@ -25,7 +25,6 @@ from .sources import (
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-MANAGE = "manage.py"
 MOST_NAMED = 4
 # What has programs that call Django's command line for projects of any kind.
 NO_PROJECTS = {"django", "django-admin"}
@@ -213,6 +212,7 @@ def settings_of_script(path: str) -> str | None:
     return only(settings_set_by(parse(path)))
 
 
+@cache
 def console_scripts(requiring: str = "") -> dict[str, EntryPoint]:
     """The console scripts of what is installed, by name; none of Django's own.
 

@@ -9,8 +9,8 @@ import re
 import sys
 from typing import List, Optional, Sequence
 
-from ..start import Start
-from .files import read_text, which
+from ..start import MANAGE, SETTINGS_VARIABLE, Start
+from .files import is_current_interpreter, read_text, which
 
 SERVERS = ("gunicorn", "uvicorn", "granian", "hypercorn", "daphne", "waitress-serve")
 # Options that say where the project lies, or how its process is set up.
@@ -18,8 +18,6 @@ TELLING = re.compile(r"^(-e|-c|--env|--config|--chdir|--pythonpath|--app-dir|--w
 APPLICATION = re.compile(r"^([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?::[A-Za-z_]\w*)?$")
 SETTINGS = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]")
 SHEBANG = re.compile(r"^#!\s*(/\S*/(?:python|pypy)[0-9.]*)\s*\n")
-SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
-MANAGE = "manage.py"
 
 
 def usual_start(command: Sequence[str]) -> Optional[Start]:
@@ -49,13 +47,7 @@ def is_plain(command: Sequence[str], directory: str) -> bool:
     if server is None:
         return True
     found = SHEBANG.match((read_text(server) or "")[:256])
-    return found is not None and same_interpreter(found.group(1))
-
-
-def same_interpreter(path: str) -> bool:
-    """Whether it is the one that runs this: of the same directory, by another name."""
-    mine = sys.executable or ""
-    return os.path.dirname(path) == os.path.dirname(mine) and os.path.realpath(path) == os.path.realpath(mine)
+    return found is not None and is_current_interpreter(found.group(1))
 
 
 def agrees(manage: str, command: Sequence[str], directory: str) -> bool:
