@@ -61,12 +61,12 @@ class MigrationProgress:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.applied = self._applied()
+        self.applied: object = None  # until somebody looks: most have nothing to wait for
         self.last = time.monotonic()
         self.told = ""
 
     def moved(self) -> bool:
-        """Whether migrations were applied since the last look."""
+        """Whether migrations were applied since the last look; true of the first, before which some may have been."""
         now = self._applied()
         if now is None or now == self.applied:  # what cannot be read says nothing
             return False
