@@ -10,7 +10,7 @@ from masks import masked
 from plans import RECORDED, chosen_plans, recorded, tasks_of
 from scenarios import SCENARIOS
 from support.fixtures import furnish, make_namespace, unique_name
-from support.kube import account, jobs_made, jobs_released, settle
+from support.kube import account, eventually, jobs_made, jobs_released, settle
 from support.kubelet import Kubelet
 from support.operator import Operator
 from support.proxy import CRASHES, Call, Proxy
@@ -59,8 +59,15 @@ class Stage:
         most = 2 if late_job else 1
         assert len(made) == scenario.jobs and all(1 <= times <= most for times in made.values()), made
         assert released == (dict.fromkeys(made, 1) if scenario.held else {}), released
+        eventually(lambda: not self.pods_without_job(), "the pods of pruned Jobs collected")
         counts = {kind: len(self.kube.list(kind, self.ns)) for kind in ("Job", "Pod", "ConfigMap", scenario.kind)}
         return {"status": masked(story.get()["status"]), "objects": counts}
+
+    def pods_without_job(self):
+        """Pods whose Job is gone and which the garbage collector has yet to remove."""
+        jobs = {job["metadata"]["uid"] for job in self.kube.list("Job", self.ns)}
+        owners = (owner for pod in self.kube.list("Pod", self.ns) for owner in pod["metadata"].get("ownerReferences", []))
+        return [owner["name"] for owner in owners if owner["kind"] == "Job" and owner["uid"] not in jobs]
 
 
 FAULTLESS = {}
