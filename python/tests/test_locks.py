@@ -365,7 +365,7 @@ def test_the_server_notices_a_holder_that_says_no_word(shop, databases):
     """A machine that lost its power holds no lock for hours."""
     shop.settings["DATABASES"] = {"default": databases("postgresql", "locks")}
     code = (
-        "from django.db import connection\nfrom django_operator_tasks.locks import PostgresLock\n"
+        "from django.db import connection\nfrom django_operator_tasks.locks.postgresql import PostgresLock\n"
         "lock = PostgresLock(connection, 7); lock.open(); print(lock.try_acquire())\n"
         "for name in ('tcp_keepalives_idle', 'idle_session_timeout'): print(lock.first_row('SHOW ' + name)[0])\n"
         "print(lock.release()); lock.close()"
@@ -394,7 +394,7 @@ def test_mysql_ends_a_session_that_is_silent_and_ours_is_not(shop, databases, pi
 class TestSQLite:
     """The lock is a file."""
 
-    LOCK = "from django.db import connection\nfrom django_operator_tasks.locks import FileLock, migration_lock\n"
+    LOCK = "from django.db import connection\nfrom django_operator_tasks.locks import migration_lock\nfrom django_operator_tasks.locks.sqlite import FileLock\n"
 
     def test_another_path_to_the_same_file_is_the_same_lock(self, shop, databases, tmp_path):
         real = databases("sqlite", "real")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(SOURCE))
 
-from django_operator_tasks.job import error_text, report, scrub
+from django_operator_tasks.job import error_text, registered_secrets, report, scrub
+from django_operator_tasks.job.failure import UNREADABLE
 from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 CORPUS = [json.loads(line) for line in (Path(__file__).parent / "corpus/texts.jsonl").read_text().splitlines()]
@@ -60,7 +61,7 @@ def nothing_else(monkeypatch):
     for name in ("STRIPE_API_KEY", "TOKEN", RUN_CONTEXT_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     yield
-    scrub.forget_secrets()
+    registered_secrets.forget_secrets()
 
 
 def test_nothing_that_was_ever_said_tells_a_secret_or_a_row(monkeypatch):
@@ -142,7 +143,7 @@ def test_no_secret_of_any_environment_stands_in_a_line(monkeypatch, secret, arou
         made = report.Report()
         made.record_failure(ValueError(around[0] + encodings(secret)[way] + around[1]))
         said = json.loads(made.line())["message"]
-        assert scrub.UNREADABLE[:20] not in said
+        assert UNREADABLE[:20] not in said
         assert secret not in said and secret.strip() not in said
         assert repr(secret)[1:-1] not in said and quote(secret, safe="") not in said
         for line in secret.splitlines():
@@ -324,7 +325,7 @@ def test_a_database_whose_host_is_a_connection_string():
     made.add_database(
         type("C", (), {"alias": "a", "settings_dict": {"ENGINE": "x.y", "HOST": "host=x password=y", "NAME": "n"}})
     )
-    assert made.databases[0]["host"] == "host=x password=***"
+    assert json.loads(made.line())["databases"][0]["host"] == "host=x password=***"
 
 
 @pytest.mark.parametrize("password", ["pa/ss-word1", "hunter2#and?more", "p@ss/w:rd#1"])

@@ -8,9 +8,8 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..errors import TaskError
-from ..job.report import say
+from ..job.report import say, without_secrets
 from ..job.run_context import run_context
-from ..job.scrub import scrubbed
 from .connections import is_between_transactions, is_reused, reopen
 from .failures import is_transient
 
@@ -47,4 +46,4 @@ def _connection_obstacle(connection: BaseDatabaseWrapper) -> str | None:
         connection.close()
         if not run_context() or not is_transient(error):
             raise
-        return ": " + scrubbed(error).strip()
+        return ": " + without_secrets(error).strip()

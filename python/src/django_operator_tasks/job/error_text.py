@@ -4,9 +4,9 @@
 import os
 import traceback
 
-from .failure import is_words
+from .failure import UNREADABLE, is_words
 from .row_values import redact_known_errors
-from .scrub import LONGEST_TEXT, UNREADABLE, scrub
+from .scrub import LONGEST_TEXT, scrub
 
 OTHERS = ("site-packages", "dist-packages", "django_operator_tasks", "/proc/self/fd/", "<frozen ")
 

@@ -4,6 +4,8 @@ import sys
 from typing import Optional
 
 DEFAULT_REASON = "CommandFailed"
+# In place of a text whose secrets could not be taken out.
+UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
 
 
 class TaskFailure(Exception):

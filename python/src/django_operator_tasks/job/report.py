@@ -10,9 +10,9 @@ import sys
 from contextlib import suppress
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Tuple
 
-from .failure import DEFAULT_REASON, is_words, reason_of
+from .failure import DEFAULT_REASON, UNREADABLE, is_words, reason_of
+from .registered_secrets import forget_secrets
 from .run_context import run_context
-from .scrub import UNREADABLE, forget_secrets, scrubbed, without_credentials
 
 PATH = "/dev/termination-log"
 PATH_VARIABLE = "DJK8S_TERMINATION_LOG"
@@ -61,8 +61,8 @@ class Report:
             {
                 "alias": connection.alias,
                 "engine": settings.get("ENGINE", "").rsplit(".", 1)[-1],
-                "host": without_credentials(settings.get("HOST")),
-                "name": without_credentials(settings.get("NAME")),
+                "host": str(settings.get("HOST") or ""),
+                "name": str(settings.get("NAME") or ""),
             }
         )
 
@@ -96,11 +96,11 @@ class Report:
         advice = "; " + self.advice if self.advice else ""
         if self.failure is not None:
             reason, message = self.failure
-            data.update(reason=reason, message=scrubbed(message))
+            data.update(reason=reason, message=without_secrets(message))
         if self.failure is None or self.action:  # what was done before it failed stays done
             data.update(action=self.action, count=self.count, names=self.names)
         data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
-        data["databases"] = self.databases
+        data["databases"] = [database_without_credentials(database) for database in self.databases]
         if self.started:
             data["started"] = self.started
         # What is too long is halved, and then whole fields give way, as a line that was cut is no line. What somebody
@@ -173,6 +173,24 @@ def describe(error: BaseException) -> str:
     except (ImportError, OSError):  # the project has closed the file that this package is read from
         return UNREADABLE % type(error).__name__
     return error_text.describe(error)
+
+
+def without_secrets(text: object) -> str:
+    """A text without its secrets; what finds them is loaded as late, too."""
+    try:
+        from .scrub import scrubbed
+    except (ImportError, OSError) as error:
+        return UNREADABLE % type(error).__name__
+    return scrubbed(text)
+
+
+def database_without_credentials(database: Dict[str, str]) -> Dict[str, str]:
+    """A database as the report tells it; whatever may hold credentials is left out where they cannot be found."""
+    try:
+        from .scrub import without_credentials
+    except (ImportError, OSError):
+        return {**database, "host": "", "name": ""}
+    return {**database, "host": without_credentials(database["host"]), "name": without_credentials(database["name"])}
 
 
 def advice_for(error: BaseException) -> str:

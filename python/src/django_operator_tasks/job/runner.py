@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import report
 from .commands import CommandLine
-from .manage import manage_not_found, switch_to, switched_already
-from .shebang import NoInterpreter, interpreter
 from .start import Start
 
 if TYPE_CHECKING:
@@ -180,6 +178,7 @@ def not_found(problem: str) -> NoReturn:
     """Ends the process; the message has what would be chosen without the annotation, if that can be told."""
     from .arguments import parse_arguments
     from .discovery.choice import example, suggestion
+    from .manage import manage_not_found
     from .project import find_clues
 
     clues = find_clues(parse_arguments(sys.argv[1:])[0].container_command)
@@ -188,6 +187,9 @@ def not_found(problem: str) -> NoReturn:
 
 def switch_interpreter(script: str) -> None:
     """Goes over to the interpreter of the script, if it is another."""
+    from .manage import manage_not_found, switch_to, switched_already
+    from .shebang import NoInterpreter, interpreter
+
     try:
         words = interpreter(script)
     except NoInterpreter as problem:

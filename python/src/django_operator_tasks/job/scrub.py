@@ -6,8 +6,10 @@ import os
 import re
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, FrozenSet, Iterable, Iterator, List, Set, Tuple
+from typing import TYPE_CHECKING, Any, FrozenSet, Iterable, Iterator, List, Tuple
 
+from .failure import UNREADABLE
+from .registered_secrets import registered_secrets
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 # What is needed only for a text, and so by few runs before their end, is imported there: the zip has no compiled
 # files, and every start of a Job would wait for it.
 MASK = "***"
-UNREADABLE = "(left out, as its secrets could not be taken out: %s)"
 # What comes first of a text says what it is about. Values are looked for in the first of these, patterns in the second.
 LONGEST_TEXT = 200_000
 LONGEST_RESULT = 8_000
@@ -55,18 +56,6 @@ HEADER = re.compile(r"(?i)\b(x-[\w-]{0,40}(?:key|token|secret)[\w-]{0,40}\s{0,3}
 AUTHORIZATION = re.compile(r"(?i)\b((?:basic|bearer|digest|token)\s{1,3})(?=[\w.~+/=-]{0,200}\d)[\w.~+/=-]{16,}")
 PLAIN_VALUE = re.compile(r"^(?:[a-z_]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[a-z][a-z0-9+.-]*://[^@\s]*)$")
 PASSWORD_OPTIONS = ("PASSWORD", "password", "passwd")
-
-_hidden: Set[str] = set()
-
-
-def register_secret(secret: str) -> None:
-    """Keeps a value out of whatever text follows."""
-    _hidden.add(secret)
-
-
-def forget_secrets() -> None:
-    """What was kept out of the texts of an earlier command."""
-    _hidden.clear()
 
 
 def without_credentials(value: object) -> str:
@@ -162,7 +151,7 @@ def secret_values() -> Iterator[str]:
     context = run_context()
     named = list(context.get("secretEnv", []))
     yield from (os.environ.get(name, "") for name in [*named, PASSWORD_VARIABLE])
-    yield from _hidden
+    yield from registered_secrets()
     plain = set(context.get("plainEnv", []))
     for name, value in os.environ.items():
         if name == RUN_CONTEXT_VARIABLE or is_of_image(name, value):

@@ -6,22 +6,25 @@ The migration lock is taken on a connection of its own, by asking again and agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.module_loading import import_string
 
 from ..errors import TaskError
 from .base import Lock, acquire, release
-from .mysql import MySQLLock, MySQLStatementLock
-from .postgresql import PostgresLock, PostgresReentrantLock, PostgresStatementLock
-from .sqlite import FileLock
 
-__all__ = ["FileLock", "Lock", "MySQLLock", "PostgresLock", "lock_holder", "migration_lock", "statement_lock"]
+# By the database's vendor; loaded for the one that is there.
+LOCKS = {"postgresql": "postgresql.PostgresLock", "mysql": "mysql.MySQLLock", "sqlite": "sqlite.FileLock"}
+REENTRANT_LOCKS = {"postgresql": "postgresql.PostgresReentrantLock"}
+STATEMENT_LOCKS = {"postgresql": "postgresql.PostgresStatementLock", "mysql": "mysql.MySQLStatementLock"}
 
-LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresLock, "mysql": MySQLLock, "sqlite": FileLock}
-REENTRANT_LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresReentrantLock}
-STATEMENT_LOCKS: dict[str, type[Lock]] = {"postgresql": PostgresStatementLock, "mysql": MySQLStatementLock}
+
+def new_lock(kinds: Mapping[str, str], connection: BaseDatabaseWrapper, lock_id: int) -> Lock:
+    """The lock of these kinds for the connection's vendor, not yet open."""
+    kind: type[Lock] = import_string(f"{__name__}.{kinds[connection.vendor]}")
+    return kind(connection, lock_id)
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def migration_lock(
             " (spec.lock.mode: None), and see to it yourself that only one migrates",
         )
     kinds = {**LOCKS, **REENTRANT_LOCKS} if in_its_session else LOCKS
-    lock = kinds[connection.vendor](connection, lock_id)
+    lock = new_lock(kinds, connection, lock_id)
     try:
         lock.open()
         acquire(lock, timeout, say)
@@ -70,8 +73,8 @@ def migration_lock(
 
 def lock_holder(connection: BaseDatabaseWrapper, lock_id: int) -> str | None:
     """Who holds the migration lock, without taking it; None if nobody does, or the engine has no such lock."""
-    kinds = [kinds[connection.vendor] for kinds in (LOCKS, STATEMENT_LOCKS) if connection.vendor in kinds]
-    found = (kind(connection, lock_id).current_holder() for kind in kinds)
+    there = (kinds for kinds in (LOCKS, STATEMENT_LOCKS) if connection.vendor in kinds)
+    found = (new_lock(kinds, connection, lock_id).current_holder() for kinds in there)
     return next((holder for holder in found if holder is not None), None)
 
 
@@ -88,7 +91,7 @@ def statement_lock(
     if connection.vendor not in STATEMENT_LOCKS:
         yield
         return
-    lock = STATEMENT_LOCKS[connection.vendor](connection, lock_id)
+    lock = new_lock(STATEMENT_LOCKS, connection, lock_id)
     lock.open()
     acquire(lock, timeout, say)
     session = connection.connection

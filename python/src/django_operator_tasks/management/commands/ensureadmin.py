@@ -16,8 +16,8 @@ from ...base_command import ReportingCommand
 from ...db.waiting import wait_for_database
 from ...job import report
 from ...job.durability import require_durable_database
+from ...job.registered_secrets import register_secret
 from ...job.run_context import run_context
-from ...job.scrub import register_secret
 from ...migration_waits import retry_while_migrating, wait_for_model
 from ...unique_violation import UniqueViolation
 from ...user_fields import FALSE_WORDS, TRUE_WORDS, field_location
