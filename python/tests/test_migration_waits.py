@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel("Profile", [
             ("id", models.BigAutoField(primary_key=True)),
             ("user", models.OneToOneField("auth.User", models.CASCADE)),
+            ("shape", models.CharField(max_length=9)),
         ]),
     ]
 """
@@ -33,6 +34,12 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [("profiles", "0001_initial")]
     operations = [migrations.AddField("profile", "colour", models.CharField(max_length=9, default=""))]
+"""
+SHAPE = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [("profiles", "0002_colour")]
+    operations = [migrations.RemoveField("profile", "shape")]
 """
 SHORT = "from django_operator_tasks import migration_waits as waits; waits.STALLED_SECONDS = 2; waits.PAUSE = 0.2\n"
 ENSURE = (
@@ -44,7 +51,12 @@ ENSURE = (
 def site(request, shop, databases):
     """A project whose users have profiles, of an application of its own."""
     shop.settings["DATABASES"] = {"default": databases(request.param, "waits")}
-    files = {"models": MODELS, "migrations__0001_initial": MIGRATIONS, "migrations__0002_colour": COLOUR}
+    files = {
+        "models": MODELS,
+        "migrations__0001_initial": MIGRATIONS,
+        "migrations__0002_colour": COLOUR,
+        "migrations__0003_shape": SHAPE,
+    }
     shop.add_application("profiles", **files)
     return shop
 
@@ -55,7 +67,7 @@ def users(site):
     )
 
 
-@pytest.mark.parametrize("until", [None, "0001"], ids=["no table", "a column too few"])
+@pytest.mark.parametrize("until", [None, "0001", "0002"], ids=["no table", "a column too few", "a column too many"])
 def test_what_a_signal_touches_is_waited_for(site, until):
     for step in (("auth",), ("profiles", until)):
         if step[-1]:

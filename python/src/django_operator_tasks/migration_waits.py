@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from .conf import lock_alias, settings
-from .db.failures import is_transient, is_undefined, lacks_right
+from .db.failures import is_transient, lacks_right, may_follow_from_schema
 from .db.migration_state import applied_migrations
 from .db.pending import unapplied_in_current_schema, unapplied_migrations
 from .db.waiting import wait_for_database
@@ -36,7 +36,7 @@ def wait_for_model(connection: BaseDatabaseWrapper, model: type[Model]) -> None:
 
 
 def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[], T]) -> T:
-    """Makes the attempt again where it met a table or a column that is not there, of whatever application, as long as
+    """Makes the attempt again where it met a schema that is not the code's, of whatever application, as long as
     migrations of the database are yet to come: what a model's `save` touches is nobody's to know. Only inside of a
     Job."""
     progress = MigrationProgress(connection)
@@ -44,7 +44,7 @@ def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[],
         try:
             return attempt()
         except (DatabaseError, MissingRow) as error:
-            awaited = isinstance(error, MissingRow) or is_undefined(error, connection.vendor)
+            awaited = isinstance(error, MissingRow) or may_follow_from_schema(error, connection.vendor)
             if not run_context() or connection.in_atomic_block or not awaited:
                 raise
             if progress.moved():

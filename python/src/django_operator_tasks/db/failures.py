@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import Error, InterfaceError, OperationalError
+from django.db import DataError, Error, IntegrityError, InterfaceError, OperationalError
 
 # SQLSTATEs that waiting does not mend: a refused login, a database that is not there, a missing right, an ODBC driver
 # that is not there.
@@ -73,6 +73,7 @@ UNDEFINED_MYSQL_CODES = {1054, 1146}
 UNDEFINED_ORACLE_CODES = ("ORA-00904", "ORA-00942")
 UNDEFINED_SQL_SERVER = re.compile(r"\((?:207|208)\)(?: \(SQL\w+\))?\W*$")
 UNDEFINED_SQLITE = ("no such table", "no such column", "has no column named")
+NO_DEFAULT_MYSQL_CODE = 1364  # a column of which the statement does not know, and which may not be empty
 SQLSTATE = re.compile(r"(?=.*[0-9])[0-9A-Z]{5}")
 
 
@@ -111,6 +112,16 @@ def is_undefined(error: BaseException, vendor: str) -> bool:
         or number_of(error) in UNDEFINED_MYSQL_CODES
         or str(error).startswith(UNDEFINED_ORACLE_CODES)
         or (sqlstate_of(error) == "42000" and UNDEFINED_SQL_SERVER.search(str(error)) is not None)
+    )
+
+
+def may_follow_from_schema(error: BaseException, vendor: str) -> bool:
+    """Whether a statement may have failed only as the database has another schema than the code: it lacks something, or
+    still has a column, a constraint or a length that the code gave up."""
+    return (
+        is_undefined(error, vendor)
+        or isinstance(error, (IntegrityError, DataError))
+        or number_of(error) == NO_DEFAULT_MYSQL_CODE
     )
 
 
