@@ -26,6 +26,6 @@ def find_spec(name: str, directories: Sequence[str]) -> Optional[ModuleSpec]:
         for part in rest:
             if spec is None or spec.submodule_search_locations is None:
                 return None
-            first = f"{first}.{part}"
-            spec = PathFinder.find_spec(first, list(spec.submodule_search_locations))
+            # By its last name: a package without `__init__` asks for the one above it, which nobody has imported.
+            spec = PathFinder.find_spec(part, list(spec.submodule_search_locations))
     return spec

@@ -2,10 +2,11 @@
 Python 3.6."""
 
 import ast
+import json
 import os
 import subprocess
 import sys
-from typing import Dict, Optional, Sequence, Set
+from typing import Dict, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..start import SETTINGS_VARIABLE
 from .files import read_text
@@ -14,18 +15,28 @@ from .files import read_text
 MANAGEMENT_NAMES = {"execute_from_command_line", "ManagementUtility"}
 IMPORT_SECONDS = 60
 MARK = "django-operator settings:"
-# Imports a module as a server does, and says which settings it leaves. What it prints is its own affair.
+# Imports a module as a server does, and says which settings it leaves, and which directories it adds to import from.
+# What it prints is its own affair.
 IMPORT = (
-    "import importlib, os, sys\n"
+    "import importlib, json, os, sys\n"
     "sys.path[:0] = sys.argv[2:]\n"
+    "before = list(sys.path)\n"
     "try:\n"
     "    importlib.import_module(sys.argv[1])\n"
     "except BaseException:\n"
     "    pass\n"
-    "print('\\n%s' + os.environ.get('DJANGO_SETTINGS_MODULE', ''))\n"
+    "path = [os.path.abspath(each) for each in sys.path if isinstance(each, str) and each not in before]\n"
+    "print('\\n%s' + json.dumps([os.environ.get('DJANGO_SETTINGS_MODULE', ''), path]))\n"
     "sys.stdout.flush()\n"
     "os._exit(0)\n" % MARK
 )
+
+
+class Imported(NamedTuple):
+    """What a module of a server leaves behind."""
+
+    settings: str = ""  # the settings module that it sets
+    search: Tuple[str, ...] = ()  # directories that it adds to import from
 
 
 def parse(path: Optional[str]) -> Optional[ast.Module]:
@@ -78,8 +89,18 @@ def runs_management_commands(tree: Optional[ast.AST]) -> bool:
     return False
 
 
-def settings_after_import(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> str:
-    """The settings module that is set once a module is imported, in a process of its own; empty if none is."""
+def changes_import_path(tree: Optional[ast.AST]) -> bool:
+    """Whether a source has to do with where modules are imported from."""
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Attribute) and node.attr == "path" and getattr(node.value, "id", "") == "sys":
+            return True
+        if isinstance(node, ast.Attribute) and node.attr == "addsitedir":
+            return True
+    return False
+
+
+def import_apart(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> Imported:
+    """Imports a module in a process of its own."""
     environment = {**os.environ, **variables}
     environment.pop("DJANGO_OPERATOR_RUN", None)  # nothing that it starts is to report
     try:
@@ -93,6 +114,9 @@ def settings_after_import(module: str, directories: Sequence[str], variables: Di
             timeout=IMPORT_SECONDS,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
-        return ""
-    said = done.stdout.decode("utf-8", "replace").rpartition(MARK)[2] if MARK.encode() in done.stdout else ""
-    return said.strip()
+        return Imported()
+    try:
+        settings, search = json.loads(done.stdout.decode("utf-8", "replace").rpartition(MARK)[2])
+    except ValueError:
+        return Imported()
+    return Imported(settings, tuple(search))

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..shebang import NoInterpreter, interpreter
 from ..start import MANAGE, SETTINGS_VARIABLE, Start
@@ -15,14 +15,17 @@ from .clues import Application, Clues
 from .files import parents, unique
 from .modules import find_module
 from .sources import (
+    Imported,
+    changes_import_path,
+    import_apart,
     mentions_settings,
     parse,
     runs_management_commands,
-    settings_after_import,
     settings_set_by,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from importlib.metadata import Distribution, EntryPoint
 
 MOST_NAMED = 4
@@ -36,6 +39,14 @@ class Found:
     def __init__(self, start: Start, settings: str | None) -> None:
         self.start = start
         self.settings = settings
+
+
+class Place(NamedTuple):
+    """Why a manage.py is looked for in a directory."""
+
+    reason: str
+    package: str = ""  # the package whose modules lie there
+    neighbour: str = ""  # the module of that package which led there, and who loads it
 
 
 class Search:
@@ -66,45 +77,47 @@ class Search:
         path = os.path.join(directory, MANAGE)
         if os.path.isfile(path):
             start = Start(script=path, why=f"{MANAGE} of the working directory {directory}", search=self.import_path)
-            return self.with_settings(start)
+            return self.with_settings(start, settings_of_script(path))
         self.looked.append(f"no {MANAGE} in the working directory {directory}")
         return []
 
     def manage_beside_the_project(self) -> list[Found]:
         """In what the command names, then where its modules are imported from, then above the working directory."""
-        reasons: dict[str, str] = {}
+        places: dict[str, Place] = {}
         for directory in unique([*self.clues.directories(), *self.clues.places]):
-            reasons.setdefault(directory, "which the command names")
+            places.setdefault(directory, Place("which the command names"))
         for application, source in self.sources.items():
-            if source is not None:
-                around = [os.path.dirname(source), *parents(os.path.dirname(source))]
-                for directory in around[: application.name.count(".") + 2]:
-                    reasons.setdefault(directory, f"from where {application.by} loads {application.name}")
-        found = self.manage_in(reasons)
+            for directory, place in places_around(application, source):
+                places.setdefault(directory, place)
+        found = self.manage_in(places)
         for directory in parents(self.clues.directory):
-            found = found or self.manage_in({directory: "above the working directory"})
+            found = found or self.manage_in({directory: Place("above the working directory")})
         if not found:
-            beside = [directory for directory in reasons if directory != os.getcwd()][:MOST_NAMED]
+            beside = [directory for directory in places if directory != os.getcwd()][:MOST_NAMED]
             self.looked.append(f"none in {', '.join([*beside, 'the directories above it'])}")
         return found
 
-    def manage_in(self, reasons: dict[str, str]) -> list[Found]:
+    def manage_in(self, places: dict[str, Place]) -> list[Found]:
         found: dict[str, list[Found]] = {}
-        for directory, reason in reasons.items():
+        for directory, place in places.items():
             path = os.path.join(directory, MANAGE)
             if os.path.isfile(path):
-                start = self.start(script=path, why=f"{MANAGE} of {directory}, {reason}")
-                found.setdefault(os.path.realpath(path), self.with_settings(start))
+                own = settings_of_script(path)
+                start = self.start(script=path, why=f"{MANAGE} of {directory}, {place.reason}")
+                # As a file it would import its neighbours as if they belonged to no package.
+                if place.package and (own is None or find_module(own, self.import_path)):
+                    module = f"{place.package}.manage"
+                    start = self.start(module=module, why=f"the module {module}, beside {place.neighbour}")
+                found.setdefault(os.path.realpath(path), self.with_settings(start, own))
         return [each for several in found.values() for each in several]
 
-    def with_settings(self, start: Start) -> list[Found]:
+    def with_settings(self, start: Start, own: str | None) -> list[Found]:
         """A manage.py, with the settings that the command sets; else as it is, and as what the server loads would have
         it, where its source says so."""
         named = list(dict.fromkeys(self.clues.settings))
         if named:
             why = f"{start.why}, with the settings that the command sets"
             return [Found(start._replace(settings=name, why=why), name) for name in named]
-        own = settings_of_script(start.script)
         found = [Found(start, own)]
         if own is not None and not os.environ.get(SETTINGS_VARIABLE):
             others = {*self.loaded_settings(), *self.clues.perhaps_settings} - {own}
@@ -132,10 +145,10 @@ class Search:
     def settings_of_applications(self) -> list[Found]:
         found: dict[str, Found] = {}
         for application, source in self.sources.items():
-            name = self.settings_of(application, source)
-            if name:
+            settings, search = self.settings_of(application, source)
+            if settings:
                 reason = f"which {application.name} sets, loaded by {application.by}"
-                found.setdefault(name, self.of_settings(name, reason))
+                found.setdefault(settings, self.of_settings(settings, reason, search))
             elif source is None:
                 self.looked.append(f"{application.name}, which {application.by} loads, is not there")
             else:
@@ -144,16 +157,18 @@ class Search:
             self.looked.append("the command names no WSGI, ASGI or Celery module")
         return list(found.values())
 
-    def settings_of(self, application: Application, source: str | None) -> str:
+    def settings_of(self, application: Application, source: str | None) -> Imported:
         """What a module of a server sets: by its source, else by importing it."""
-        names = settings_set_by(parse(source))
+        tree = parse(source)
+        names = settings_set_by(tree)
         if application.by == "celery":
             names |= settings_set_by(parse(find_module(f"{application.name}.celery", self.import_path)))
-        if len(names) == 1:
-            return names.pop()
-        if source is None or application in self.clues.files:
-            return ""
-        return settings_after_import(application.name, self.import_path, self.clues.exported, self.clues.directory)
+        said = only(names) or ""
+        is_all = said and find_module(said, self.import_path) and not changes_import_path(tree)
+        if is_all or source is None or application in self.clues.files:
+            return Imported(said)
+        imported = import_apart(application.name, self.import_path, self.clues.exported, self.clues.directory)
+        return imported._replace(settings=said or imported.settings)
 
     def own_management_program(self) -> list[Found]:
         """The program that the command itself is, where it runs management commands."""
@@ -190,11 +205,26 @@ class Search:
             self.looked.append("no management program is among the console scripts of what is installed")
         return list(found.values())
 
-    def of_settings(self, name: str, reason: str) -> Found:
-        return Found(self.start(module="django", settings=name, why=f"settings {name}, {reason}"), name)
+    def of_settings(self, name: str, reason: str, search: tuple[str, ...] = ()) -> Found:
+        start = self.start(module="django", settings=name, why=f"settings {name}, {reason}")
+        return Found(start._replace(search=(*start.search, *search)), name)
 
     def start(self, why: str, *, script: str = "", module: str = "", console: str = "", settings: str = "") -> Start:
         return Start(script, module, console, (), settings, why, self.clues.directory, self.import_path)
+
+
+def places_around(application: Application, source: str | None) -> Iterator[tuple[str, Place]]:
+    """The directories of the packages that a module is in, and the one that it is imported from."""
+    if source is None:
+        return
+    packages = application.name.split(".")
+    if os.path.basename(source) != "__init__.py":
+        packages.pop()
+    around = [os.path.dirname(source), *parents(os.path.dirname(source))]
+    neighbour = f"{application.name}, which {application.by} loads"
+    for above, directory in enumerate(around[: application.name.count(".") + 2]):
+        package = ".".join(packages[: max(len(packages) - above, 0)])
+        yield directory, Place(f"from where {application.by} loads {application.name}", package, neighbour)
 
 
 def disagree(found: list[Found]) -> bool:
