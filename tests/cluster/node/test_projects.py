@@ -45,7 +45,7 @@ PROJECTS = {
         "user": {"email": "ann@example.com"},
         "static": True,
         "started": "nautobot-server, the management program of nautobot",
-        "query": "SELECT username, is_superuser FROM users_user",
+        "query": "SELECT username, is_superuser FROM auth_user",
     },
     "wagtail": {
         "user": {"email": "ann@example.com"},
