@@ -108,3 +108,37 @@ def test_an_errors_place_is_the_projects_own(boot, pyz, tmp_path):
     (tmp_path / "manage.py").write_text("def broken():\n    raise ValueError('no')\nbroken()\n")
     done, line = boot(pyz, digest(pyz), "--script", "manage.py", "--", "check")
     assert done.returncode == 1 and line["message"] == "ValueError: no (manage.py:2 in broken)"
+
+
+CLOSES = """
+import os, sys
+sys.path.insert(0, %r)
+helper = next(int(each.rpartition("/")[2]) for each in sys.path if each.startswith("/proc/self/fd/"))
+kept = []
+def close_the_helper(**kwargs):
+    if "helper" in globals():
+        os.close(globals().pop("helper"))
+        kept.extend(open("reused", "w+") for _ in range(REUSED))
+""" % str(Path(__file__).parents[2] / "tests/project")
+FAILS = "close_the_helper()\nraise ValueError('no')\n"
+MIGRATES = (
+    "from django.db.models.signals import post_migrate\npost_migrate.connect(close_the_helper)\n"
+    "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+)
+
+
+@pytest.mark.parametrize("reused", [0, 9], ids=["its number is free", "its number is another's"])
+def test_an_end_is_told_though_the_project_has_closed_the_helper(boot, pyz, tmp_path, reused):
+    """What makes words of exceptions, and what takes secrets out of them, is loaded late, from a file by its number."""
+    environment = {"DATABASE_FILE": str(tmp_path / "db.sqlite3"), "DJANGO_SETTINGS_MODULE": "myapp.settings"}
+
+    def run(manage, *command):
+        (tmp_path / "manage.py").write_text(CLOSES.replace("REUSED", str(reused)) + manage)
+        return boot(pyz, digest(pyz), "--script", "manage.py", "--", *command, **environment)
+
+    done, line = run(FAILS, "check")
+    assert (done.returncode, line["ok"], line["reason"]) == (1, False, "CommandFailed"), done.stderr
+    assert "ValueError: no" in done.stderr and "ValueError" not in line["message"]
+    done, line = run(MIGRATES, "lockedmigrate")
+    assert (done.returncode, line["ok"], line["action"]) == (0, True, "applied"), done.stderr
+    assert line["databases"] == [{"alias": "default", "engine": "sqlite3", "host": "", "name": ""}]

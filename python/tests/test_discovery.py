@@ -156,58 +156,6 @@ def test_settings_that_the_module_of_the_server_sets(image, name):
     assert chosen(line) == ("settings shop.settings, which shop.wsgi sets, loaded by gunicorn", "shop.settings")
 
 
-# Ways in which a server's module makes settings importable that its own directory does not have.
-ADDS_TO_PATH = {
-    "appended": "sys.path.append('{root}/etc')\n",
-    "found by importing": "from .boot import prepare\nprepare()\n",
-    "begun anew": "sys.path = ['{root}/etc'] + sys.path\n",
-}
-
-
-@pytest.mark.parametrize("name", ADDS_TO_PATH)
-def test_settings_that_are_imported_from_where_the_module_of_the_server_says(image, name):
-    image.write("etc/site_settings.py", SETTINGS)
-    image.write("app/shop/__init__.py")
-    image.write("app/shop/boot.py", "import sys\ndef prepare():\n    sys.path.insert(0, '{root}/etc')\n")
-    image.write("app/shop/wsgi.py", "import sys\n" + ADDS_TO_PATH[name] + WSGI % "site_settings")
-    line = image.run("gunicorn", "shop.wsgi:application")
-    assert chosen(line) == ("settings site_settings, which shop.wsgi sets, loaded by gunicorn", "site_settings")
-
-
-# A manage.py among a package's modules imports as one of them: started as a file, it would take `settings` for its own.
-PACKAGED_MANAGE = """
-import os, sys
-def main():
-    sys.path.append("{root}/etc")
-    os.environ["DJANGO_SETTINGS_MODULE"] = "".join(["set", "tings"])
-    from django.core.management import execute_from_command_line
-    execute_from_command_line(sys.argv)
-if __name__ == "__main__":
-    main()
-"""
-
-
-def test_a_manage_py_among_the_modules_of_a_package_starts_as_a_module(image):
-    python = image.environment("venv")
-    packages = image.distribution("venv", "shop", {"shop-web": "shop.manage:main"})
-    image.write("etc/settings.py", SETTINGS)
-    image.write(f"{packages}/shop/__init__.py")
-    image.write(f"{packages}/shop/settings/__init__.py")
-    image.write(f"{packages}/shop/manage.py", PACKAGED_MANAGE)
-    image.write(f"{packages}/shop/wsgi.py", "from shop.manage import main\n")
-    line = image.run("gunicorn", "shop.wsgi", PATH="{root}/venv/bin:/usr/bin:/bin", python=python)
-    assert chosen(line) == ("the module shop.manage, beside shop.wsgi, which gunicorn loads", "settings")
-
-
-def test_a_manage_py_among_modules_that_has_its_settings_beside_it_starts_as_a_file(image):
-    image.write("app/shop/__init__.py")
-    image.write("app/shop/settings.py", SETTINGS)
-    image.write("app/shop/manage.py", MANAGE % "settings")
-    image.write("app/shop/wsgi.py", WSGI % "settings")
-    line = image.run("gunicorn", "shop.wsgi")
-    assert chosen(line) == ("manage.py of /app/shop, from where gunicorn loads shop.wsgi", "settings")
-
-
 def test_settings_that_the_celery_application_sets(image):
     image.package("app/shop", wsgi=False)
     image.write("app/shop/celery.py", "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n")

@@ -273,24 +273,6 @@ def test_settings_that_cannot_be_read_are_what_is_wrong(end):
         assert code == 1 and words in line["message"], line
 
 
-def test_an_end_is_told_though_the_package_can_no_longer_be_read(pyz, end, tmp_path):
-    """As where a project closes every file that it did not open: what makes words of exceptions, and what takes secrets
-    out of them, is loaded late."""
-    own = tmp_path / "own.pyz"
-    own.write_bytes(pyz.read_bytes())
-    code, line, output = end(HEAD + "os.remove(%r)\n" % str(own) + "raise ValueError('no')\n", pyz=own)
-    assert (code, line["ok"], line["reason"]) == (1, False, "CommandFailed"), output
-    assert "ValueError: no" in output and "ValueError" not in line["message"]
-    own.write_bytes(pyz.read_bytes())
-    migrated = (
-        "from pathlib import Path\nfrom django.db.models.signals import post_migrate\n"
-        f"remove = lambda **_: Path({str(own)!r}).unlink(missing_ok=True)\npost_migrate.connect(remove)\n"
-    )
-    code, line, output = end(migrated + RUNS, "lockedmigrate", pyz=own)
-    assert (code, line["ok"], line["action"]) == (0, True, "applied"), output
-    assert line["databases"] == [{"alias": "default", "engine": "sqlite3", "host": "", "name": ""}]
-
-
 def test_a_success_that_a_server_follows_leaves_no_line(pyz, tmp_path):
     """`lockedmigrate && exec gunicorn`: it would stand there as the last words of the server's crash."""
     sys.path.insert(0, str(SOURCE))

@@ -88,6 +88,16 @@ def test_without_progress_the_wait_ends_and_says_who_holds_the_lock(site):
     assert "nothing was migrated for " in output and "and nobody is known to hold migration lock 1000" in output
 
 
+def test_a_row_that_is_refused_while_nobody_migrates_is_told_in_the_database_s_words(site):
+    for step in (("auth",), ("profiles", "0002")):
+        assert site.manage("migrate", *step)[0] == 0
+    code, output = site.python("-c", setup(ENSURE), **JOB, **USER)
+    assert code == 1 and output.rstrip().endswith("; migrations are pending, which may be the reason"), output
+    said = output.rpartition("CommandError: ")[2]
+    assert "IntegrityError" in said and "shape" in said, said
+    assert users(site).rstrip().endswith("users: []")
+
+
 HOLD = """
 import sys
 from django.db import connections

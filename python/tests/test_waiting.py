@@ -185,6 +185,29 @@ def test_odbc_puts_the_code_first(kind, sqlstate, words, transient, right):
 
 
 @pytest.mark.parametrize(
+    ("kind", "sqlstate", "judged"),
+    [
+        ("ProgrammingError", "42P01", "is_undefined"),
+        ("ProgrammingError", "42804", "is_of_another_type"),
+        ("ProgrammingError", "42883", "is_of_another_type"),
+        ("ProgrammingError", "42601", None),
+        ("IntegrityError", "23502", "is_refused_row"),
+        ("DataError", "22001", "is_refused_row"),
+    ],
+)
+def test_what_another_schema_may_be_the_reason_of(kind, sqlstate, judged):
+    from django import db
+
+    from django_operator_tasks.db import failures
+
+    error = getattr(db, kind)("in any language")
+    error.__cause__ = type("Failed", (Exception,), {"sqlstate": sqlstate})("in any language")
+    assert failures.is_undefined(error, "postgresql") is (judged == "is_undefined")
+    assert failures.is_of_another_type(error) is (judged == "is_of_another_type")
+    assert failures.is_refused_row(error) is (judged == "is_refused_row")
+
+
+@pytest.mark.parametrize(
     ("sqlstate", "transient"),
     [
         ("57P03", True),

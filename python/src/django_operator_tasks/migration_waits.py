@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from django.core.management.base import CommandError
 from django.db import DatabaseError, Error, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from .conf import lock_alias, settings
-from .db.failures import is_transient, lacks_right, may_follow_from_schema
+from .db.failures import is_of_another_type, is_refused_row, is_transient, is_undefined, lacks_right
 from .db.migration_state import applied_migrations
 from .db.pending import unapplied_in_current_schema, unapplied_migrations
 from .db.waiting import wait_for_database
 from .errors import MissingRow, TaskError
-from .job.report import say
+from .job.report import describe, say
 from .job.run_context import run_context
 from .job.scrub import scrubbed
 from .locks import lock_holder
@@ -44,15 +45,20 @@ def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[],
         try:
             return attempt()
         except (DatabaseError, MissingRow) as error:
-            awaited = isinstance(error, MissingRow) or may_follow_from_schema(error, connection.vendor)
-            if not run_context() or connection.in_atomic_block or not awaited:
+            refused = is_refused_row(error)
+            awaited = refused or isinstance(error, MissingRow) or is_undefined(error, connection.vendor)
+            if not run_context() or connection.in_atomic_block or not (awaited or is_of_another_type(error)):
                 raise
             if progress.moved():
                 continue
             if not unapplied_migrations(connection):
                 raise
-            said = scrubbed(error).strip()
-            progress.wait_for_change(f"migrations, as it says: {said}", f"migrations are pending: {said}")
+            said = describe(error) if refused else scrubbed(error).strip()
+            what = f"migrations, as it says: {said}"
+            if not refused:
+                progress.wait_for_change(what, f"migrations are pending: {said}")
+            elif not progress.wait_for_all(what):
+                raise CommandError(f"{said}; migrations are pending, which may be the reason") from error
 
 
 class MigrationProgress:
@@ -117,6 +123,17 @@ class MigrationProgress:
         while self.applied == before:
             self.wait(what, message)
         wait_for_database(self.connection)
+
+    def wait_for_all(self, what: str) -> bool:
+        """Waits until no migrations are yet to come: what a row is refused by rarely goes with the next of them, and
+        each attempt has effects of its own, such as mails. False if nobody has migrated for too long."""
+        try:
+            while self.through_outages(lambda: unapplied_migrations(self.connection)):
+                self.wait(what, "")
+        except TaskError:
+            return False
+        self.moved()
+        return True
 
     def _stalled(self) -> str:
         return (

@@ -69,6 +69,7 @@ LACKS_RIGHT_ORACLE_CODES = ("ORA-01031",)
 LACKS_RIGHT_SQL_SERVER = re.compile(r"\((?:229|230|262|297|300)\)(?: \(SQL\w+\))?\W*$")
 # A table, a column, a schema, a type that is not there.
 UNDEFINED_SQLSTATES = {"42P01", "42703", "3F000", "42704", "42S02", "42S22"}
+OTHER_TYPE_SQLSTATES = {"42804", "42883"}  # a value's type, an operator or function for such types
 UNDEFINED_MYSQL_CODES = {1054, 1146}
 UNDEFINED_ORACLE_CODES = ("ORA-00904", "ORA-00942")
 UNDEFINED_SQL_SERVER = re.compile(r"\((?:207|208)\)(?: \(SQL\w+\))?\W*$")
@@ -115,14 +116,14 @@ def is_undefined(error: BaseException, vendor: str) -> bool:
     )
 
 
-def may_follow_from_schema(error: BaseException, vendor: str) -> bool:
-    """Whether a statement may have failed only as the database has another schema than the code: it lacks something, or
-    still has a column, a constraint or a length that the code gave up."""
-    return (
-        is_undefined(error, vendor)
-        or isinstance(error, (IntegrityError, DataError))
-        or number_of(error) == NO_DEFAULT_MYSQL_CODE
-    )
+def is_of_another_type(error: BaseException) -> bool:
+    """Whether a statement takes a column for one of another type than it has."""
+    return sqlstate_of(error) in OTHER_TYPE_SQLSTATES
+
+
+def is_refused_row(error: BaseException) -> bool:
+    """Whether the database refuses a row: it may have a column, a constraint or a length that the code gave up."""
+    return isinstance(error, (IntegrityError, DataError)) or number_of(error) == NO_DEFAULT_MYSQL_CODE
 
 
 def sqlstate_of(error: BaseException) -> str:

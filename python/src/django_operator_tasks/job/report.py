@@ -127,9 +127,10 @@ class Report:
         path = path or log_path()
         if self.unfinished or not os.path.exists(path) or (self.failure is None and not ends_the_container()):
             return
+        line = self.line() + b"\n"  # before the log is opened, and emptied
         try:
             with open(path, "wb") as log:
-                log.write(self.line() + b"\n")
+                log.write(line)
         except OSError as error:
             complain("cannot write %s: %s" % (path, error))
 
@@ -161,7 +162,7 @@ def said_at_end(code: object, cause: Optional[BaseException]) -> str:
         return words
     try:
         from .row_values import redact_known_errors
-    except (ImportError, OSError):
+    except Exception:
         return UNREADABLE % type(cause).__name__
     return redact_known_errors(words, cause)
 
@@ -170,7 +171,7 @@ def describe(error: BaseException) -> str:
     """An exception in words. What makes them is loaded where something failed, and not at every start."""
     try:
         from . import error_text
-    except (ImportError, OSError):  # the project has closed the file that this package is read from
+    except Exception:  # the project has closed the file that this package is read from, or reads another by its number
         return UNREADABLE % type(error).__name__
     return error_text.describe(error)
 
@@ -179,7 +180,7 @@ def without_secrets(text: object) -> str:
     """A text without its secrets; what finds them is loaded as late, too."""
     try:
         from .scrub import scrubbed
-    except (ImportError, OSError) as error:
+    except Exception as error:
         return UNREADABLE % type(error).__name__
     return scrubbed(text)
 
@@ -188,7 +189,7 @@ def database_without_credentials(database: Dict[str, str]) -> Dict[str, str]:
     """A database as the report tells it; whatever may hold credentials is left out where they cannot be found."""
     try:
         from .scrub import without_credentials
-    except (ImportError, OSError):
+    except Exception:
         return {**database, "host": "", "name": ""}
     return {**database, "host": without_credentials(database["host"]), "name": without_credentials(database["name"])}
 
@@ -197,7 +198,7 @@ def advice_for(error: BaseException) -> str:
     """What to do about an exception, where that is known."""
     try:
         from . import entrypoint
-    except (ImportError, OSError):
+    except Exception:
         return ""
     return entrypoint.advice_for(error)
 

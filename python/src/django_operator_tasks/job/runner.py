@@ -88,7 +88,7 @@ def start_of(options: Namespace, clues: Clues | None) -> Start:
 
         clues = find_clues(options.container_command)
         search = (clues.directory, *clues.directories())
-    return Start(
+    start = Start(
         script=options.script or "",
         module=options.module or "",
         console=options.console or "",
@@ -96,6 +96,11 @@ def start_of(options: Namespace, clues: Clues | None) -> Start:
         settings=options.settings,
         search=search,
     )
+    if clues is None or not start.settings or start.module != "django":
+        return start
+    from .discovery.starts import Search
+
+    return Search(clues).with_added_directories(start)
 
 
 def enter_directory(clues: Clues | None) -> None:
@@ -135,7 +140,7 @@ def run_script(start: Start, command: Sequence[str]) -> None:
     script = start.script
     if not os.path.exists(script):
         not_found("there is no file %s in %s" % (script, os.getcwd()))
-    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search)  # as Python does
+    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search, last=start.search_last)  # as Python does
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
 
@@ -156,7 +161,7 @@ def execute(path: str) -> None:
 
 def run_module(start: Start, command: Sequence[str]) -> None:
     module = start.module
-    set_import_path(os.getcwd(), *start.search)
+    set_import_path(os.getcwd(), *start.search, last=start.search_last)
     if not is_there(module):
         not_found("there is no module %s" % module)
     sys.argv = [module, *command]
@@ -169,7 +174,7 @@ def run_console_script(start: Start, command: Sequence[str]) -> None:
     if script is None:
         not_found("there is no program %s on the PATH" % name)
     switch_interpreter(script)
-    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search)
+    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search, last=start.search_last)
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
 
@@ -212,11 +217,11 @@ def is_there(module: str) -> bool:
         raise
 
 
-def set_import_path(*directories: str) -> None:
+def set_import_path(*directories: str, last: Sequence[str] = ()) -> None:
     """Imports as the project's own program does; this package comes last."""
     home = sys.path.pop(0)
     sys.path[:0] = dict.fromkeys(directories)
-    sys.path.append(home)
+    sys.path += [*last, home]
 
 
 def print_whatever_the_encoding() -> None:

@@ -17,6 +17,7 @@ class Start(NamedTuple):
     why: str = ""  # why this one was chosen; empty where the target's owner said so
     directory: str = ""  # where it starts; empty: in the working directory
     search: Tuple[str, ...] = ()  # directories to import from, beside its own
+    search_last: Tuple[str, ...] = ()  # those after all others
 
     @property
     def program(self) -> str:

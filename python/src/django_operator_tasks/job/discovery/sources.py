@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Dict, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..start import SETTINGS_VARIABLE
 from .files import read_text
@@ -15,28 +15,31 @@ from .files import read_text
 MANAGEMENT_NAMES = {"execute_from_command_line", "ManagementUtility"}
 IMPORT_SECONDS = 60
 MARK = "django-operator settings:"
-# Imports a module as a server does, and says which settings it leaves, and which directories it adds to import from.
-# What it prints is its own affair.
+# Imports a module as a server does, and says which settings it leaves, and which directories it adds to import from,
+# before and after those that were there. What it prints is its own affair, and where to.
 IMPORT = (
     "import importlib, json, os, sys\n"
     "sys.path[:0] = sys.argv[2:]\n"
-    "before = list(sys.path)\n"
+    "there = list(sys.path)\n"
     "try:\n"
     "    importlib.import_module(sys.argv[1])\n"
     "except BaseException:\n"
     "    pass\n"
-    "path = [os.path.abspath(each) for each in sys.path if isinstance(each, str) and each not in before]\n"
-    "print('\\n%s' + json.dumps([os.environ.get('DJANGO_SETTINGS_MODULE', ''), path]))\n"
-    "sys.stdout.flush()\n"
+    "path = [each for each in sys.path if isinstance(each, str)]\n"
+    "first = min([path.index(each) for each in there if each in path] + [len(path)])\n"
+    "added = [[os.path.abspath(each) for each in part if each not in there] for part in (path[:first], path[first:])]\n"
+    "said = json.dumps([os.environ.get('DJANGO_SETTINGS_MODULE', ''), *added])\n"
+    "os.write(1, ('\\n%s' + said + '\\n').encode())\n"
     "os._exit(0)\n" % MARK
 )
 
 
-class Imported(NamedTuple):
+class ImportedModule(NamedTuple):
     """What a module of a server leaves behind."""
 
     settings: str = ""  # the settings module that it sets
-    search: Tuple[str, ...] = ()  # directories that it adds to import from
+    before: Tuple[str, ...] = ()  # directories that it puts before those to import from
+    after: Tuple[str, ...] = ()  # and after them
 
 
 def parse(path: Optional[str]) -> Optional[ast.Module]:
@@ -90,16 +93,27 @@ def runs_management_commands(tree: Optional[ast.AST]) -> bool:
 
 
 def changes_import_path(tree: Optional[ast.AST]) -> bool:
-    """Whether a source has to do with where modules are imported from."""
+    """Whether a source adds to the directories that modules are imported from."""
     for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Attribute) and node.attr == "path" and getattr(node.value, "id", "") == "sys":
-            return True
-        if isinstance(node, ast.Attribute) and node.attr == "addsitedir":
+        changed: List[ast.AST] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "addsitedir":
+                return True
+            changed = [node.func.value] if node.func.attr in ("append", "extend", "insert") else []
+        elif isinstance(node, ast.Assign):
+            changed = [each.value if isinstance(each, ast.Subscript) else each for each in node.targets]
+        elif isinstance(node, ast.AugAssign):
+            changed = [node.target]
+        if any(is_sys_path(each) for each in changed):
             return True
     return False
 
 
-def import_apart(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> Imported:
+def is_sys_path(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "path" and getattr(node.value, "id", "") == "sys"
+
+
+def import_apart(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> ImportedModule:
     """Imports a module in a process of its own."""
     environment = {**os.environ, **variables}
     environment.pop("DJANGO_OPERATOR_RUN", None)  # nothing that it starts is to report
@@ -114,9 +128,14 @@ def import_apart(module: str, directories: Sequence[str], variables: Dict[str, s
             timeout=IMPORT_SECONDS,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
-        return Imported()
-    try:
-        settings, search = json.loads(done.stdout.decode("utf-8", "replace").rpartition(MARK)[2])
-    except ValueError:
-        return Imported()
-    return Imported(settings, tuple(search))
+        return ImportedModule()
+    _, mark, said = done.stdout.decode("utf-8", "replace").rpartition(MARK)
+    if not mark:  # it ended the process, or closed its output
+        return ImportedModule()
+    settings, before, after = json.loads(said)
+    return ImportedModule(settings, tuple(before), tuple(after))
+
+
+def only(names: Set[str]) -> Optional[str]:
+    """The single one; None of none, or of several."""
+    return next(iter(names)) if len(names) == 1 else None

@@ -14,18 +14,10 @@ from ..start import MANAGE, SETTINGS_VARIABLE, Start
 from .clues import Application, Clues
 from .files import parents, unique
 from .modules import find_module
-from .sources import (
-    Imported,
-    changes_import_path,
-    import_apart,
-    mentions_settings,
-    parse,
-    runs_management_commands,
-    settings_set_by,
-)
+from .server_modules import ServerModule
+from .sources import mentions_settings, only, parse, runs_management_commands, settings_set_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from importlib.metadata import Distribution, EntryPoint
 
 MOST_NAMED = 4
@@ -45,8 +37,8 @@ class Place(NamedTuple):
     """Why a manage.py is looked for in a directory."""
 
     reason: str
+    server: ServerModule | None = None  # what led there
     package: str = ""  # the package whose modules lie there
-    neighbour: str = ""  # the module of that package which led there, and who loads it
 
 
 class Search:
@@ -56,9 +48,7 @@ class Search:
         self.clues = clues
         self.looked: list[str] = []
         self.import_path = tuple(unique([clues.directory, *clues.directories()]))
-        self.sources = {each: find_module(each.name, self.import_path) for each in clues.applications}
-        for each in clues.files:
-            self.sources[each] = os.path.join(clues.directory, each.name)
+        self.servers = [ServerModule(each, clues, self.import_path) for each in unique_applications(clues)]
 
     def run(self) -> list[Found]:
         """What the first place with anything has; nothing if there is none."""
@@ -86,9 +76,9 @@ class Search:
         places: dict[str, Place] = {}
         for directory in unique([*self.clues.directories(), *self.clues.places]):
             places.setdefault(directory, Place("which the command names"))
-        for application, source in self.sources.items():
-            for directory, place in places_around(application, source):
-                places.setdefault(directory, place)
+        for server in self.servers:
+            for directory, package in server.packages():
+                places.setdefault(directory, Place(f"from where {server.by} loads {server.name}", server, package))
         found = self.manage_in(places)
         for directory in parents(self.clues.directory):
             found = found or self.manage_in({directory: Place("above the working directory")})
@@ -104,12 +94,23 @@ class Search:
             if os.path.isfile(path):
                 own = settings_of_script(path)
                 start = self.start(script=path, why=f"{MANAGE} of {directory}, {place.reason}")
-                # As a file it would import its neighbours as if they belonged to no package.
-                if place.package and (own is None or find_module(own, self.import_path)):
-                    module = f"{place.package}.manage"
-                    start = self.start(module=module, why=f"the module {module}, beside {place.neighbour}")
+                if place.server is not None and self.is_module(path, own, place):
+                    module, neighbour = f"{place.package}.manage", f"{place.server.name}, which {place.server.by} loads"
+                    start = self.start(module=module, why=f"the module {module}, beside {neighbour}")
                 found.setdefault(os.path.realpath(path), self.with_settings(start, own))
         return [each for several in found.values() for each in several]
+
+    def is_module(self, path: str, own: str | None, place: Place) -> bool:
+        """Whether a manage.py is surely a module of a package that imports as the server does. As a file it would take
+        the modules beside it for such as belong to no package."""
+        if place.server is None or not place.package or own is None or place.server.changes_import_path:
+            return False
+        if own.partition(".")[0] != place.package.partition(".")[0]:
+            return False
+        wanted = [own, os.environ.get(SETTINGS_VARIABLE) or own]
+        return all(find_module(each, self.import_path) for each in wanted) and is_same_file(
+            find_module(f"{place.package}.manage", self.import_path), path
+        )
 
     def with_settings(self, start: Start, own: str | None) -> list[Found]:
         """A manage.py, with the settings that the command sets; else as it is, and as what the server loads would have
@@ -126,7 +127,7 @@ class Search:
 
     def loaded_settings(self) -> set[str]:
         """Those that the sources of what is loaded set, where each says so without a doubt."""
-        names = (only(settings_set_by(parse(source))) for source in self.sources.values())
+        names = (only(settings_set_by(server.trees[0])) for server in self.servers)
         return {name for name in names if name is not None}
 
     def settings_variable(self) -> list[Found]:
@@ -144,31 +145,18 @@ class Search:
 
     def settings_of_applications(self) -> list[Found]:
         found: dict[str, Found] = {}
-        for application, source in self.sources.items():
-            settings, search = self.settings_of(application, source)
-            if settings:
-                reason = f"which {application.name} sets, loaded by {application.by}"
-                found.setdefault(settings, self.of_settings(settings, reason, search))
-            elif source is None:
-                self.looked.append(f"{application.name}, which {application.by} loads, is not there")
+        for server in self.servers:
+            name = server.settings()
+            if name:
+                reason = f"which {server.name} sets, loaded by {server.by}"
+                found.setdefault(name, self.of_settings(name, reason))
+            elif server.source is None:
+                self.looked.append(f"{server.name}, which {server.by} loads, is not there")
             else:
-                self.looked.append(f"{application.name}, which {application.by} loads, sets no settings")
-        if not self.sources:
+                self.looked.append(f"{server.name}, which {server.by} loads, sets no settings")
+        if not self.servers:
             self.looked.append("the command names no WSGI, ASGI or Celery module")
         return list(found.values())
-
-    def settings_of(self, application: Application, source: str | None) -> Imported:
-        """What a module of a server sets: by its source, else by importing it."""
-        tree = parse(source)
-        names = settings_set_by(tree)
-        if application.by == "celery":
-            names |= settings_set_by(parse(find_module(f"{application.name}.celery", self.import_path)))
-        said = only(names) or ""
-        is_all = said and find_module(said, self.import_path) and not changes_import_path(tree)
-        if is_all or source is None or application in self.clues.files:
-            return Imported(said)
-        imported = import_apart(application.name, self.import_path, self.clues.exported, self.clues.directory)
-        return imported._replace(settings=said or imported.settings)
 
     def own_management_program(self) -> list[Found]:
         """The program that the command itself is, where it runs management commands."""
@@ -205,26 +193,31 @@ class Search:
             self.looked.append("no management program is among the console scripts of what is installed")
         return list(found.values())
 
-    def of_settings(self, name: str, reason: str, search: tuple[str, ...] = ()) -> Found:
+    def of_settings(self, name: str, reason: str) -> Found:
         start = self.start(module="django", settings=name, why=f"settings {name}, {reason}")
-        return Found(start._replace(search=(*start.search, *search)), name)
+        return Found(self.with_added_directories(start), name)
+
+    def with_added_directories(self, start: Start) -> Start:
+        """Imports also from where the servers' modules say, where its settings may be there alone."""
+        for server in self.servers:
+            if server.must_be_imported_for(start.settings) and (server.imported.before or server.imported.after):
+                added = server.imported
+                return start._replace(search=(*added.before, *start.search), search_last=added.after)
+        return start
 
     def start(self, why: str, *, script: str = "", module: str = "", console: str = "", settings: str = "") -> Start:
-        return Start(script, module, console, (), settings, why, self.clues.directory, self.import_path)
+        return Start(
+            script, module, console, (), settings, why, directory=self.clues.directory, search=self.import_path
+        )
 
 
-def places_around(application: Application, source: str | None) -> Iterator[tuple[str, Place]]:
-    """The directories of the packages that a module is in, and the one that it is imported from."""
-    if source is None:
-        return
-    packages = application.name.split(".")
-    if os.path.basename(source) != "__init__.py":
-        packages.pop()
-    around = [os.path.dirname(source), *parents(os.path.dirname(source))]
-    neighbour = f"{application.name}, which {application.by} loads"
-    for above, directory in enumerate(around[: application.name.count(".") + 2]):
-        package = ".".join(packages[: max(len(packages) - above, 0)])
-        yield directory, Place(f"from where {application.by} loads {application.name}", package, neighbour)
+def unique_applications(clues: Clues) -> list[Application]:
+    """What the servers load, each once."""
+    return list(dict.fromkeys([*clues.applications, *clues.files]))
+
+
+def is_same_file(one: str | None, other: str) -> bool:
+    return one is not None and os.path.realpath(one) == os.path.realpath(other)
 
 
 def disagree(found: list[Found]) -> bool:
@@ -232,10 +225,6 @@ def disagree(found: list[Found]) -> bool:
     if os.environ.get(SETTINGS_VARIABLE):  # what programs set is a default
         return len({each.start.settings for each in found}) > 1
     return len({each.settings or each.start.program for each in found}) > 1
-
-
-def only(names: set[str]) -> str | None:
-    return next(iter(names)) if len(names) == 1 else None
 
 
 def settings_of_script(path: str) -> str | None:
