@@ -57,8 +57,10 @@ def test_settings_that_are_imported_from_where_the_module_of_the_server_says(els
 
 def test_they_are_imported_from_there_however_they_are_named(elsewhere):
     image = elsewhere(ADDS_TO_PATH["appended"])
+    variable = {"DJANGO_SETTINGS_MODULE": "site_settings"}
     for command, variables, how in (
-        (["gunicorn", "shop.wsgi"], {"DJANGO_SETTINGS_MODULE": "site_settings"}, ["--discover"]),
+        (["gunicorn", "shop.wsgi"], variable, ["--discover"]),
+        (["gunicorn", "shop.wsgi"], variable, ["--module", "django"]),
         (["env", "DJANGO_SETTINGS_MODULE=site_settings", "gunicorn", "shop.wsgi"], {}, ["--discover"]),
         (["gunicorn", "shop.wsgi"], {}, ["--module", "django", "--settings", "site_settings"]),
     ):
@@ -72,6 +74,55 @@ def test_the_celery_application_says_so_too(image):
     image.write("app/shop/celery.py", "import sys\nsys.path.append('{root}/etc')\n" + WSGI % "site_settings")
     line = image.run("celery", "-A", "shop", "worker")
     assert chosen(line) == ("settings site_settings, which shop sets, loaded by celery", "site_settings")
+
+
+SHADOWS = {
+    "in front of all": "sys.path.insert(0, '{root}/etc')\n",
+    "begun anew": "sys.path = ['{root}/etc'] + sys.path\n",
+}
+
+
+@pytest.mark.parametrize("name", SHADOWS)
+def test_what_is_put_in_front_is_in_front(image, name):
+    """Such as the settings of one site, which have the name of those in the image."""
+    image.write("app/settings.py", "raise ValueError('the wrong ones')\n")
+    image.write("etc/settings.py", SETTINGS)
+    image.write("app/shop/__init__.py")
+    image.write("app/shop/wsgi.py", "import sys\n" + SHADOWS[name] + WSGI % "settings")
+    for how in (["--discover"], ["--module", "django", "--settings", "settings"]):
+        line = image.run("gunicorn", "shop.wsgi", how=how)
+        assert line.code == 0 and line.settings == "settings", line
+
+
+def test_what_is_put_between_the_project_s_directories_and_python_s_own_is_there(image):
+    image.write("app/vendor/colorsys.py", "ours = 1\n")
+    image.write("app/settings.py", SETTINGS + "import colorsys\ncolorsys.ours\n")
+    image.write("app/vendor/settings.py", "raise ValueError('the wrong ones')\n")
+    image.write("app/shop/__init__.py")
+    image.write("app/shop/wsgi.py", "import sys\nsys.path.insert(1, '{root}/app/vendor')\n" + WSGI % "settings")
+    assert chosen(image.run("gunicorn", "shop.wsgi"))[1] == "settings"
+
+
+def test_two_servers_of_which_the_second_knows_where_the_settings_lie(elsewhere):
+    image = elsewhere(ADDS_TO_PATH["appended"])
+    image.write("app/other/__init__.py")
+    image.write("app/other/wsgi.py", "import sys\nsys.path.append('{root}/nothing')\n" + WSGI % "site_settings")
+    line = image.run("sh", "-c", "gunicorn other.wsgi & gunicorn shop.wsgi")
+    assert line.code == 0 and line.settings == "site_settings", line
+
+
+@pytest.mark.parametrize("command", [["uwsgi", "--wsgi-file"], ["mod_wsgi-express", "start-server"]])
+def test_a_file_that_a_server_loads_says_so_too(image, command):
+    image.write("srv/site_settings.py", SETTINGS)
+    image.write("deploy/wsgi.py", "import sys\nsys.path.append('{root}/srv')\n" + WSGI % "site_settings")
+    line = image.run(*command, "{root}/deploy/wsgi.py")
+    assert line.code == 0 and line.settings == "site_settings", line
+
+
+def test_what_a_module_s_children_print_is_their_affair(elsewhere):
+    late = "import subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 1; echo late'])\n"
+    line = elsewhere(late + ADDS_TO_PATH["appended"]).run("gunicorn", "shop.wsgi")
+    assert chosen(line) == (OWN, "site_settings")
 
 
 def test_what_is_added_last_hides_nothing(image):
@@ -132,7 +183,7 @@ def test_a_manage_py_among_the_modules_of_a_package_starts_as_a_module(image):
     image.write(f"{packages}/shop/manage.py", PACKAGED_MANAGE)
     image.write(f"{packages}/shop/wsgi.py", "from shop.manage import main\n")
     line = image.run("gunicorn", "shop.wsgi", PATH="{root}/venv/bin:/usr/bin:/bin", python=python)
-    assert chosen(line) == ("the module shop.manage, beside shop.wsgi, which gunicorn loads", "settings")
+    assert chosen(line) == ("the module shop.manage, from where gunicorn loads shop.wsgi", "settings")
 
 
 CHOOSES = MANAGE.replace('"%s"', '"settings.test" if "test" in sys.argv else "settings.prod"')
@@ -166,6 +217,13 @@ FILES = {
         MANAGE % "shop.settings",
         WSGI % "shop.settings",
         {"manage/__init__.py": ""},
+        {},
+    ),
+    "a neighbour": (
+        ["gunicorn", "shop.wsgi"],
+        "import environment\n" + MANAGE % "shop.settings",
+        WSGI % "shop.settings",
+        {"environment.py": ""},
         {},
     ),
     "uWSGI's file": (

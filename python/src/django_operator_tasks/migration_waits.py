@@ -46,19 +46,22 @@ def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[],
             return attempt()
         except (DatabaseError, MissingRow) as error:
             refused = is_refused_row(error)
-            awaited = refused or isinstance(error, MissingRow) or is_undefined(error, connection.vendor)
-            if not run_context() or connection.in_atomic_block or not (awaited or is_of_another_type(error)):
+            if not run_context() or connection.in_atomic_block or not (refused or is_unlike_schema(error, connection)):
                 raise
+            if refused and unapplied_migrations(connection):
+                progress.wait_for_all(error)
+                continue
             if progress.moved():
                 continue
             if not unapplied_migrations(connection):
                 raise
-            said = describe(error) if refused else scrubbed(error).strip()
-            what = f"migrations, as it says: {said}"
-            if not refused:
-                progress.wait_for_change(what, f"migrations are pending: {said}")
-            elif not progress.wait_for_all(what):
-                raise CommandError(f"{said}; migrations are pending, which may be the reason") from error
+            said = scrubbed(error).strip()
+            progress.wait_for_change(f"migrations, as it says: {said}", f"migrations are pending: {said}")
+
+
+def is_unlike_schema(error: Exception, connection: BaseDatabaseWrapper) -> bool:
+    """Whether something is not there, or is of another type."""
+    return isinstance(error, MissingRow) or is_undefined(error, connection.vendor) or is_of_another_type(error)
 
 
 class MigrationProgress:
@@ -124,16 +127,23 @@ class MigrationProgress:
             self.wait(what, message)
         wait_for_database(self.connection)
 
-    def wait_for_all(self, what: str) -> bool:
+    def wait_for_all(self, refusal: Exception) -> None:
         """Waits until no migrations are yet to come: what a row is refused by rarely goes with the next of them, and
-        each attempt has effects of its own, such as mails. False if nobody has migrated for too long."""
+        each attempt has effects of its own, such as mails. Where it stalls half way, it is time for one more attempt.
+
+        :raises CommandError: that the row was refused, if nobody has migrated for too long.
+        """
+        before, said = self._applied(), describe(refusal)
         try:
             while self.through_outages(lambda: unapplied_migrations(self.connection)):
-                self.wait(what, "")
-        except TaskError:
-            return False
+                self.wait(f"migrations, as it says: {said}", "")
+        except TaskError as stalled:
+            if stalled.reason != "NotMigrated":
+                raise
+            if self.applied == before:
+                told = f"{said}; migrations are pending, which may be the reason ({self._stalled()})"
+                raise CommandError(told) from refusal
         self.moved()
-        return True
 
     def _stalled(self) -> str:
         return (

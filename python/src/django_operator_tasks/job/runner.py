@@ -96,7 +96,7 @@ def start_of(options: Namespace, clues: Clues | None) -> Start:
         settings=options.settings,
         search=search,
     )
-    if clues is None or not start.settings or start.module != "django":
+    if clues is None or not (start.module == "django" or os.path.basename(start.console) == "django-admin"):
         return start
     from .discovery.starts import Search
 
@@ -140,7 +140,7 @@ def run_script(start: Start, command: Sequence[str]) -> None:
     script = start.script
     if not os.path.exists(script):
         not_found("there is no file %s in %s" % (script, os.getcwd()))
-    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search, last=start.search_last)  # as Python does
+    import_as_started(os.path.dirname(os.path.realpath(script)), start)  # as Python does
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
 
@@ -161,7 +161,7 @@ def execute(path: str) -> None:
 
 def run_module(start: Start, command: Sequence[str]) -> None:
     module = start.module
-    set_import_path(os.getcwd(), *start.search, last=start.search_last)
+    import_as_started(os.getcwd(), start)
     if not is_there(module):
         not_found("there is no module %s" % module)
     sys.argv = [module, *command]
@@ -174,7 +174,7 @@ def run_console_script(start: Start, command: Sequence[str]) -> None:
     if script is None:
         not_found("there is no program %s on the PATH" % name)
     switch_interpreter(script)
-    set_import_path(os.path.dirname(os.path.realpath(script)), *start.search, last=start.search_last)
+    import_as_started(os.path.dirname(os.path.realpath(script)), start)
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
 
@@ -215,6 +215,11 @@ def is_there(module: str) -> bool:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             return False
         raise
+
+
+def import_as_started(own: str, start: Start) -> None:
+    """Imports from the program's own directory, and from where its start says."""
+    set_import_path(*start.search_first, own, *start.search, last=start.search_last)
 
 
 def set_import_path(*directories: str, last: Sequence[str] = ()) -> None:

@@ -17,7 +17,8 @@ class Start(NamedTuple):
     why: str = ""  # why this one was chosen; empty where the target's owner said so
     directory: str = ""  # where it starts; empty: in the working directory
     search: Tuple[str, ...] = ()  # directories to import from, beside its own
-    search_last: Tuple[str, ...] = ()  # those after all others
+    search_first: Tuple[str, ...] = ()  # those before all others
+    search_last: Tuple[str, ...] = ()  # and after them
 
     @property
     def program(self) -> str:

@@ -38,10 +38,11 @@ class ServerModule:
 
     @cached_property
     def imported(self) -> ImportedModule:
-        """What is known after importing it; nothing of a file, which is no module's."""
-        if self.source is None or self.is_file:
+        """What is known after importing it."""
+        if self.source is None:
             return ImportedModule()
-        return import_apart(self.loaded_last, self.import_path, self.clues.exported, self.clues.directory)
+        module = self.source if self.is_file else self.loaded_last
+        return import_apart(module, self.import_path, self.clues.exported, self.clues.directory)
 
     def settings(self) -> str:
         """The settings module that it sets: by its source, else by importing it; empty if none is known."""

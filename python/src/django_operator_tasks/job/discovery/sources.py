@@ -15,31 +15,42 @@ from .files import read_text
 MANAGEMENT_NAMES = {"execute_from_command_line", "ManagementUtility"}
 IMPORT_SECONDS = 60
 MARK = "django-operator settings:"
-# Imports a module as a server does, and says which settings it leaves, and which directories it adds to import from,
-# before and after those that were there. What it prints is its own affair, and where to.
+# Imports a module as a server does, or executes a file as one, and says which settings that leaves, and which
+# directories it adds to import from: before those of the project, after them, and after Python's own. What it prints is
+# its own affair, and where to.
 IMPORT = (
-    "import importlib, json, os, sys\n"
-    "sys.path[:0] = sys.argv[2:]\n"
-    "there = list(sys.path)\n"
+    "import importlib, json, os, runpy, sys\n"
+    "module, own = sys.argv[1], sys.argv[2:]\n"
+    "there = own + sys.path\n"
+    "sys.path[:] = there\n"
     "try:\n"
-    "    importlib.import_module(sys.argv[1])\n"
+    "    runpy.run_path(module, run_name='wsgi') if os.path.isfile(module) else importlib.import_module(module)\n"
     "except BaseException:\n"
     "    pass\n"
     "path = [each for each in sys.path if isinstance(each, str)]\n"
-    "first = min([path.index(each) for each in there if each in path] + [len(path)])\n"
-    "added = [[os.path.abspath(each) for each in part if each not in there] for part in (path[:first], path[first:])]\n"
-    "said = json.dumps([os.environ.get('DJANGO_SETTINGS_MODULE', ''), *added])\n"
+    "first = lambda known: min([path.index(each) for each in known if each in path] + [len(path)])\n"
+    "ends = [0, first(there), max(first(there), first(there[len(own):])), len(path)]\n"
+    "added = lambda part: [os.path.abspath(each) for each in part if each not in there]\n"
+    "parts = [added(path[begin:end]) for begin, end in zip(ends, ends[1:])]\n"
+    "said = json.dumps([os.environ.get('DJANGO_SETTINGS_MODULE', '')] + parts)\n"
     "os.write(1, ('\\n%s' + said + '\\n').encode())\n"
     "os._exit(0)\n" % MARK
 )
+
+
+class AddedDirectories(NamedTuple):
+    """Directories to import from, by their place in Python's path."""
+
+    first: Tuple[str, ...] = ()  # before those of the project
+    middle: Tuple[str, ...] = ()  # after them
+    last: Tuple[str, ...] = ()  # after Python's own
 
 
 class ImportedModule(NamedTuple):
     """What a module of a server leaves behind."""
 
     settings: str = ""  # the settings module that it sets
-    before: Tuple[str, ...] = ()  # directories that it puts before those to import from
-    after: Tuple[str, ...] = ()  # and after them
+    added: AddedDirectories = AddedDirectories()
 
 
 def parse(path: Optional[str]) -> Optional[ast.Module]:
@@ -114,11 +125,11 @@ def is_sys_path(node: ast.AST) -> bool:
 
 
 def import_apart(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> ImportedModule:
-    """Imports a module in a process of its own."""
+    """Imports a module, or executes a file as one, in a process of its own."""
     environment = {**os.environ, **variables}
     environment.pop("DJANGO_OPERATOR_RUN", None)  # nothing that it starts is to report
     try:
-        done = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-c", IMPORT, module, *directories],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -126,14 +137,19 @@ def import_apart(module: str, directories: Sequence[str], variables: Dict[str, s
             env=environment,
             cwd=directory if os.path.isdir(directory) else None,
             timeout=IMPORT_SECONDS,
-        )
+        ).stdout
+    except subprocess.TimeoutExpired as late:  # something that it started may have kept the output open
+        output = late.stdout or b""
     except (OSError, ValueError, subprocess.SubprocessError):
         return ImportedModule()
-    _, mark, said = done.stdout.decode("utf-8", "replace").rpartition(MARK)
+    _, mark, said = output.decode("utf-8", "replace").rpartition(MARK)
     if not mark:  # it ended the process, or closed its output
         return ImportedModule()
-    settings, before, after = json.loads(said)
-    return ImportedModule(settings, tuple(before), tuple(after))
+    try:
+        settings, *parts = json.JSONDecoder().raw_decode(said)[0]
+    except ValueError:
+        return ImportedModule()
+    return ImportedModule(settings, AddedDirectories(*map(tuple, parts)))
 
 
 def only(names: Set[str]) -> Optional[str]:

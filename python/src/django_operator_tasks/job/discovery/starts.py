@@ -37,7 +37,6 @@ class Place(NamedTuple):
     """Why a manage.py is looked for in a directory."""
 
     reason: str
-    server: ServerModule | None = None  # what led there
     package: str = ""  # the package whose modules lie there
 
 
@@ -78,7 +77,7 @@ class Search:
             places.setdefault(directory, Place("which the command names"))
         for server in self.servers:
             for directory, package in server.packages():
-                places.setdefault(directory, Place(f"from where {server.by} loads {server.name}", server, package))
+                places.setdefault(directory, Place(f"from where {server.by} loads {server.name}", package))
         found = self.manage_in(places)
         for directory in parents(self.clues.directory):
             found = found or self.manage_in({directory: Place("above the working directory")})
@@ -92,25 +91,21 @@ class Search:
         for directory, place in places.items():
             path = os.path.join(directory, MANAGE)
             if os.path.isfile(path):
-                own = settings_of_script(path)
                 start = self.start(script=path, why=f"{MANAGE} of {directory}, {place.reason}")
-                if place.server is not None and self.is_module(path, own, place):
-                    module, neighbour = f"{place.package}.manage", f"{place.server.name}, which {place.server.by} loads"
-                    start = self.start(module=module, why=f"the module {module}, beside {neighbour}")
-                found.setdefault(os.path.realpath(path), self.with_settings(start, own))
+                if self.is_module(path, place.package):
+                    module = f"{place.package}.manage"
+                    start = self.start(module=module, why=f"the module {module}, {place.reason}")
+                found.setdefault(os.path.realpath(path), self.with_settings(start, settings_of_script(path)))
         return [each for several in found.values() for each in several]
 
-    def is_module(self, path: str, own: str | None, place: Place) -> bool:
-        """Whether a manage.py is surely a module of a package that imports as the server does. As a file it would take
-        the modules beside it for such as belong to no package."""
-        if place.server is None or not place.package or own is None or place.server.changes_import_path:
+    def is_module(self, path: str, package: str) -> bool:
+        """Whether a console script of what is installed has a manage.py as a module of its package. As a file it would
+        take the modules beside it for such as belong to no package."""
+        module = f"{package}.manage"
+        if not package or all(entry.module != module for entry in console_scripts().values()):
             return False
-        if own.partition(".")[0] != place.package.partition(".")[0]:
-            return False
-        wanted = [own, os.environ.get(SETTINGS_VARIABLE) or own]
-        return all(find_module(each, self.import_path) for each in wanted) and is_same_file(
-            find_module(f"{place.package}.manage", self.import_path), path
-        )
+        found = find_module(module, self.import_path)
+        return found is not None and os.path.realpath(found) == os.path.realpath(path)
 
     def with_settings(self, start: Start, own: str | None) -> list[Found]:
         """A manage.py, with the settings that the command sets; else as it is, and as what the server loads would have
@@ -199,10 +194,17 @@ class Search:
 
     def with_added_directories(self, start: Start) -> Start:
         """Imports also from where the servers' modules say, where its settings may be there alone."""
-        for server in self.servers:
-            if server.must_be_imported_for(start.settings) and (server.imported.before or server.imported.after):
-                added = server.imported
-                return start._replace(search=(*added.before, *start.search), search_last=added.after)
+        settings = start.settings or os.environ.get(SETTINGS_VARIABLE, "")
+        for server in self.servers if settings else ():
+            if server.must_be_imported_for(settings):
+                first, middle, last = server.imported.added
+                start = start._replace(
+                    search_first=(*first, *start.search_first),
+                    search=(*start.search, *middle),
+                    search_last=(*start.search_last, *last),
+                )
+                if find_module(settings, (*start.search_first, *start.search, *start.search_last)):
+                    break
         return start
 
     def start(self, why: str, *, script: str = "", module: str = "", console: str = "", settings: str = "") -> Start:
@@ -214,10 +216,6 @@ class Search:
 def unique_applications(clues: Clues) -> list[Application]:
     """What the servers load, each once."""
     return list(dict.fromkeys([*clues.applications, *clues.files]))
-
-
-def is_same_file(one: str | None, other: str) -> bool:
-    return one is not None and os.path.realpath(one) == os.path.realpath(other)
 
 
 def disagree(found: list[Found]) -> bool:
