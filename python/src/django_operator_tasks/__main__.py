@@ -27,6 +27,10 @@ def start() -> int:
             "UnsupportedPython",
             "the image's Python is %d.%d; the tasks need %d.%d or newer" % (sys.version_info[:2] + OLDEST),
         )
+    if options.lengths:
+        from .job.steps import run_steps
+
+        return run_steps(options, command, start, clues)
     from .job.runner import main
 
     return main(options, command, start, clues)

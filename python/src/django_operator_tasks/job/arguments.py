@@ -29,8 +29,25 @@ def parse_arguments(argv: Sequence[str]) -> Tuple[Namespace, List[str]]:
     how.add_argument("--module", metavar="NAME", help="run the module, as python -m does")
     how.add_argument("--console", metavar="NAME", help="run the console script, under its own interpreter")
     parser.add_argument("--celery", action="store_true", help="carry out a command line of Celery")
+    parser.add_argument(
+        "--lengths", type=parse_lengths, default=(), metavar="N,...", help="several commands, of so many words each"
+    )
+    parser.add_argument(
+        "--retries", type=int, default=0, metavar="N", help="how often one of several that fails is run again"
+    )
     parser.add_argument("--settings", default="", metavar="MODULE", help="the settings module, where it is named")
     options = parser.parse_args(own)
     for option, found in words.items():
         setattr(options, option, found)
-    return options, list(argv[end + 1 :])
+    command = list(argv[end + 1 :])
+    if options.lengths and sum(options.lengths) != len(command):
+        parser.error("--lengths are of %d words, and there are %d" % (sum(options.lengths), len(command)))
+    return options, command
+
+
+def parse_lengths(text: str) -> List[int]:
+    """How many words each command has."""
+    lengths = [int(number) for number in text.split(",")]
+    if min(lengths) < 1:
+        raise ValueError(text)
+    return lengths

@@ -40,9 +40,12 @@ class Report:
         self.count: Optional[int] = None
         self.names: List[str] = []
         self.databases: List[Dict[str, str]] = []
+        self.settings = ""  # those that are loaded, where it is not this process that loads them
         self.failure: Optional[Tuple[str, str]] = None
         self.advice = ""
         self.started = ""
+        self.steps: List[Dict[str, Any]] = []
+        self.path = ""  # where it is written; empty: where the kubelet reads it
         self.unfinished = False
 
     def record_success(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
@@ -65,6 +68,27 @@ class Report:
                 "name": str(settings.get("NAME") or ""),
             }
         )
+
+    def begin_steps(self, names: Iterable[str]) -> List[Dict[str, Any]]:
+        """Says which commands are to run, one after the other."""
+        self.action = "executed"
+        self.count = 0
+        self.steps = [{"name": name, "state": "NotRun"} for name in names]
+        return self.steps
+
+    def end_step(self, step: Dict[str, Any], code: int, seconds: int, line: Dict[str, Any]) -> None:
+        """Says how one of them ended, and what it reported, as far as that is about the project."""
+        step.update(state="Failed" if code else "Succeeded", exitCode=code, seconds=seconds)
+        self.settings = line.get("settings") or self.settings
+        self.databases += [each for each in line.get("databases") or [] if each not in self.databases]
+        if not code:
+            self.count = (self.count or 0) + 1
+            return
+        reason = str(line.get("reason") or DEFAULT_REASON)
+        message = str(line.get("message") or "exit code %d" % code)
+        step.update(reason=reason)
+        number = self.steps.index(step) + 1
+        self.failure = (reason, "step %d of %d, %s: %s" % (number, len(self.steps), step["name"], message))
 
     def record_failure(self, error: BaseException) -> None:
         """Says what went wrong; the first word counts, as others only follow from it."""
@@ -99,13 +123,16 @@ class Report:
             data.update(reason=reason, message=without_secrets(message))
         if self.failure is None or self.action:  # what was done before it failed stays done
             data.update(action=self.action, count=self.count, names=self.names)
-        data["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+        data["settings"] = self.settings or os.environ.get("DJANGO_SETTINGS_MODULE", "")
         data["databases"] = [database_without_credentials(database) for database in self.databases]
         if self.started:
             data["started"] = self.started
+        if self.steps:
+            data["steps"] = self.steps
         # What is too long is halved, and then whole fields give way, as a line that was cut is no line. What somebody
         # is to do about a failure stays longest.
-        limit = LIMIT - len(_dump(advice)) if self.failure is not None else LIMIT
+        most = LIMIT + len(_dump(self.steps))  # which are as many as the resource has
+        limit = most - len(_dump(advice)) if self.failure is not None else most
         while len(_dump(data)) > limit and len(data.get("message", "")) > SHORTEST_MESSAGE:
             data["message"] = data["message"][: len(data["message"]) // 2] + "…"
         if self.failure is not None:
@@ -118,14 +145,15 @@ class Report:
             ("message", ""),
             ("reason", ""),
         ):
-            if field in data and len(_dump(data)) > LIMIT:
+            if field in data and len(_dump(data)) > most:
                 data[field] = empty
         return _dump(data)
 
     def write(self, path: Optional[str] = None) -> None:
         """Writes the line where the kubelet reads it, if this is a container that has such a place."""
-        path = path or log_path()
-        if self.unfinished or not os.path.exists(path) or (self.failure is None and not ends_the_container()):
+        path = path or self.path or log_path()
+        told = self.failure is not None or self.path or ends_the_container()
+        if self.unfinished or not os.path.exists(path) or not told:
             return
         line = self.line() + b"\n"  # before the log is opened, and emptied
         try:
@@ -141,10 +169,16 @@ current = Report()
 def reset() -> None:
     """Forgets what an earlier command of this process said."""
     global current
-    started = current.started  # of the process, whichever command it runs
-    current = Report()
-    current.started = started
+    before, current = current, Report()
+    current.started, current.path = before.started, before.path  # of the process, whichever command it runs
     forget_secrets()
+
+
+def begin_in_step(path: str) -> None:
+    """Begins what the process of a step says, which the one that runs the steps reads there."""
+    global current
+    before, current = current, Report()
+    current.started, current.path = before.started, path
 
 
 def said_at_end(code: object, cause: Optional[BaseException]) -> str:

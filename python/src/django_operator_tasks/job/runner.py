@@ -11,7 +11,7 @@ import shutil
 import sys
 import zipfile
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
@@ -32,7 +32,7 @@ def main(options: Namespace, command: Sequence[str], start: Start | None = None,
     :param clues: what the container's own command says of the project, where it is to be found out.
     """
     print_whatever_the_encoding()
-    code = run(options, command, start, clues)
+    code = recorded(lambda: run(options, command, start, clues), clues)
     if report.current.failure is not None:
         code = code or 1
     report.current.write()
@@ -40,22 +40,24 @@ def main(options: Namespace, command: Sequence[str], start: Start | None = None,
     return code
 
 
-def run(options: Namespace, command: Sequence[str], start: Start | None, clues: Clues | None) -> int:
-    """Runs the command to its end, whatever that is, and records it; the exit status."""
-    try:
-        if options.celery:
-            from .celery_control import run
+def run(options: Namespace, command: Sequence[str], start: Start | None, clues: Clues | None) -> None:
+    """Runs the command."""
+    if options.celery:
+        from .celery_control import run
 
-            enter_directory(clues)
-            settings = options.settings or (clues.settings[0] if clues and len(set(clues.settings)) == 1 else "")
-            if settings:
-                os.environ["DJANGO_SETTINGS_MODULE"] = settings
-            run(command)
-        else:
-            start = start or start_of(options, clues)
-            if start.why:
-                report.current.started = f"{start.why}, by {sys.executable}"
-            run_project(start, command)
+        enter_directory(clues)
+        settings = options.settings or (clues.settings[0] if clues and len(set(clues.settings)) == 1 else "")
+        if settings:
+            os.environ["DJANGO_SETTINGS_MODULE"] = settings
+        run(command)
+    else:
+        run_project(prepare_start(options, start, clues), command)
+
+
+def recorded(act: Callable[[], None], clues: Clues | None) -> int:
+    """Does something to its end, whatever that is, and records that; the exit status."""
+    try:
+        act()
     except SystemExit as end:
         report.current.record_exit(end)
         if not isinstance(end.code, int) and end.code is not None:
@@ -74,6 +76,17 @@ def run(options: Namespace, command: Sequence[str], start: Start | None, clues: 
             sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
+
+
+def prepare_start(options: Namespace, start: Start | None, clues: Clues | None) -> Start:
+    """How commands start, in the interpreter that they start in."""
+    start = start or start_of(options, clues)
+    if start.why:
+        report.current.started = f"{start.why}, by {sys.executable}"
+    script = shutil.which(start.console) if start.console else None
+    if script is not None:
+        switch_interpreter(script)
+    return start
 
 
 def start_of(options: Namespace, clues: Clues | None) -> Start:
@@ -173,7 +186,6 @@ def run_console_script(start: Start, command: Sequence[str]) -> None:
     script = shutil.which(name)
     if script is None:
         not_found("there is no program %s on the PATH" % name)
-    switch_interpreter(script)
     import_as_started(os.path.dirname(os.path.realpath(script)), start)
     sys.argv = [script, *command]
     execute(os.path.abspath(script))
