@@ -38,7 +38,7 @@ PROJECTS = {
     "mailman-web": {
         "user": {"email": "ann@example.com"},
         "static": True,
-        "started": "the module mailman_web.manage, beside mailman_web.wsgi, which gunicorn loads",
+        "started": "the module mailman_web.manage, from where gunicorn loads mailman_web.wsgi",
         "query": "SELECT username, is_superuser FROM auth_user",
     },
     "nautobot": {
