@@ -17,8 +17,8 @@ use super::health::ApiHealth;
 use super::transport::TransportLayer;
 use crate::core::text::one_line;
 
-/// What a connection may be silent for, beyond the time after which the API server ends a watch.
-const READ_MARGIN: Duration = Duration::from_secs(30);
+/// What an answer may be silent for, beyond the time after which the API server ends a watch.
+const SILENCE_MARGIN: Duration = Duration::from_secs(30);
 /// How often a connection that many watches share is asked whether it is there, and how long it has to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ pub enum ConnectError {
 /// Makes clients for the cluster of this pod, or of the kubeconfig.
 pub struct Connections {
     config: Config,
-    health: ApiHealth,
+    transport: TransportLayer,
     /// Whether the API server speaks HTTP/2, as far as it was asked.
     http2: bool,
 }
@@ -47,15 +47,15 @@ impl Connections {
     pub async fn infer(health: &ApiHealth, watch_timeout: Duration) -> Result<Self, ConnectError> {
         let mut config = Config::infer().await?;
         config.default_retry = false; // every reconcile is tried again, with a back-off that it can be seen in
-        config.read_timeout = Some(watch_timeout + READ_MARGIN);
-        config.reset_reader_on_write = true;
-        Ok(Self { config, health: health.clone(), http2: false })
+        config.read_timeout = None; // begins anew at each read, which costs as much as the read
+        let transport = TransportLayer { health: health.clone(), silence_limit: watch_timeout + SILENCE_MARGIN };
+        Ok(Self { config, transport, http2: false })
     }
 
     /// A client for calls, each on a connection of its own while it lasts.
     pub fn client(&self) -> Result<Client, ConnectError> {
         let builder = ClientBuilder::try_from(self.config.clone())?;
-        Ok(builder.with_layer(&TransportLayer(self.health.clone())).build())
+        Ok(builder.with_layer(&self.transport).build())
     }
 
     /// Asks the API server whether watches can share connections, which pays where there are many.
@@ -92,9 +92,7 @@ impl Connections {
         }
         let mut connector = TimeoutConnector::new(https.enable_all_versions().wrap_connector(http));
         connector.set_connect_timeout(config.connect_timeout);
-        connector.set_read_timeout(config.read_timeout);
         connector.set_write_timeout(config.write_timeout);
-        connector.set_reset_reader_on_write(config.reset_reader_on_write);
         let client: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .http2_only(http2_only)
@@ -108,6 +106,6 @@ impl Connections {
             .map_err(BoxError::from)
             .service(client);
         let builder = ClientBuilder::new(service, config.default_namespace.clone());
-        Ok(builder.with_layer(&TransportLayer(self.health.clone())).build())
+        Ok(builder.with_layer(&self.transport).build())
     }
 }

@@ -2,6 +2,8 @@
 
 from typing import FrozenSet, Set
 
+SHORTEST_PART = 6  # of a value that only may be a secret
+
 _registered: Set[str] = set()
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any, Iterable, Iterator, List, Set
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from .scrub import SHORTEST_PART
+from .registered_secrets import SHORTEST_PART
 
 SHORTEST_PIECE = 3
 # What libraries leave as it is in a URL, by its part.

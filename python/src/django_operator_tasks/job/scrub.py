@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, FrozenSet, Iterable, Iterator, List, Tuple
 
 from .failure import UNREADABLE
-from .registered_secrets import registered_secrets
+from .registered_secrets import SHORTEST_PART, registered_secrets
 from .run_context import RUN_CONTEXT_VARIABLE, run_context
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ LONGEST_RESULT = 8_000
 # A value that is no longer than this is a word that may stand anywhere, so it counts as a secret only as a whole word.
 LONGEST_WORD = 5
 SHORTEST_NAMED = 3
-SHORTEST_PART = 6  # of a value that only may be one
 PASSWORD_VARIABLE = "DJANGO_ADMIN_PASSWORD"  # noqa: S105 - its name
 # Variables whose names say that they are secret, and those of Django's own list of settings that its debug page hides.
 SECRET_NAME = re.compile(
