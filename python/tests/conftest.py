@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from layouts import Image
 
 pytest_plugins = ["servers"]
 # On the oldest Python, what it needs is not to be had.
@@ -35,6 +36,12 @@ def pyz(tmp_path_factory):
         for file in sorted(SOURCE.rglob("*.py")):
             archive.write(file, file.relative_to(SOURCE))
     return path
+
+
+@pytest.fixture
+def image(tmp_path, pyz):
+    """An image that a test lays out."""
+    return Image(tmp_path, pyz)
 
 
 @pytest.fixture

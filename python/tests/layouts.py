@@ -108,3 +108,9 @@ class Image:
         return SimpleNamespace(
             output=done.stdout + done.stderr, code=done.returncode, **{"reason": "", "settings": "", **line}
         )
+
+
+def chosen(line):
+    """How the project was started, without the interpreter, and with which settings, where all went well."""
+    assert line.code == 0 and line.ok, line
+    return line.started.rpartition(", by ")[0], line.settings

@@ -4,19 +4,9 @@ import sys
 
 import pytest
 from conftest import SOURCE
-from layouts import MANAGE, SETTINGS, WSGI, Image
+from layouts import MANAGE, SETTINGS, WSGI, chosen
 
 sys.path.insert(0, str(SOURCE))
-
-
-@pytest.fixture
-def image(tmp_path, pyz):
-    return Image(tmp_path, pyz)
-
-
-def chosen(line):
-    assert line.code == 0 and line.ok, line
-    return line.started.rpartition(", by ")[0], line.settings
 
 
 def test_manage_py_of_the_working_directory_comes_first(image):

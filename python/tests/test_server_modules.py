@@ -1,25 +1,10 @@
 """What a server's module says of where its project is imported from, and a manage.py that lies beside it."""
 
-import sys
-
 import pytest
-from conftest import SOURCE
-from layouts import MANAGE, SETTINGS, WSGI, Image
-
-sys.path.insert(0, str(SOURCE))
+from layouts import MANAGE, SETTINGS, WSGI, chosen
 
 BESIDE = "import os, sys\nsys.path.append(os.path.dirname(os.path.abspath(__file__)))\n"
 OWN = "settings site_settings, which shop.wsgi sets, loaded by gunicorn"
-
-
-@pytest.fixture
-def image(tmp_path, pyz):
-    return Image(tmp_path, pyz)
-
-
-def chosen(line):
-    assert line.code == 0 and line.ok, line
-    return line.started.rpartition(", by ")[0], line.settings
 
 
 # Ways in which a server's module makes settings importable that its own directory does not have.

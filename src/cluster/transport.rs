@@ -143,18 +143,18 @@ where
         let (health, silence_limit) = (self.health.clone(), self.silence_limit);
         let pause = if watched { health.watch_pause(&path) } else { Duration::ZERO };
         let answer = self.inner.call(request);
-        let began = Instant::now();
+        let began = Instant::now().into_std();
         async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             let Ok(answer) = tokio::time::timeout(ANSWER_TIMEOUT, answer).await else {
-                health.record_no_answer(began.into_std());
+                health.record_no_answer(began);
                 return Err(NoAnswer.into());
             };
             match &answer {
                 Err(_) => {
-                    health.record_no_answer(began.into_std());
+                    health.record_no_answer(began);
                     if read {
                         health.record_refusal(&path);
                     }

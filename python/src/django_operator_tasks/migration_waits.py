@@ -17,9 +17,8 @@ from .db.migration_state import applied_migrations
 from .db.pending import unapplied_in_current_schema, unapplied_migrations
 from .db.waiting import wait_for_database
 from .errors import MissingRow, TaskError
-from .job.report import describe, say
+from .job.report import describe, say, without_secrets
 from .job.run_context import run_context
-from .job.scrub import scrubbed
 from .locks import lock_holder
 
 T = TypeVar("T")
@@ -55,7 +54,7 @@ def retry_while_migrating(connection: BaseDatabaseWrapper, attempt: Callable[[],
                 continue
             if not unapplied_migrations(connection):
                 raise
-            said = scrubbed(error).strip()
+            said = without_secrets(error).strip()
             progress.wait_for_change(f"migrations, as it says: {said}", f"migrations are pending: {said}")
 
 
@@ -170,7 +169,7 @@ def _has_table(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
         model._base_manager.using(connection.alias).exists()
     except (OperationalError, ProgrammingError) as error:
         if lacks_right(error):
-            said = scrubbed(error).strip()
+            said = without_secrets(error).strip()
             raise TaskError(
                 "InsufficientPrivilege", f"the user of database {connection.alias!r} lacks a right: {said}"
             ) from error

@@ -69,15 +69,15 @@ class Report:
             }
         )
 
-    def begin_steps(self, names: Iterable[str]) -> List[Dict[str, Any]]:
+    def begin_steps(self, names: Iterable[str]) -> None:
         """Says which commands are to run, one after the other."""
         self.action = "executed"
         self.count = 0
         self.steps = [{"name": name, "state": "NotRun"} for name in names]
-        return self.steps
 
-    def end_step(self, step: Dict[str, Any], code: int, seconds: int, line: Dict[str, Any]) -> None:
-        """Says how one of them ended, and what it reported, as far as that is about the project."""
+    def end_step(self, number: int, code: int, seconds: int, line: Dict[str, Any]) -> None:
+        """Says how one of them ended, counted from 1, and what it reported, as far as that is about the project."""
+        step = self.steps[number - 1]
         step.update(state="Failed" if code else "Succeeded", exitCode=code, seconds=seconds)
         self.settings = line.get("settings") or self.settings
         self.databases += [each for each in line.get("databases") or [] if each not in self.databases]
@@ -87,7 +87,6 @@ class Report:
         reason = str(line.get("reason") or DEFAULT_REASON)
         message = str(line.get("message") or "exit code %d" % code)
         step.update(reason=reason)
-        number = self.steps.index(step) + 1
         self.failure = (reason, "step %d of %d, %s: %s" % (number, len(self.steps), step["name"], message))
 
     def record_failure(self, error: BaseException) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import report
 from .commands import CommandLine
-from .start import Start
+from .start import SETTINGS_VARIABLE, Start
 
 if TYPE_CHECKING:
     from .discovery.clues import Clues
@@ -48,7 +48,7 @@ def run(options: Namespace, command: Sequence[str], start: Start | None, clues: 
         enter_directory(clues)
         settings = options.settings or (clues.settings[0] if clues and len(set(clues.settings)) == 1 else "")
         if settings:
-            os.environ["DJANGO_SETTINGS_MODULE"] = settings
+            os.environ[SETTINGS_VARIABLE] = settings
         run(command)
     else:
         run_project(prepare_start(options, start, clues), command)
@@ -132,7 +132,7 @@ def run_project(start: Start, command: Sequence[str]) -> None:
     command_line = CommandLine(command[0] if command else "")
     command_line.watch()
     if start.settings:
-        os.environ["DJANGO_SETTINGS_MODULE"] = start.settings
+        os.environ[SETTINGS_VARIABLE] = start.settings
     if start.directory and os.path.isdir(start.directory):
         os.chdir(start.directory)
     words = [*start.arguments, *command]

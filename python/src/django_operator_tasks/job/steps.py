@@ -36,7 +36,7 @@ def run_steps(options: Namespace, words: Sequence[str], start: Start | None, clu
     found: list[Start] = []
     code = recorded(lambda: found.append(prepare_start(options, start, clues)), clues)
     commands = split_commands(words, options.lengths) if found else []
-    steps = report.current.begin_steps([command[0] for command in commands])
+    report.current.begin_steps([command[0] for command in commands])
     process = StepProcess()
     signal.signal(signal.SIGTERM, process.end)
     for number, command in enumerate(commands, 1):
@@ -56,7 +56,7 @@ def run_steps(options: Namespace, words: Sequence[str], start: Start | None, clu
             time.sleep(pause)
         seconds = round(time.monotonic() - begun)
         report.say(f"--- {title}: exit code {code} after {seconds} s")
-        report.current.end_step(steps[number - 1], code, seconds, end.line)
+        report.current.end_step(number, code, seconds, end.line)
         if code:
             break
     report.current.write()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -22,9 +23,12 @@ class ServerModule:
         self.is_file = application in clues.files
         self.source = os.path.join(clues.directory, self.name) if self.is_file else find_module(self.name, import_path)
         # Celery loads the module of that name in a package, too.
-        of_celery = find_module(f"{self.name}.celery", import_path) if self.by == "celery" else None
-        self.trees = [parse(source) for source in (self.source, of_celery)]
-        self.loaded_last = f"{self.name}.celery" if of_celery else self.name
+        self.of_celery = find_module(f"{self.name}.celery", import_path) if self.by == "celery" else None
+
+    @cached_property
+    def trees(self) -> list[ast.Module | None]:
+        """The syntax trees of what is loaded, its own first."""
+        return [parse(source) for source in (self.source, self.of_celery)]
 
     @cached_property
     def changes_import_path(self) -> bool:
@@ -32,21 +36,17 @@ class ServerModule:
         return any(map(changes_import_path, self.trees))
 
     @cached_property
-    def settings_in_source(self) -> set[str]:
-        """The settings modules that its source names."""
-        return {name for tree in self.trees for name in settings_set_by(tree)}
-
-    @cached_property
     def imported(self) -> ImportedModule:
         """What is known after importing it."""
         if self.source is None:
             return ImportedModule()
-        module = self.source if self.is_file else self.loaded_last
-        return import_apart(module, self.import_path, self.clues.exported, self.clues.directory)
+        module = f"{self.name}.celery" if self.of_celery else self.name
+        loaded = self.source if self.is_file else module
+        return import_apart(loaded, self.import_path, self.clues.exported, self.clues.directory)
 
     def settings(self) -> str:
         """The settings module that it sets: by its source, else by importing it; empty if none is known."""
-        named = only(self.settings_in_source)
+        named = only({name for tree in self.trees for name in settings_set_by(tree)})
         if named is not None and not self.must_be_imported_for(named):
             return named
         return self.imported.settings or named or ""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from ..run_context import RUN_CONTEXT_VARIABLE
 from ..start import SETTINGS_VARIABLE
 from .files import read_text
 
@@ -127,7 +128,7 @@ def is_sys_path(node: ast.AST) -> bool:
 def import_apart(module: str, directories: Sequence[str], variables: Dict[str, str], directory: str) -> ImportedModule:
     """Imports a module, or executes a file as one, in a process of its own."""
     environment = {**os.environ, **variables}
-    environment.pop("DJANGO_OPERATOR_RUN", None)  # nothing that it starts is to report
+    environment.pop(RUN_CONTEXT_VARIABLE, None)  # nothing that it starts is to report
     try:
         output = subprocess.run(
             [sys.executable, "-c", IMPORT, module, *directories],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..shebang import NoInterpreter, interpreter
 from ..start import MANAGE, SETTINGS_VARIABLE, Start
-from .clues import Application, Clues
+from .clues import Clues
 from .files import parents, unique
 from .modules import find_module
 from .server_modules import ServerModule
@@ -47,7 +47,8 @@ class Search:
         self.clues = clues
         self.looked: list[str] = []
         self.import_path = tuple(unique([clues.directory, *clues.directories()]))
-        self.servers = [ServerModule(each, clues, self.import_path) for each in unique_applications(clues)]
+        loaded = dict.fromkeys([*clues.applications, *clues.files])
+        self.servers = [ServerModule(each, clues, self.import_path) for each in loaded]
 
     def run(self) -> list[Found]:
         """What the first place with anything has; nothing if there is none."""
@@ -66,7 +67,7 @@ class Search:
         path = os.path.join(directory, MANAGE)
         if os.path.isfile(path):
             start = Start(script=path, why=f"{MANAGE} of the working directory {directory}", search=self.import_path)
-            return self.with_settings(start, settings_of_script(path))
+            return self.with_settings(start, path)
         self.looked.append(f"no {MANAGE} in the working directory {directory}")
         return []
 
@@ -95,25 +96,26 @@ class Search:
                 if self.is_module(path, place.package):
                     module = f"{place.package}.manage"
                     start = self.start(module=module, why=f"the module {module}, {place.reason}")
-                found.setdefault(os.path.realpath(path), self.with_settings(start, settings_of_script(path)))
+                found.setdefault(os.path.realpath(path), self.with_settings(start, path))
         return [each for several in found.values() for each in several]
 
     def is_module(self, path: str, package: str) -> bool:
         """Whether a console script of what is installed has a manage.py as a module of its package. As a file it would
         take the modules beside it for such as belong to no package."""
         module = f"{package}.manage"
-        if not package or all(entry.module != module for entry in console_scripts().values()):
+        found = find_module(module, self.import_path) if package else None
+        if found is None or os.path.realpath(found) != os.path.realpath(path):
             return False
-        found = find_module(module, self.import_path)
-        return found is not None and os.path.realpath(found) == os.path.realpath(path)
+        return any(entry.module == module for entry in console_scripts().values())
 
-    def with_settings(self, start: Start, own: str | None) -> list[Found]:
+    def with_settings(self, start: Start, path: str) -> list[Found]:
         """A manage.py, with the settings that the command sets; else as it is, and as what the server loads would have
         it, where its source says so."""
         named = list(dict.fromkeys(self.clues.settings))
         if named:
             why = f"{start.why}, with the settings that the command sets"
             return [Found(start._replace(settings=name, why=why), name) for name in named]
+        own = only(settings_set_by(parse(path)))
         found = [Found(start, own)]
         if own is not None and not os.environ.get(SETTINGS_VARIABLE):
             others = {*self.loaded_settings(), *self.clues.perhaps_settings} - {own}
@@ -213,20 +215,11 @@ class Search:
         )
 
 
-def unique_applications(clues: Clues) -> list[Application]:
-    """What the servers load, each once."""
-    return list(dict.fromkeys([*clues.applications, *clues.files]))
-
-
 def disagree(found: list[Found]) -> bool:
     """Whether several starts lead to different settings, as far as anybody can tell without running them."""
     if os.environ.get(SETTINGS_VARIABLE):  # what programs set is a default
         return len({each.start.settings for each in found}) > 1
     return len({each.settings or each.start.program for each in found}) > 1
-
-
-def settings_of_script(path: str) -> str | None:
-    return only(settings_set_by(parse(path)))
 
 
 @cache
