@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use django_operator::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser, Outcome, Report};
+use django_operator::api::{DjangoCelery, DjangoCommand, DjangoMigrate, DjangoStatic, DjangoUser, Outcome, Report};
 use django_operator::cli::render::render;
 use django_operator::core::Reason;
 use django_operator::core::views::{JobView, PodView};
 use django_operator::names;
 use django_operator::task::Task;
+use django_operator::task::run_key;
 use django_operator::task::run_result::{self, HELPER_REASONS};
 use serde_json::{Value, json};
 
@@ -25,11 +26,18 @@ fn words(value: &Value) -> BTreeSet<String> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// The Django container of the Job that a task gets.
+/// The Django container of the Job that a task gets; one that resumes a recorded run begins at the second step.
 fn container(kind: &str, spec: Value, manage: Option<&str>) -> Value {
-    let task = json!({
+    let mut task = json!({
         "apiVersion": "django.my.domain/v1alpha1", "kind": kind, "metadata": {"name": "t", "uid": "u"}, "spec": spec,
     });
+    if task["spec"]["resume"] == json!(true) {
+        let target = json!({"kind": "", "name": "", "uid": "", "container": ""});
+        let key = run_key::for_task(&serde_json::from_value::<DjangoCommand>(task.clone()).unwrap());
+        task["status"]["lastRun"] = json!({
+            "number": 1, "key": key, "generation": 1, "jobName": "j", "image": "i", "target": target, "firstStep": 2,
+        });
+    }
     let container =
         json!({"name": "web", "image": "i", "args": ["gunicorn"], "envFrom": [{"secretRef": {"name": "s"}}]});
     let target = json!({
@@ -82,13 +90,14 @@ fn jobs_use_the_arguments_and_variables_of_the_contract() {
         ("DjangoStatic", json!({}), Some("shop manage")),
         ("DjangoStatic", json!({}), Some("python manage.py")),
         ("DjangoCelery", json!({"app": "shop"}), None),
+        ("DjangoCommand", json!({"commands": [["check"], ["cleanup"]], "retries": 1, "resume": true}), None),
     ] {
         let container = container(kind, spec, manage);
         let args: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let end = args.iter().position(|arg| *arg == "--").unwrap();
         let flags = args[..end].iter().filter(|arg| arg.starts_with("--"));
         arguments.extend(flags.map(|arg| arg.split('=').next().unwrap().to_owned()));
-        if !args.contains(&"--celery") {
+        if !["DjangoCelery", "DjangoCommand"].contains(&kind) {
             commands.insert(args[end + 1].to_owned());
         }
         for variable in container["env"].as_array().unwrap() {
@@ -131,6 +140,7 @@ fn each_action_has_the_event_of_the_contract() {
         ("purged", success::<DjangoCelery>(json!({"app": "a"}), "purged")),
         ("revoked", success::<DjangoCelery>(task(false), "revoked")),
         ("terminated", success::<DjangoCelery>(task(true), "terminated")),
+        ("executed", success::<DjangoCommand>(json!({"commands": [["check"]]}), "executed")),
     ] {
         expected.insert(action.to_owned(), json!(reason));
     }
@@ -173,14 +183,32 @@ fn lines_read_as_the_contract_says() {
         if line.get("started").is_some() {
             fields.extend(words(&contract["line"]["discovered"]));
         }
+        if line.get("steps").is_some() {
+            fields.extend(words(&contract["line"]["several"]));
+        }
         assert_eq!(keys(line), fields, "{line}");
         let (job, pods) = ended(i32::from(!succeeded), line);
         let result = run_result::from_job(&job, &pods);
         assert_eq!(json!(result.outcome), example["outcome"], "{line}");
         assert_eq!(json!(result.reason), example["reason"], "{line}");
         assert_eq!(result.outcome == Outcome::Succeeded, succeeded);
+        let steps: Vec<Value> = result.steps.iter().map(|step| json!(step)).collect();
+        let told = line["steps"].as_array().cloned().unwrap_or_default();
+        assert_eq!(steps.len(), told.len());
+        for (step, told) in steps.iter().zip(told) {
+            assert!(keys(&told).is_subset(&words(&contract["line"]["steps"])), "{told}");
+            for (field, stored) in [
+                ("name", "name"),
+                ("state", "state"),
+                ("exitCode", "exitCode"),
+                ("seconds", "durationSeconds"),
+                ("reason", "reason"),
+            ] {
+                assert_eq!(step[stored], told[field], "{field} of {told}");
+            }
+        }
         let report = json!(result.report.unwrap());
-        for field in keys(line).difference(&["ok", "reason", "message"].map(str::to_owned).into()) {
+        for field in keys(line).difference(&["ok", "reason", "message", "steps"].map(str::to_owned).into()) {
             // What is empty is not stored.
             let empty = [json!(null), json!(""), json!([])].contains(&line[field]);
             let expected = (!empty).then(|| line[field].clone());

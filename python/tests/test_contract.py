@@ -67,6 +67,14 @@ def test_the_line_has_the_fields_of_the_contract():
     made.started = "manage.py"
     assert list(json.loads(made.line())) == CONTRACT["line"]["succeeded"] + CONTRACT["line"]["discovered"]
     made.started = ""
+    made.begin_steps(["check", "cleanup", "other"], first=2)
+    made.end_step(2, 1, 3, {"reason": "DatabaseUnreachable"})
+    several = json.loads(made.line())
+    assert set(several) == {*CONTRACT["line"]["failed"], *CONTRACT["line"]["doneBefore"], *CONTRACT["line"]["several"]}
+    assert list(several["steps"][1]) == CONTRACT["line"]["steps"]
+    made = report.Report()
+    made.add_database(Connection)
+    made.record_success("applied", ["a.0001"])
     assert list(line["databases"][0]) == CONTRACT["line"]["databases"]
     made.record_failure(ValueError("no"))
     line = json.loads(made.line())
@@ -129,10 +137,11 @@ def test_ensureadmin_reads_the_variables_of_the_contract(shop):
 @pytest.mark.parametrize("argument", CONTRACT["arguments"])
 def test_the_arguments_are_those_of_the_contract(argument):
     how = [] if argument in ("--discover", "--script", "--module", "--console") else ["--discover"]
-    value = "" if argument in ("--discover", "--celery") else "=x"
+    numbers = {"--lengths": "1", "--retries": "3", "--first": "1"}
+    value = "" if argument in ("--discover", "--celery") else "=" + numbers.get(argument, "x")
     options, command = parse_arguments([*how, argument + value, "--", "check"])
     found = getattr(options, argument[2:].replace("-", "_"))
-    assert found in (True, "x", ["x"]) and command == ["check"]
+    assert found in (True, "x", ["x"], [1], 3, 1) and command == ["check"]
 
 
 def test_the_commands_are_those_of_the_contract():

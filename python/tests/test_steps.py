@@ -50,9 +50,9 @@ def steps(pyz, tmp_path):
         words = [word for command in commands for word in command]
         return [sys.executable, str(pyz), *how, f"--lengths={lengths}", "--", *words]
 
-    def run(*commands, retries=0, **more):
+    def run(*commands, retries=0, first=1, **more):
         argv = arguments(*commands, **more)
-        argv[2:2] = [f"--retries={retries}"]
+        argv[2:2] = [f"--retries={retries}", f"--first={first}"]
         env = {"PATH": os.environ["PATH"], "DJK8S_TERMINATION_LOG": str(log)}
         # Into a file: what a command leaves behind keeps a pipe open.
         with (tmp_path / "output").open("w+") as output:
@@ -105,6 +105,21 @@ def test_a_step_is_tried_again_and_those_before_it_are_not(steps):
     assert output.count("--- step 1 of 2: says one\n") == 1 and "again in 10 s" in output
 
 
+def test_those_before_the_first_are_skipped(steps):
+    code, line, output = steps(["says", "one"], ["says", "two"], ["fails"], first=2)
+    assert code == 1 and line["count"] == 1, output
+    assert states(line) == [("says", "Skipped", None), ("says", "Succeeded", 0), ("fails", "Failed", 1)]
+    assert "--- step 1 of 3: says one: succeeded in the run before" in output and " two" in output
+
+
+@pytest.mark.parametrize("option", ["--settings=other", "--sett=other", "--pythonpath=/tmp", "--py=/tmp"])
+def test_options_that_move_settings_or_path_are_refused_however_they_are_written(steps, option):
+    code, line, output = steps(["says", "one"], ["says", option], ["says", "three"])
+    assert code == 1 and states(line)[1:] == [("says", "Failed", 1), ("says", "NotRun", None)], output
+    name = "settings" if "sett" in option else "pythonpath"
+    assert line["message"] == f"step 2 of 3, says: the option --{name} is the target's to set; leave it out"
+
+
 def test_what_a_step_leaves_behind_is_not_waited_for(steps):
     code, line, output = steps(["leaves"], ["says", "two"])
     assert code == 0 and line["count"] == 2, output
@@ -143,6 +158,9 @@ def test_lengths_that_are_not_those_of_the_words_are_refused(steps, pyz):
         argv = [sys.executable, str(pyz), "--script", "manage.py", f"--lengths={lengths}", "--", "says"]
         done = subprocess.run(argv, cwd=steps.path, capture_output=True, text=True)
         assert done.returncode == 2 and "--lengths" in done.stderr
+    argv = [sys.executable, str(pyz), "--script", "manage.py", "--lengths=1", "--first=2", "--", "says"]
+    done = subprocess.run(argv, cwd=steps.path, capture_output=True, text=True)
+    assert done.returncode == 2 and "--first" in done.stderr
 
 
 def test_a_project_that_does_not_start_has_no_steps(steps):

@@ -8,7 +8,7 @@ mod target;
 
 pub use kind::{Column, TaskResource};
 pub use policy::{Resources, RunPolicy, TaskPolicy, non_empty};
-pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, TaskStatus};
+pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, StepResult, StepState, TaskStatus};
 pub use target::{Target, TargetStatus};
 
 /// The API group of every kind.
@@ -25,6 +25,7 @@ macro_rules! task_kinds {
             migrate: DjangoMigrate,
             static_files: DjangoStatic,
             celery: DjangoCelery,
+            command: DjangoCommand,
         }
     };
 }

@@ -61,6 +61,9 @@ impl SpecSchema {
                 }
             }
             Value::Array(items) => {
+                if bound("minItems").is_some_and(|min| (items.len() as f64) < min) {
+                    refuse(format!("has too few items; write at least {}", schema["minItems"]));
+                }
                 if bound("maxItems").is_some_and(|max| items.len() as f64 > max) {
                     refuse(format!("has too many items; write at most {}", schema["maxItems"]));
                 }
@@ -96,7 +99,7 @@ fn collect_patterns(schema: &Value, found: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{DjangoCelery, DjangoMigrate, DjangoStatic, DjangoUser};
+    use crate::api::{DjangoCelery, DjangoCommand, DjangoMigrate, DjangoStatic, DjangoUser, task_kinds};
     use kube::CustomResourceExt;
     use serde_json::json;
 
@@ -108,6 +111,7 @@ mod tests {
     fn each_bound_and_rule_is_judged_with_its_field() {
         let migrate = |spec: Value| schema::<DjangoMigrate>().violations(&spec);
         let user = |spec: Value| schema::<DjangoUser>().violations(&spec);
+        let commands = |commands: Value| schema::<DjangoCommand>().violations(&json!({"commands": commands}));
         for (found, expected) in [
             (migrate(json!({"app": "myapp", "timeoutSeconds": 60, "lock": {"id": 7}})), vec![]),
             (migrate(json!({"app": "--settings=evil"})), vec!["spec.app: write something that matches"]),
@@ -141,6 +145,29 @@ mod tests {
                 schema::<DjangoCelery>().violations(&json!({"app": "a", "worker": "--queues=x"})),
                 vec!["spec.worker: write"],
             ),
+            (commands(json!([["check", "--", "$(X) 🙂"], ["clearsessions"]])), vec![]),
+            (commands(json!([])), vec!["spec.commands: has too few items; write at least 1"]),
+            (commands(json!([[]])), vec!["spec.commands[0]: has too few items", "commands: each begins with the name"]),
+            (commands(json!(vec![["check"]; 17])), vec!["spec.commands: has too many items; write at most 16"]),
+            (commands(json!([vec!["check"; 65]])), vec!["spec.commands[0]: has too many items; write at most 64"]),
+            (commands(json!([["check", "a\nb"]])), vec!["spec.commands[0][1]: write something that matches"]),
+            (commands(json!([["check", "x".repeat(4097)]])), vec!["spec.commands[0][1]: is too long"]),
+            (commands(json!([["check"], ["migrate; rm -rf /"]])), vec!["commands: each begins with the name"]),
+            (commands(json!([["Migrate"]])), vec!["commands: each begins with the name"]),
+            (commands(json!([["../check"]])), vec!["commands: each begins with the name"]),
+            (commands(json!([["сheck"]])), vec!["commands: each begins with the name"]), // a Cyrillic letter
+            (commands(json!([["x".repeat(65)]])), vec!["commands: each begins with the name"]),
+            (commands(json!([["check", "--settings=evil"]])), vec!["commands: --settings and --pythonpath are"]),
+            (commands(json!([["check", "--pythonpath", "/tmp"]])), vec!["commands: --settings and --pythonpath are"]),
+            (commands(json!([["check", "--settings-file=x", "--path"]])), vec![]),
+            (
+                commands(json!([["dump", "x".repeat(4096), "x".repeat(4096), "x".repeat(4096), "x".repeat(4092)]])),
+                vec![],
+            ),
+            (
+                commands(json!(vec![["dump".to_owned(), "x".repeat(4093)]; 4])),
+                vec!["commands: have more than 16384 characters"],
+            ),
         ] {
             assert_eq!(found.len(), expected.len(), "{found:?}");
             assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
@@ -155,12 +182,10 @@ mod tests {
             collect_patterns(&schema.schema, &mut all);
             (all.len(), schema.patterns.len())
         }
-        let counts = [
-            patterns::<DjangoUser>(),
-            patterns::<DjangoMigrate>(),
-            patterns::<DjangoStatic>(),
-            patterns::<DjangoCelery>(),
-        ];
+        macro_rules! of_every_kind {
+            ($($module:ident: $kind:ident,)*) => { [$(patterns::<crate::api::$kind>()),*] };
+        }
+        let counts = task_kinds!(of_every_kind);
         assert!(counts.iter().all(|(all, compiled)| all == compiled && *all > 0), "{counts:?}");
     }
 
@@ -169,8 +194,10 @@ mod tests {
         fn errors<K: CustomResourceExt>() -> Vec<String> {
             schema::<K>().rules.compilation_errors().iter().map(|error| format!("{error:?}")).collect()
         }
-        let errors =
-            [errors::<DjangoUser>(), errors::<DjangoMigrate>(), errors::<DjangoStatic>(), errors::<DjangoCelery>()];
+        macro_rules! of_every_kind {
+            ($($module:ident: $kind:ident,)*) => { [$(errors::<crate::api::$kind>()),*] };
+        }
+        let errors = task_kinds!(of_every_kind);
         assert!(errors.concat().is_empty(), "{errors:?}");
     }
 }

@@ -118,6 +118,13 @@ pub struct Run {
     /// Seconds from start to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<i64>,
+    /// The command at which it began, counted from 1, where it resumed the run before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_step: Option<i32>,
+    /// What came of each of several commands, in order; absent until the end, and where nothing is known of them, as
+    /// after a timeout or the loss of the pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepResult>,
     /// Exit code of the command, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -128,6 +135,42 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What came of one of several commands.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum StepState {
+    /// It ended with exit code 0.
+    Succeeded,
+    /// It failed, and was the last.
+    Failed,
+    /// It did not begin, as one before it failed.
+    #[default]
+    NotRun,
+    /// It had succeeded in the run that this one resumed, and was not run again.
+    Skipped,
+}
+
+/// One of several commands.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepResult {
+    /// Name of the command.
+    pub name: String,
+    /// What came of it.
+    pub state: StepState,
+    /// Its exit code; 128 and the signal's number where a signal ended it. Absent where it did not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Seconds that it took, all attempts and the pauses between them included. Absent where it did not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i64>,
+    /// Why it failed, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it failed, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -175,10 +218,10 @@ pub struct Database {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Report {
     /// What was done: created, updated, unchanged, applied, unapplied, faked, pruned, collected, unmodified, purged,
-    /// revoked, terminated.
+    /// revoked, terminated, executed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,
-    /// How many migrations, files, messages or workers it concerned.
+    /// How many migrations, files, messages, workers or commands it concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
     /// Their names: all, or the first five and the last five.

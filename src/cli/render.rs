@@ -9,6 +9,7 @@ use super::Error;
 use crate::core::Blocked;
 use crate::helper;
 use crate::task::Task;
+use crate::task::decide::next_run_number;
 use crate::task::job;
 use crate::task::kinds::{self, KindVisitor};
 use crate::task::source::TemplateSource;
@@ -94,7 +95,8 @@ fn job_of<T: Task>(task: &Value, target: &Value) -> Result<Value, RenderError> {
     let kind = target["kind"].as_str().unwrap_or_default();
     let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::UnsupportedTargetKind(kind.to_owned()))?;
     let source = TemplateSource::from_object(kind, serde_json::from_value(target.clone())?);
-    let built = job::build(&task, &source, 1, helper::source()).map_err(RenderError::Blocked)?;
+    let number = next_run_number(task.status().last_run.as_ref());
+    let built = job::build(&task, &source, number, helper::source()).map_err(RenderError::Blocked)?;
     Ok(built.job)
 }
 

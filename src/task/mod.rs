@@ -21,6 +21,7 @@ pub mod run_key;
 pub mod run_result;
 pub mod source;
 pub mod status;
+mod steps;
 pub mod target;
 pub mod target_change;
 
@@ -58,8 +59,11 @@ pub enum EnvValue {
 pub struct Command {
     /// Who interprets `argv`.
     pub runner: Runner,
-    /// The command and its arguments.
+    /// The command and its arguments, or those of all commands.
     pub argv: Vec<String>,
+    /// How several commands are told apart. The retries of such a run are the helper's, so that a command that succeeded
+    /// is not run again.
+    pub steps: Option<Steps>,
     /// Variables to add to the Django container.
     pub env: Vec<(&'static str, EnvValue)>,
     /// Whether it must not run a second time unasked, as what it does to what came since cannot be undone. Its Job begins
@@ -70,12 +74,23 @@ pub struct Command {
     pub default_timeout: Option<i64>,
 }
 
+/// Several commands in one run, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Of how many words each of them is.
+    pub lengths: Vec<usize>,
+    /// Whether a run begins where the one before it failed.
+    pub resumes: bool,
+}
+
 /// What a kind adds to the engine.
 pub trait Task: TaskResource {
     /// The label of its targets.
     const TARGET_LABEL: TargetLabel;
     /// Whether its command waits for migrations that are yet to come.
     const WAITS_FOR_MIGRATIONS: bool = false;
+    /// Fields of its own that are not part of a run's key, beside those of all kinds.
+    const NON_TRIGGERING_FIELDS: &[&str] = &[];
 
     /// What to run.
     fn command(&self) -> Command;

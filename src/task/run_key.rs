@@ -14,14 +14,14 @@ const USER_KEYED_MAPS: &[&str] = &["attributes", "matchLabels"];
 
 /// The key of a task's spec.
 pub fn for_task<T: Task>(task: &T) -> String {
-    compute(T::KIND, &task.spec(), T::defaults())
+    compute(T::KIND, &triggering_spec(task), T::defaults())
 }
 
 /// Whether the spec is another one than that of the run. A key is compared with what its own version makes of the
 /// spec, so that an upgrade of the operator reruns nothing; one of a version that this operator does not know says
 /// nothing, and counts as equal while the generation is the run's.
 pub fn spec_changed<T: Task>(task: &T, run: &Run) -> bool {
-    let (spec, defaults) = (task.spec(), T::defaults());
+    let (spec, defaults) = (triggering_spec(task), T::defaults());
     match run.key.split_once(':').map(|(version, _)| version) {
         Some(VERSION) => run.key != compute(T::KIND, &spec, defaults),
         Some("v1") => {
@@ -29,6 +29,15 @@ pub fn spec_changed<T: Task>(task: &T, run: &Run) -> bool {
         }
         _ => Some(run.generation) != task.meta().generation,
     }
+}
+
+/// The spec without the kind's own fields whose change asks for no run.
+fn triggering_spec<T: Task>(task: &T) -> Value {
+    let mut spec = task.spec();
+    for name in T::NON_TRIGGERING_FIELDS {
+        spec.as_object_mut().and_then(|fields| fields.remove(*name));
+    }
+    spec
 }
 
 /// The key of a spec, without the fields that only repeat a default.

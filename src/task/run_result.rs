@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::api::{Database, Outcome, Report};
+use crate::api::{Database, Outcome, Report, StepResult, StepState};
 use crate::core::Reason;
 use crate::core::text::one_line;
 use crate::core::views::{ContainerStatusView, JobEnd, JobView, PodView, TerminatedView};
@@ -31,6 +31,8 @@ pub const HELPER_REASONS: &[&str] = &[
 ];
 /// Longest name in a report.
 const NAME_LIMIT: usize = 256;
+/// As many steps as a run has at most.
+const MAX_STEPS: usize = 16;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +46,8 @@ pub struct RunResult {
     pub exit_code: Option<i32>,
     /// The helper's report.
     pub report: Option<Report>,
+    /// What came of each of several commands.
+    pub steps: Vec<StepResult>,
 }
 
 impl RunResult {
@@ -54,6 +58,7 @@ impl RunResult {
             message: one_line(&message),
             exit_code,
             report: None,
+            steps: Vec::new(),
         }
     }
 
@@ -68,6 +73,7 @@ impl RunResult {
             ),
             exit_code: None,
             report: None,
+            steps: Vec::new(),
         }
     }
 
@@ -87,6 +93,7 @@ impl RunResult {
             message: format!("the command was not seen to start before generation {generation} of the spec took over"),
             exit_code: None,
             report: None,
+            steps: Vec::new(),
         }
     }
 }
@@ -111,6 +118,22 @@ struct HelperResult {
     started: String,
     #[serde(default)]
     databases: Vec<Database>,
+    #[serde(default)]
+    steps: Vec<HelperStep>,
+}
+
+/// One of several commands in the helper's line.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HelperStep {
+    name: String,
+    state: StepState,
+    #[serde(default)]
+    exit_code: Option<i32>,
+    #[serde(default)]
+    seconds: Option<i64>,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 impl HelperResult {
@@ -122,7 +145,7 @@ impl HelperResult {
     /// What the command had done before it failed, in words.
     fn done_before(&self) -> String {
         match self.count {
-            Some(count) if count > 0 && !self.action.is_empty() => {
+            Some(count) if count > 0 && !self.action.is_empty() && self.steps.is_empty() => {
                 let names = self.report().names.join(", ");
                 format!("; before that it had {} {count}: {names}", one_line(&self.action))
             }
@@ -130,8 +153,22 @@ impl HelperResult {
         }
     }
 
+    fn steps(&self) -> Vec<StepResult> {
+        let result = |step: &HelperStep| {
+            let failed = step.state == StepState::Failed;
+            StepResult {
+                name: short(&step.name),
+                state: step.state,
+                exit_code: step.exit_code,
+                duration_seconds: step.seconds.filter(|seconds| *seconds >= 0),
+                reason: step.reason.as_deref().filter(|_| failed).map(|reason| known_reason(reason).to_owned()),
+                message: failed.then(|| one_line(&self.message)),
+            }
+        };
+        self.steps.iter().take(MAX_STEPS).map(result).collect()
+    }
+
     fn report(&self) -> Report {
-        let short = |text: &str| one_line(text).chars().take(NAME_LIMIT).collect::<String>();
         Report {
             action: short(&self.action),
             count: self.count.filter(|n| *n >= 0),
@@ -153,6 +190,16 @@ impl HelperResult {
     }
 }
 
+/// A name, of bounded length.
+fn short(name: &str) -> String {
+    one_line(name).chars().take(NAME_LIMIT).collect()
+}
+
+/// A reason that the helper may give.
+fn known_reason(reason: &str) -> &str {
+    if HELPER_REASONS.contains(&reason) { reason } else { Reason::CommandFailed.as_str() }
+}
+
 /// Reads a Job that has its terminal condition.
 pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let container = job.annotation(names::CONTAINER_ANNOTATION).unwrap_or_default();
@@ -162,6 +209,7 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     let exit_code = ended.map(|t| t.exit_code);
     let line = ended.and_then(|t| HelperResult::find(t.message.as_deref()?));
     let report = line.as_ref().map(HelperResult::report);
+    let steps = line.as_ref().map(HelperResult::steps).unwrap_or_default();
 
     // Of a container that failed, and that a later one made up for, the line says nothing about the Job.
     let denied = exit_code == Some(0) && line.as_ref().is_some_and(|line| !line.ok);
@@ -173,6 +221,7 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
             message: String::new(),
             exit_code: exit_code.or(Some(0)),
             report,
+            steps,
         };
     }
     if job_reason == "DeadlineExceeded" {
@@ -190,10 +239,9 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
         );
     }
     if let Some(line) = line.filter(|l| !l.ok) {
-        let known = HELPER_REASONS.contains(&line.reason.as_str());
-        let reason = if known { line.reason.as_str() } else { Reason::CommandFailed.as_str() };
+        let reason = known_reason(&line.reason);
         let message = format!("{}{}", line.message, line.done_before());
-        return RunResult { report, ..RunResult::failed(reason, message, exit_code) };
+        return RunResult { report, steps, ..RunResult::failed(reason, message, exit_code) };
     }
     match ended {
         Some(t) if t.reason.as_deref() == Some("OOMKilled") => RunResult::failed(

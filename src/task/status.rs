@@ -149,6 +149,7 @@ pub fn record_run_start<T: Task>(
         image: job.image.clone(),
         interpreter: job.interpreters.first().cloned(),
         other_interpreters: job.interpreters.iter().skip(1).cloned().collect(),
+        first_step: i32::try_from(job.first_step).ok().filter(|step| *step > 1),
         trigger: non_empty(&task.policy().trigger).map(str::to_owned),
         target: TargetStatus {
             kind: source.kind.as_str().to_owned(),
@@ -341,6 +342,7 @@ fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, n
         run.finished_at = Some(Time(now));
         run.duration_seconds = Some(seconds);
         run.exit_code = result.exit_code;
+        run.steps.clone_from(&result.steps);
         run.result = Some(result.outcome);
         run.reason = Some(result.reason.clone());
         if matches!(result.outcome, Outcome::Succeeded | Outcome::Lost) {

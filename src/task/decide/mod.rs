@@ -133,11 +133,16 @@ pub fn decide(observed: &Observed) -> Decision {
     if let Some(Err(why)) = &observed.target {
         return blocked(why.clone(), Some(RESYNC_INTERVAL));
     }
-    Decision::StartRun(match run {
+    Decision::StartRun(next_run_number(run))
+}
+
+/// The number of the run that starts next, given the newest one.
+pub fn next_run_number(run: Option<&Run>) -> i64 {
+    match run {
         None => 1,
         Some(run) if run.result.is_none() => run.number, // recorded, and its Job never created
         Some(run) => run.number + 1,
-    })
+    }
 }
 
 /// What is shown of a block that has lasted for `waited`, and when to look again. `shown_stalled` tells that the status

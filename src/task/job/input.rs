@@ -9,6 +9,7 @@ use crate::core::json::text;
 use crate::core::{APPLY_PERIOD, Blocked, Reason};
 use crate::names;
 use crate::task::source::TemplateSource;
+use crate::task::steps::first_step;
 use crate::task::{Command, Task, run_key};
 
 /// Everything that a Job is made of.
@@ -29,6 +30,8 @@ pub struct JobInput<'a> {
     /// Shared fields of the spec.
     pub policy: &'a TaskPolicy,
     pub command: Command,
+    /// The step at which it begins, counted from 1.
+    pub first_step: usize,
     /// Where the template comes from.
     pub source: &'a TemplateSource,
     /// The container that runs the command.
@@ -78,6 +81,9 @@ pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: Helpe
     let policy = task.policy();
     let container = DjangoContainer::of(source, policy)?;
     let key = run_key::for_task(task);
+    let command = task.command();
+    let last_run = task.status().last_run.as_ref();
+    let resumes = command.steps.as_ref().is_some_and(|steps| steps.resumes);
     let input = JobInput {
         kind: T::KIND,
         api_version: T::api_version(&()).into_owned(),
@@ -87,9 +93,10 @@ pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: Helpe
         generation: task.meta().generation.unwrap_or(1),
         run,
         key: &key,
-        last_run: task.status().last_run.as_ref(),
+        last_run,
         policy,
-        command: task.command(),
+        command,
+        first_step: if resumes { first_step(last_run, run, &key, &container.image) } else { 1 },
         source,
         container,
         helper,

@@ -53,6 +53,8 @@ pub struct BuiltJob {
     pub image: String,
     /// The interpreter that it starts, and those to try where that one is not there.
     pub interpreters: Vec<String>,
+    /// The step at which it begins, counted from 1.
+    pub first_step: usize,
 }
 
 /// Makes the Job of its parts, or says why it cannot be made.
@@ -76,7 +78,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let mut django = template["spec"]["containers"][0].take();
     django["image"] = json!(container.image);
     let interpreter = launcher.interpreters.first().cloned().unwrap_or_default();
-    let (command, args) = helper_call(&interpreter, &launcher, &input.command, &input.helper);
+    let (command, args) = helper_call(&interpreter, &launcher, input);
     // Only where the template names a command of its own, the entrypoint is known to be of no use.
     let bypasses_entrypoint = !keep_entrypoint && items(&django["command"]).is_empty();
     if keep_entrypoint {
@@ -102,10 +104,11 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let name = names::job_name(input.name, input.uid, input.run);
     let interpreters: Vec<String> = launcher.interpreters.iter().filter_map(|words| words.first().cloned()).collect();
     template["metadata"]["annotations"][names::TASK_ANNOTATION] = json!(input.name);
+    let backoff_limit = if input.command.steps.is_some() { 0 } else { policy.retries };
     let mut job_spec = json!({
-        "backoffLimit": policy.retries,
+        "backoffLimit": backoff_limit,
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": { "rules": [disruption_rule(&input.command, policy.retries)] },
+        "podFailurePolicy": { "rules": [disruption_rule(&input.command, backoff_limit)] },
         "template": template,
     });
     if let Some(seconds) = policy.timeout_seconds.or(input.command.default_timeout) {
@@ -154,6 +157,7 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
         container: container.name.clone(),
         image: container.image.clone(),
         interpreters,
+        first_step: input.first_step,
     })
 }
 
@@ -169,22 +173,18 @@ fn operator_labels(kind: &str) -> BTreeMap<String, String> {
 }
 
 /// A disruption either does not count, or ends the run.
-fn disruption_rule(command: &Command, retries: i32) -> Value {
+fn disruption_rule(command: &Command, backoff_limit: i32) -> Value {
     let action = match command.at_most_once {
         false => "Ignore",
-        true if retries > 0 => "Count",
+        true if backoff_limit > 0 => "Count",
         true => "FailJob",
     };
     json!({ "action": action, "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] })
 }
 
 /// The interpreter with the helper, and the helper's arguments.
-fn helper_call(
-    interpreter: &[String],
-    launcher: &Launcher,
-    command: &Command,
-    helper: &HelperSource,
-) -> (Vec<String>, Vec<String>) {
+fn helper_call(interpreter: &[String], launcher: &Launcher, input: &JobInput) -> (Vec<String>, Vec<String>) {
+    let JobInput { command, helper, .. } = input;
     let mut call = interpreter.to_vec();
     let file = format!("{HELPER_DIR}/{}", names::HELPER_FILE);
     call.extend(["-c".to_owned(), helper.bootstrap.to_owned(), file, helper.digest.to_owned()]);
@@ -200,6 +200,16 @@ fn helper_call(
     options.extend(launcher.container_command.iter().map(|word| format!("--container-command={word}")));
     options.extend(launcher.arguments.iter().map(|word| format!("--argument={word}")));
     options.extend(launcher.settings.iter().map(|settings| format!("--settings={settings}")));
+    if let Some(steps) = &command.steps {
+        let lengths: Vec<String> = steps.lengths.iter().map(usize::to_string).collect();
+        options.push(format!("--lengths={}", lengths.join(",")));
+        if input.policy.retries > 0 {
+            options.push(format!("--retries={}", input.policy.retries));
+        }
+        if input.first_step > 1 {
+            options.push(format!("--first={}", input.first_step));
+        }
+    }
     let args = options.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();
     (call, args)
 }

@@ -28,7 +28,14 @@ impl Task for DjangoCelery {
                 at_most_once = true;
             }
         }
-        Command { runner: Runner::Celery, argv, env: Vec::new(), at_most_once, default_timeout: Some(3600) }
+        Command {
+            runner: Runner::Celery,
+            argv,
+            steps: None,
+            env: Vec::new(),
+            at_most_once,
+            default_timeout: Some(3600),
+        }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -37,6 +37,20 @@ REJECTED = [
     ("DjangoStatic", {"ignore": [""]}, "spec.ignore"),
     ("DjangoStatic", {"ignore": ["x"] * 33}, "spec.ignore"),
     ("DjangoStatic", {"historyLimit": 101}, "spec.historyLimit"),
+    ("DjangoCommand", {}, "spec.commands"),
+    ("DjangoCommand", {"commands": []}, "spec.commands"),
+    ("DjangoCommand", {"commands": [[]]}, "spec.commands[0]"),
+    ("DjangoCommand", {"commands": [["check"]] * 17}, "spec.commands"),
+    ("DjangoCommand", {"commands": [["check"] * 65]}, "spec.commands[0]"),
+    ("DjangoCommand", {"commands": [["check", "a\nb"]]}, "spec.commands[0][1]"),
+    ("DjangoCommand", {"commands": [["check", "x" * 4097]]}, "spec.commands[0][1]"),
+    ("DjangoCommand", {"commands": [["check"], ["migrate; rm -rf /"]]}, "commands: each begins with the name"),
+    ("DjangoCommand", {"commands": [["Migrate"]]}, "commands: each begins with the name"),
+    ("DjangoCommand", {"commands": [["../x"]]}, "commands: each begins with the name"),
+    ("DjangoCommand", {"commands": [["x" * 65]]}, "commands: each begins with the name"),
+    ("DjangoCommand", {"commands": [["check", "--settings=evil"]]}, "commands: --settings and --pythonpath are"),
+    ("DjangoCommand", {"commands": [["check", "--pythonpath", "/tmp"]]}, "commands: --settings and --pythonpath are"),
+    ("DjangoCommand", {"commands": [["dump", "x" * 4093]] * 4}, "commands: have more than 16384 characters"),
 ]
 
 

@@ -38,6 +38,7 @@ def tasks(name):
         found["DjangoUser"] = {"username": "ann", "superuser": True, "passwordSecretRef": {"name": "layouts", "key": "password"}}
         found["DjangoStatic"] = {}
         found["DjangoCelery"] = {"app": "shop", "worker": "nobody"}
+        found["DjangoCommand"] = {"commands": [["check"], ["diffsettings"]]}
     return found
 
 
@@ -84,6 +85,8 @@ def test_every_kind_works_there(kube, site, applied, name):
     kube.patch("DjangoStatic", site.ns, "layout-" + name, {"spec": {"trigger": "again"}})
     again = eventually(lambda: (t := site.becomes("DjangoStatic", "layout-" + name, "Succeeded")) and t["status"]["lastRun"]["number"] == 2 and t)
     assert again["status"]["report"]["action"] == "unmodified" and "nothing changed: 1 static file unmodified" in message(again)
+    commands = site.becomes("DjangoCommand", "layout-" + name, "Succeeded", 400)
+    assert [(each["name"], each["state"]) for each in commands["status"]["lastRun"]["steps"]] == [("check", "Succeeded"), ("diffsettings", "Succeeded")]
     # Celery of the project's own interpreter asked the broker.
     assert "'nobody'" in message(site.becomes("DjangoCelery", "layout-" + name, "UnknownQueue", 400))
 

@@ -52,7 +52,7 @@ def test_what_people_see_reads_well(kube, site):
 def test_the_samples_apply_and_go(kube, site):
     kube.kubectl("delete", "-f", str(ROOT / "tests/fixtures/seed.yaml"))
     kube.kubectl("apply", "-k", str(ROOT / "config/samples"))
-    for kind, name in FOUR:
+    for kind, name in [*FOUR, ("DjangoCommand", "housekeeping")]:
         site.becomes(kind, name, "Succeeded", 240)
     assert reason(kube.get("DjangoMigrate", site.ns, "migrate-all")) == "Succeeded"
     assert "no migrations to apply" in message(kube.get("DjangoMigrate", site.ns, "migrate-all"))
@@ -183,6 +183,42 @@ def test_a_failure_says_why_in_words(kube, site, failing, name):
     assert text in message(found), message(found)
     assert "pg-Demo-Passw0rd" not in json.dumps(found)
     assert condition(found, "Stalled")["status"] == condition(found, "Finished")["status"] == "True"
+
+
+def test_commands_stop_at_the_first_that_fails_and_resume_where_that_is_asked(kube, site):
+    find = "from django.contrib.auth.models import User; print('found', User.objects.get(username='late').pk)"
+    commands = [["check"], ["shell", "-c", find], ["shell", "-c", "print('$(HOSTNAME)', 'three')"]]
+    number = 0
+
+    def ends(wanted, *states):
+        nonlocal number
+        number += 1
+        ended = lambda: (t := kube.get("DjangoCommand", site.ns, "steps")) and reason(t) == wanted and t["status"]["lastRun"]["number"] == number and t  # noqa: E731
+        run = eventually(ended, "run %d is %s" % (number, wanted), 150)["status"]["lastRun"]
+        assert [(each["name"], each["state"]) for each in run["steps"]] == list(zip(("check", "shell", "shell"), states))
+        return run, kube.kubectl("logs", "-n", site.ns, "job/" + run["jobName"]).stdout
+
+    def request(value):
+        kube.patch("DjangoCommand", site.ns, "steps", {"metadata": {"annotations": {"django.my.domain/requestedAt": value}}})
+
+    made = "from django.contrib.auth.models import User; User.objects.create_user('late')"
+    gone = "from django.contrib.auth.models import User; User.objects.get(username='late').delete()"
+    kube.create(site.ns, task("DjangoCommand", "steps", commands=commands, target={"deployment": "web"}))
+    run, log = ends("CommandFailed", "Succeeded", "Failed", "NotRun")
+    assert run["steps"][1]["exitCode"] == run["exitCode"] == 1 and run["steps"][1]["reason"] == "CommandFailed"
+    assert "step 2 of 3, shell: " in run["message"] and "matching query does not exist" in run["steps"][1]["message"]
+    assert "--- step 2 of 3: shell" in log and "--- step 3" not in log and "three" not in log
+    site.python(made)
+    kube.patch("DjangoCommand", site.ns, "steps", {"spec": {"trigger": "mended"}})
+    run, log = ends("Succeeded", "Succeeded", "Succeeded", "Succeeded")
+    assert "$(HOSTNAME) three" in log, "nothing is expanded"
+    site.python(gone)
+    kube.patch("DjangoCommand", site.ns, "steps", {"spec": {"trigger": "broken", "resume": True}})
+    ends("CommandFailed", "Succeeded", "Failed", "NotRun")
+    site.python(made)
+    request("resume")
+    run, log = ends("Succeeded", "Skipped", "Succeeded", "Succeeded")
+    assert run["firstStep"] == 2 and "System check" not in log and "found" in log
 
 
 def test_an_evicted_purge_is_not_run_twice_unasked(kube, site):

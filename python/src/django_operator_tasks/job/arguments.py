@@ -35,6 +35,7 @@ def parse_arguments(argv: Sequence[str]) -> Tuple[Namespace, List[str]]:
     parser.add_argument(
         "--retries", type=int, default=0, metavar="N", help="how often one of several that fails is run again"
     )
+    parser.add_argument("--first", type=int, default=1, metavar="N", help="the first of several that is to run")
     parser.add_argument("--settings", default="", metavar="MODULE", help="the settings module, where it is named")
     options = parser.parse_args(own)
     for option, found in words.items():
@@ -42,6 +43,8 @@ def parse_arguments(argv: Sequence[str]) -> Tuple[Namespace, List[str]]:
     command = list(argv[end + 1 :])
     if options.lengths and sum(options.lengths) != len(command):
         parser.error("--lengths are of %d words, and there are %d" % (sum(options.lengths), len(command)))
+    if options.lengths and not 1 <= options.first <= len(options.lengths):
+        parser.error("--first is %d, and there are %d commands" % (options.first, len(options.lengths)))
     return options, command
 
 

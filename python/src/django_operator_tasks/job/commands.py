@@ -54,6 +54,14 @@ class AfterImport(MetaPathFinder):
         return spec
 
 
+def call_after_import(name: str, then: Callable[[ModuleType], None]) -> None:
+    """Calls a function with a module now, or as soon as somebody has imported it."""
+    if name in sys.modules:
+        then(sys.modules[name])
+    else:
+        sys.meta_path.insert(0, AfterImport(name, then))
+
+
 class CommandLine:
     """Django's command line in this process, as far as it has been seen."""
 
@@ -63,10 +71,7 @@ class CommandLine:
 
     def watch(self) -> None:
         """Listens to it from when Django is there."""
-        if MANAGEMENT in sys.modules:
-            self.install(sys.modules[MANAGEMENT])
-        else:
-            sys.meta_path.insert(0, AfterImport(MANAGEMENT, self.install))
+        call_after_import(MANAGEMENT, self.install)
 
     def install(self, management: Any) -> None:
         """Adds the commands to those of its command line."""

@@ -69,11 +69,13 @@ class Report:
             }
         )
 
-    def begin_steps(self, names: Iterable[str]) -> None:
-        """Says which commands are to run, one after the other."""
+    def begin_steps(self, names: Iterable[str], first: int) -> None:
+        """Says which commands are to run, one after the other, from the first of them, which is counted from 1."""
         self.action = "executed"
         self.count = 0
-        self.steps = [{"name": name, "state": "NotRun"} for name in names]
+        self.steps = [
+            {"name": name, "state": "Skipped" if number < first else "NotRun"} for number, name in enumerate(names, 1)
+        ]
 
     def end_step(self, number: int, code: int, seconds: int, line: Dict[str, Any]) -> None:
         """Says how one of them ended, counted from 1, and what it reported, as far as that is about the project."""

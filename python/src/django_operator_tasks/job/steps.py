@@ -18,6 +18,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import report
+from .commands import call_after_import
+from .failure import DEFAULT_REASON, TaskFailure
 from .runner import flush_output, main, prepare_start, print_whatever_the_encoding, recorded
 
 if TYPE_CHECKING:
@@ -36,16 +38,20 @@ def run_steps(options: Namespace, words: Sequence[str], start: Start | None, clu
     found: list[Start] = []
     code = recorded(lambda: found.append(prepare_start(options, start, clues)), clues)
     commands = split_commands(words, options.lengths) if found else []
-    report.current.begin_steps([command[0] for command in commands])
+    report.current.begin_steps([command[0] for command in commands], options.first)
     process = StepProcess()
     signal.signal(signal.SIGTERM, process.end)
     for number, command in enumerate(commands, 1):
         title = f"step {number} of {len(commands)}: {shlex.join(command)}"
+        if number < options.first:
+            report.say(f"--- {title}: succeeded in the run before")
+            continue
         begun = time.monotonic()
         for attempt in range(options.retries + 1):
             report.say(f"--- {title}")
             flush_output()
             if process.fork():
+                call_after_import("django.core.management.base", refuse_moving_options)
                 return main(options, command, found[0], clues)
             end = process.wait()
             code = end.code
@@ -62,6 +68,20 @@ def run_steps(options: Namespace, words: Sequence[str], start: Start | None, clu
     report.current.write()
     flush_output()
     return code
+
+
+def refuse_moving_options(base: Any) -> None:
+    """Has options refused that move Django's settings or Python's path, however they are abbreviated: which of them the
+    project works with is for its Deployment to say."""
+    apply = base.handle_default_options
+
+    def refuse_or_apply(options: Any) -> Any:
+        for name in ("settings", "pythonpath"):
+            if getattr(options, name, None):
+                raise TaskFailure(DEFAULT_REASON, f"the option --{name} is the target's to set; leave it out")
+        return apply(options)
+
+    base.handle_default_options = refuse_or_apply
 
 
 def split_commands(words: Sequence[str], lengths: Sequence[int]) -> list[list[str]]:

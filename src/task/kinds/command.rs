@@ -1,0 +1,27 @@
+//! DjangoCommand runs what its spec lists.
+
+use super::pluralize;
+use crate::api::DjangoCommand;
+use crate::api::Report;
+use crate::task::{Command, Runner, Steps, TargetLabel, Task};
+
+impl Task for DjangoCommand {
+    const TARGET_LABEL: TargetLabel = TargetLabel::Django;
+    const NON_TRIGGERING_FIELDS: &[&str] = &["resume"];
+
+    fn command(&self) -> Command {
+        let commands = &self.spec.commands;
+        Command {
+            runner: Runner::Manage,
+            argv: commands.concat(),
+            steps: Some(Steps { lengths: commands.iter().map(Vec::len).collect(), resumes: self.spec.resume }),
+            env: Vec::new(),
+            at_most_once: true,
+            default_timeout: Some(3600),
+        }
+    }
+
+    fn success(&self, report: Option<&Report>) -> (&'static str, String) {
+        ("CommandsExecuted", format!("{} executed", pluralize(report, "command")))
+    }
+}
