@@ -1,11 +1,13 @@
 //! The API: one file per kind, and the registry of kinds. Imports nothing above it.
 
+mod dependency;
 mod kind;
 mod policy;
 mod schema;
 mod status;
 mod target;
 
+pub use dependency::{Dependency, DependencyRun};
 pub use kind::{Column, TaskResource};
 pub use policy::{Resources, RunPolicy, TaskPolicy, non_empty};
 pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, StepResult, StepState, TaskStatus};
@@ -37,6 +39,27 @@ macro_rules! declare {
             pub mod $module;
             pub use $module::$kind;
         )*
+
+        /// A task kind, by its name.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+            schemars::JsonSchema,
+        )]
+        pub enum TaskKind {
+            $(
+                #[doc = concat!("A ", stringify!($kind), ".")]
+                $kind,
+            )*
+        }
+
+        impl TaskKind {
+            /// As it stands in a manifest.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $kind::KIND,)*
+                }
+            }
+        }
 
         #[cfg(test)]
         mod tests {

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dependency::Dependency;
 use super::target::Target;
 
 /// The rule across the shared fields. It stands on each kind's spec, as a flattened struct carries none.
@@ -24,6 +25,20 @@ pub struct TaskPolicy {
     /// Example: `{deployment: web, container: django}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+
+    /// Tasks of this namespace to wait for: a run starts when each of them needs no run and its newest one succeeded.
+    /// Changing it never causes a run. At most 16. Default: none. Example: `[{kind: DjangoMigrate, name: migrate}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"])
+    )]
+    pub depends_on: Vec<Dependency>,
+
+    /// Run again whenever one of `dependsOn` has run again. Changing it causes a run only where one of them has run since
+    /// the newest run of this task. Default: false.
+    #[serde(default)]
+    pub rerun_with_dependencies: bool,
 
     /// Run this image instead of the target's, to migrate before a deployment. It must be in the
     /// repository of the target's image, or be allowed by the target's annotation
@@ -73,8 +88,16 @@ pub struct TaskPolicy {
 
 impl TaskPolicy {
     /// Fields that are not part of a run's key: they say when and within which limits it runs, not what.
-    pub const NON_TRIGGERING_FIELDS: &[&str] =
-        &["suspend", "timeoutSeconds", "retries", "resources", "historyLimit", "runPolicy"];
+    pub const NON_TRIGGERING_FIELDS: &[&str] = &[
+        "suspend",
+        "timeoutSeconds",
+        "retries",
+        "resources",
+        "historyLimit",
+        "runPolicy",
+        "dependsOn",
+        "rerunWithDependencies",
+    ];
 }
 
 fn default_history_limit() -> i32 {

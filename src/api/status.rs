@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dependency::DependencyRun;
 use super::target::TargetStatus;
 
 /// Longest text that goes into a message of the status.
@@ -59,6 +60,8 @@ pub enum RunCause {
     Image,
     /// The annotation `django.my.domain/requestedAt` got a new value.
     Request,
+    /// A task that it depends on ran again, and `spec.rerunWithDependencies` is true.
+    Dependency,
     /// The run before it was given up before its command started.
     Unfinished,
     /// The interpreter of the run before it is not in the image; another one is tried.
@@ -102,6 +105,9 @@ pub struct Run {
     /// A hash of the target's annotations of this group; absent where it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_settings: Option<String>,
+    /// The newest runs of the tasks that it depends on, when it was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<DependencyRun>,
     /// The generation of a newer spec to which this run gives way, while its Job is removed; its command had not started
     /// when that began.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,18 +63,18 @@ impl TaskIndex {
         found.map(|found| found.waiting_for_targets.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Finished tasks beyond the newest `keep`: at most so many of those whose UID satisfies `test`.
+    /// Finished tasks beyond the newest `keep`: at most so many of those that satisfy `test`.
     pub fn prunable(
         &self,
         kind: &str,
         namespace: &str,
         keep: usize,
-        test: impl Fn(&str) -> bool,
+        test: impl Fn(&Prunable) -> bool,
         most: usize,
     ) -> Vec<Prunable> {
         let index = self.index();
         let Some(found) = index.get(kind).and_then(|kind| kind.namespaces.get(namespace)) else { return Vec::new() };
-        found.prunable.beyond(keep).filter(|task| test(&task.uid)).take(most).cloned().collect()
+        found.prunable.beyond(keep).filter(|task| test(task)).take(most).cloned().collect()
     }
 
     /// Applies an event of the watch of a kind.

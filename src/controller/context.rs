@@ -10,6 +10,7 @@ use super::helper_namespaces::HelperNamespaces;
 use super::job_limit::JobLimit;
 use super::known_jobs::KnownJobs;
 use super::pruning::Pruning;
+use super::task::{DependencyGraph, DependencyReaders};
 use super::work_queue::WorkQueue;
 use crate::cluster::caches::Caches;
 use crate::cluster::events::EventPublisher;
@@ -28,6 +29,10 @@ pub struct NamespaceContext {
     /// What the watches know.
     pub caches: Arc<Caches>,
     pub tasks: TaskIndex,
+    /// Which tasks wait for which.
+    pub dependencies: DependencyGraph,
+    /// How they stand.
+    pub dependency_readers: DependencyReaders,
     /// Jobs, also those that the watch does not have yet.
     pub known_jobs: KnownJobs,
     /// For how long what blocks an object has done so.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt};
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +50,7 @@ impl Controllers {
         mut caches_synced: Receiver<bool>,
     ) -> ControllerWatch {
         let context = Arc::new(Context::<K>::new(shared.clone()));
+        K::on_start(&context);
         let watched_namespace = match watch_namespace {
             WatchNamespace::All => None,
             WatchNamespace::Namespace(namespace) => Some(namespace.clone()),
@@ -77,7 +78,11 @@ impl Controllers {
                 K::on_watch_event(&event, &context.shared);
                 let changed = changes.of(&event, &context);
                 context.objects.apply_event(event); // before anybody looks
-                changed.into_iter().for_each(|(key, urgency)| context.shared.queue.add(key, urgency));
+                for (key, urgency) in changed {
+                    let dependents = K::dependents(&key, &context.shared);
+                    context.shared.queue.add(key, urgency);
+                    dependents.into_iter().for_each(|key| context.shared.queue.add(key, Urgency::New));
+                }
             }
         };
         ControllerWatch { running: running.boxed(), synced }
@@ -172,7 +177,7 @@ impl Changes {
                 if !context.objects.has(object) {
                     let created = object.meta().creation_timestamp.as_ref().map(|time| time.0);
                     let urgency = urgency(object.0.as_ref().ok());
-                    self.listed.push(Listed { created, key: key_of(object), urgency });
+                    self.listed.push(Listed { created, key: ObjectKey::of(K::KIND, object), urgency });
                 }
                 Vec::new()
             }
@@ -182,16 +187,11 @@ impl Changes {
                 listed.sort_by_key(|listed| listed.created);
                 listed.into_iter().map(|listed| (listed.key, listed.urgency)).collect()
             }
-            Event::Apply(object) => vec![(key_of(object), urgency(object.0.as_ref().ok()))],
+            Event::Apply(object) => vec![(ObjectKey::of(K::KIND, object), urgency(object.0.as_ref().ok()))],
             Event::Delete(object) => {
                 context.own_writes.forget_until(object.meta()); // nobody looks at it again
-                vec![(key_of(object), urgency(object.0.as_ref().ok()))]
+                vec![(ObjectKey::of(K::KIND, object), urgency(object.0.as_ref().ok()))]
             }
         }
     }
-}
-
-fn key_of<K: Reconcile>(object: &DeserializeGuard<K>) -> ObjectKey {
-    let namespace = object.meta().namespace.as_deref().unwrap_or_default().into();
-    ObjectKey { kind: K::KIND, namespace, name: object.name_any().into() }
 }

@@ -38,6 +38,7 @@ use self::job_limit::JobLimit;
 use self::known_jobs::KnownJobs;
 use self::pruning::Pruning;
 use self::reconciler::Reconcile;
+use self::task::{DependencyGraph, DependencyReaders};
 use self::work_queue::WorkQueue;
 use crate::cluster::caches::{Caches, Watches};
 use crate::cluster::connection::{ConnectError, Connections};
@@ -194,6 +195,8 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
             queue: queue.clone(),
             caches: Arc::new(Caches { open_jobs: open_jobs.clone(), ..Caches::default() }),
             tasks: TaskIndex::new(settings.num_old_crs > 0),
+            dependencies: DependencyGraph::default(),
+            dependency_readers: DependencyReaders::default(),
             known_jobs: KnownJobs::default(),
             blocked_since: BlockedSince::default(),
             helper_namespaces: HelperNamespaces::default(),

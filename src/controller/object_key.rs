@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
+
 /// An object of a kind that has a controller.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     pub kind: &'static str,
     pub namespace: Arc<str>,
@@ -18,6 +20,12 @@ pub struct Flow {
 }
 
 impl ObjectKey {
+    /// Of an object of this kind.
+    pub fn of(kind: &'static str, object: &impl ResourceExt) -> Self {
+        let namespace = object.meta().namespace.as_deref().unwrap_or_default().into();
+        Self { kind, namespace, name: object.name_any().into() }
+    }
+
     pub fn flow(&self) -> Flow {
         Flow { kind: self.kind, namespace: self.namespace.clone() }
     }

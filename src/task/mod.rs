@@ -7,6 +7,7 @@
 //! A kind adds only what is in [`Task`]: the label of its targets, its command, and what a run's report means.
 
 pub mod decide;
+pub mod dependency;
 mod first_wording;
 pub mod job;
 pub mod kinds;

@@ -40,7 +40,10 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
     let ended = notices.iter().any(|n| n.warning);
     if let Some(now) = ready(new).filter(|now| now.status == "False" && !ended)
         && ready(old).is_none_or(|then| then.reason != now.reason)
-        && !matches!(now.reason.as_str(), "Starting" | "Running" | "Suspended" | "ConcurrencyLimit" | "Superseding")
+        && !matches!(
+            now.reason.as_str(),
+            "Starting" | "Running" | "Suspended" | "ConcurrencyLimit" | "Superseding" | "DependencyNotReady"
+        )
         && after.is_none_or(|run| run.result.is_none() || run.reason.as_deref() != Some(&now.reason))
     {
         notices.push(Notice { warning: true, reason: now.reason, note: now.message });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use super::dependency::{DependencyState, ObservedDependency};
 use super::progress::Obstacle;
 use super::target::Candidate;
 use crate::api::TaskStatus;
@@ -52,6 +53,12 @@ pub struct Observed {
     pub target_image: Option<String>,
     /// The chosen target, or why there is none; absent while it does not matter.
     pub target: Option<Result<Arc<Candidate>, Blocked>>,
+    /// What it waits for, in the order of the spec.
+    pub dependencies: Vec<ObservedDependency>,
+    /// Whether it runs again when one of them has.
+    pub reruns_with_dependencies: bool,
+    /// The circle of tasks that wait for each other, where this one is part of one.
+    pub dependency_cycle: Option<String>,
     /// The newest run's Job.
     pub job: ObservedJob,
     /// How long this process has known the Job.
@@ -86,6 +93,24 @@ impl Observed {
     pub fn image_changed(&self) -> bool {
         let run = self.status.last_run.as_ref();
         self.follows_image && self.target_image.as_ref().is_some_and(|image| run.is_some_and(|run| run.image != *image))
+    }
+}
+
+impl Observed {
+    /// Whether a dependency has run since the newest run, or is to, which this task follows. One that was added to the
+    /// spec since, or that is gone, asks for nothing.
+    pub fn dependency_reran(&self) -> bool {
+        let Some(run) = self.status.last_run.as_ref().filter(|_| self.reruns_with_dependencies) else { return false };
+        let before = |dependency: &ObservedDependency| {
+            run.dependencies.iter().find(|d| d.kind == dependency.kind && d.name == dependency.name)
+        };
+        self.dependencies.iter().any(|dependency| match (before(dependency), &dependency.state) {
+            (None, _) | (_, DependencyState::Missing) => false,
+            (Some(_), DependencyState::Pending) => true,
+            (Some(before), DependencyState::Succeeded(now) | DependencyState::Failed { run: now, .. }) => {
+                (&before.uid, before.run) != (&now.uid, now.number)
+            }
+        })
     }
 }
 

@@ -33,6 +33,7 @@ pub fn is_prunable<T: Task>(task: &T) -> bool {
     run.result.is_some_and(|result| result != Outcome::Superseded)
         && (requested.is_none() || requested == status.last_handled_request.as_ref())
         && task.policy().run_policy != RunPolicy::OnImageChange
+        && !task.policy().rerun_with_dependencies
         && !run_key::spec_changed(task, run)
 }
 

@@ -19,6 +19,8 @@ pub fn needs_run(observed: &Observed) -> Option<RunCause> {
         Some(RunCause::Spec)
     } else if observed.image_changed() {
         Some(RunCause::Image)
+    } else if observed.dependency_reran() {
+        Some(RunCause::Dependency)
     } else if run.result == Some(Outcome::Superseded) {
         Some(RunCause::Unfinished)
     } else if is_interpreter_missing(run) && !run.other_interpreters.is_empty() {

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
 use super::decide::{self, StatusIntent};
+use super::dependency;
 use super::first_wording::keep_first_wording;
 use super::job::{BuiltJob, is_interpreter_missing};
 use super::observed::Observed;
@@ -158,6 +159,7 @@ pub fn record_run_start<T: Task>(
             container: job.container.clone(),
         },
         target_settings: Some(source.settings_hash()).filter(|hash| !hash.is_empty()),
+        dependencies: dependency::runs_of(observed),
         started_at: started_at.or(Some(Time(observed.now))),
         ..Run::default()
     };

@@ -1,7 +1,7 @@
 //! Whether the owner of a target changed, since a run failed because of it, how tasks run there: pure.
 
 use super::Task;
-use super::observe::{CacheReader, choose_target};
+use super::observe::{NamespaceReader, choose_target};
 use super::observed::Observed;
 use super::run_cause::failed_because_of_target;
 use super::source::TemplateSource;
@@ -32,14 +32,14 @@ pub fn with_live_target<T: Task>(observed: &Observed, task: &T, source: &Templat
 pub fn after_result<T: Task>(
     observed: Observed,
     task: &T,
-    cache: &impl CacheReader,
+    namespace: &impl NamespaceReader,
     labels: &[(String, String)],
 ) -> Observed {
     let run = observed.status.last_run.as_ref();
     if !run.is_some_and(failed_because_of_target) {
         return observed;
     }
-    let found = choose_target(task.policy().target.as_ref(), cache, labels).ok();
+    let found = choose_target(task.policy().target.as_ref(), namespace, labels).ok();
     let changed =
         found.is_some_and(|(candidate, _)| target_changed(task, run, candidate.uid(), &candidate.settings_hash()));
     Observed { target_changed: changed, ..observed }

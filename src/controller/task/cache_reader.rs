@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use super::dependency_reader::KnownNamespace;
 use super::reconcile::Reconciliation;
+use crate::api::Dependency;
 use crate::cluster::cache::{CacheKey, Cached};
+use crate::cluster::caches::Caches;
 use crate::cluster::job_keys::{job_key, job_pods_partition};
 use crate::core::views::{JobView, PodView};
 use crate::task::Task;
-use crate::task::observe::{CacheReader, KnownJob};
+use crate::task::dependency::DependencyState;
+use crate::task::observe::{CacheReader, KnownJob, NamespaceReader};
 use crate::task::target::{Candidate, TargetKind};
 
 impl<T: Task> CacheReader for Reconciliation<'_, T> {
@@ -41,18 +45,39 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
     fn open_migrations(&self, target: &str) -> Vec<String> {
         self.shared.caches.open_migrations.names(&self.namespace, target)
     }
+}
 
+impl<T: Task> NamespaceReader for Reconciliation<'_, T> {
     fn candidates(&self, kind: TargetKind, named: Option<&str>, labels: &[(String, String)]) -> Vec<Arc<Candidate>> {
-        let candidates = match kind {
-            TargetKind::Deployment => &self.shared.caches.deployments,
-            TargetKind::PodTemplate => &self.shared.caches.pod_templates,
-        };
-        match named {
-            Some(name) => {
-                let key = CacheKey { partition: self.namespace.clone(), name: name.to_owned() };
-                candidates.get(&key).map(|cached| cached.object).into_iter().collect()
-            }
-            None => candidates.filter(&self.namespace, |candidate| candidate.labelled(labels)),
+        candidates(&self.shared.caches, &self.namespace, kind, named, labels)
+    }
+
+    fn dependency(&self, dependency: &Dependency) -> DependencyState {
+        KnownNamespace::new(self.shared, &self.namespace).dependency(dependency)
+    }
+
+    fn dependency_cycle(&self, kind: &'static str, name: &str) -> Option<String> {
+        KnownNamespace::new(self.shared, &self.namespace).dependency_cycle(kind, name)
+    }
+}
+
+/// What can be a target in a namespace: the object of that name, or those that carry one of the labels.
+pub fn candidates(
+    caches: &Caches,
+    namespace: &str,
+    kind: TargetKind,
+    named: Option<&str>,
+    labels: &[(String, String)],
+) -> Vec<Arc<Candidate>> {
+    let candidates = match kind {
+        TargetKind::Deployment => &caches.deployments,
+        TargetKind::PodTemplate => &caches.pod_templates,
+    };
+    match named {
+        Some(name) => {
+            let key = CacheKey { partition: namespace.to_owned(), name: name.to_owned() };
+            candidates.get(&key).map(|cached| cached.object).into_iter().collect()
         }
+        None => candidates.filter(namespace, |candidate| candidate.labelled(labels)),
     }
 }

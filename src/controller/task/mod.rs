@@ -1,9 +1,13 @@
 //! Tasks, as a kind of resource that is reconciled.
 
 mod cache_reader;
+mod dependency_graph;
+mod dependency_reader;
 mod reconcile;
 mod retention;
+mod start;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -14,6 +18,8 @@ use kube::runtime::watcher::Event;
 
 use tracing::warn;
 
+pub use self::dependency_graph::DependencyGraph;
+pub use self::dependency_reader::DependencyReaders;
 use super::context::NamespaceContext;
 use super::object_key::ObjectKey;
 use super::reconciler::{Context, Error, Reconcile};
@@ -58,11 +64,20 @@ impl<T: Task> Reconcile for T {
         context.tasks.waiting_for_targets(T::KIND, namespace)
     }
 
+    fn dependents(key: &ObjectKey, context: &NamespaceContext) -> Vec<ObjectKey> {
+        context.dependencies.dependents(key)
+    }
+
+    fn on_start(context: &Arc<Context<Self>>) {
+        context.shared.dependency_readers.add(context);
+    }
+
     fn on_gone(key: &ObjectKey, context: &NamespaceContext) {
         context.job_limit.leave(key);
     }
 
     fn on_watch_event(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) {
         context.tasks.apply_event(event);
+        context.dependencies.apply_event(event);
     }
 }

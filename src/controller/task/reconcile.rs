@@ -8,9 +8,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use tracing::{info, warn};
 
+use super::start::StartOutcome;
 use crate::api::TaskStatus;
 use crate::cluster::cache::CacheKey;
-use crate::cluster::client::{self, Deletion, JobCreation};
+use crate::cluster::client::{self, Deletion};
 use crate::cluster::job_keys::{job_key, job_pods_partition, task_jobs_partition};
 use crate::cluster::lean_object::LeanObject;
 use crate::controller::context::NamespaceContext;
@@ -20,15 +21,13 @@ use crate::controller::reconciler::{Context, Error};
 use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
-use crate::task::decide::{self, Decision, RESYNC_INTERVAL, StatusIntent};
-use crate::task::job::{self, BuiltJob};
+use crate::task::decide::{self, Decision, StatusIntent};
 use crate::task::observe::observe;
 use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
 use crate::task::run_cause::needs_run;
 use crate::task::run_result::{self, RunResult};
-use crate::task::source::{self, TemplateSource};
-use crate::task::target_change::{after_result, with_live_target};
+use crate::task::target_change::after_result;
 use crate::task::{Task, notices, status};
 
 /// More steps than any task needs in one reconcile.
@@ -36,25 +35,15 @@ const MAX_STEPS: usize = 16;
 /// How long a container may take to start before what usually passes by itself is shown.
 const LONG_START: Duration = Duration::from_secs(60);
 /// After which something that just changed is looked at again.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// One task on its way through a reconcile.
 pub struct Reconciliation<'a, T: Task> {
     context: &'a Context<T>,
     pub(super) shared: &'a NamespaceContext,
-    api: Api<LeanObject<T>>,
+    pub(super) api: Api<LeanObject<T>>,
     pub(super) namespace: String,
-    task: T,
-}
-
-/// What became of an attempt to start a run.
-enum StartOutcome {
-    /// Its Job exists.
-    JobExists(Arc<JobView>),
-    /// Something is in the way; to be looked at again after that long.
-    Blocked(Blocked, Duration),
-    /// No run is due, as seen with the live target.
-    NoLongerDue,
+    pub(super) task: T,
 }
 
 impl<'a, T: Task> Reconciliation<'a, T> {
@@ -73,7 +62,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         CacheKey { partition: self.jobs_partition(), name: name.to_owned() }
     }
 
-    fn object_key(&self) -> ObjectKey {
+    pub(super) fn object_key(&self) -> ObjectKey {
         ObjectKey { kind: T::KIND, namespace: self.namespace.as_str().into(), name: self.task.name_any().into() }
     }
 
@@ -182,7 +171,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 
     /// A Job that the API server just answered with.
-    fn now_known(&self, job: Arc<JobView>) -> Arc<JobView> {
+    pub(super) fn now_known(&self, job: Arc<JobView>) -> Arc<JobView> {
         if job.owned_by(&self.task.uid().unwrap_or_default()) {
             self.shared.known_jobs.record(&self.shared.caches, &job);
             self.shared.caches.jobs.confirm(&job_key(&job));
@@ -235,12 +224,6 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         Ok(obstacle)
     }
 
-    /// The helper's ConfigMap is there, as far as this process knows.
-    async fn ensure_helper(&self) -> Result<Result<(), Blocked>, kube::Error> {
-        let create = client::create_helper(&self.shared.client, &self.namespace);
-        self.shared.helper_namespaces.ensure(&self.namespace, create).await
-    }
-
     /// The last look before a run is given up for a newer one: at the pods themselves.
     async fn has_started(&self, observed: &Observed, lookups: &mut Lookups) -> Result<bool, Error> {
         let ObservedJob::Present(job) = &observed.job else { return Ok(false) };
@@ -254,85 +237,6 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     async fn list_pods(&self, job: &str, uid: &str) -> Result<Vec<PodView>, Error> {
         let pods = client::list_pods(&self.shared.client, &self.namespace, job).await?;
         Ok(pods.into_iter().filter(|pod| pod.belongs_to(uid)).collect())
-    }
-
-    /// Records the run, then creates its Job. The record is written against the version that was decided upon, so that
-    /// of two operators, or of one and its successor, only one goes on from it.
-    async fn start(&mut self, observed: &Observed, number: i64) -> Result<StartOutcome, Error> {
-        let Some(Ok(candidate)) = &observed.target else { return Ok(StartOutcome::NoLongerDue) };
-        let Some(permit) = self.shared.job_limit.acquire(&self.object_key()) else {
-            let message = "as many Jobs run as the operator's settings allow; this run follows when one ends";
-            let blocked = Blocked::reconciling(Reason::ConcurrencyLimit, message);
-            return Ok(StartOutcome::Blocked(blocked, RESYNC_INTERVAL));
-        };
-        let client = &self.shared.client;
-        let (live, helper) = tokio::try_join!(
-            client::get_target(client, &self.namespace, candidate.kind, candidate.name()),
-            self.ensure_helper(),
-        )?;
-        let source = match source::confirm(live, candidate, self.shared.settings.target_labels(T::TARGET_LABEL)) {
-            Ok(source) => source,
-            Err(blocked) => return Ok(StartOutcome::Blocked(blocked, SOON)),
-        };
-        if let Err(blocked) = helper {
-            return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
-        }
-        let built = match job::build(&self.task, &source, number, helper::source()) {
-            Ok(built) => built,
-            Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
-        };
-        let observed = with_live_target(observed, &self.task, &source, &built.image);
-        let Some(cause) = needs_run(&observed) else {
-            return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
-        };
-        self.record_run_start(&observed, number, &built, &source).await?;
-        let job = match client::create_job(client, &self.namespace, &built.name, &built.job).await? {
-            JobCreation::Created(job) => {
-                if !job.owned_by(&observed.uid) {
-                    self.record_unowned(&job).await?;
-                }
-                job
-            }
-            JobCreation::Found(job) => job,
-            JobCreation::Rejected(blocked) => {
-                return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
-            }
-        };
-        if job.owned_by(&observed.uid) {
-            self.shared.caches.unrecorded_jobs.record(&job);
-        }
-        let name = self.task.name_any();
-        info!(kind = T::KIND, ns = self.namespace, name, run = number, ?cause, job = built.name, "job created");
-        let job = self.now_known(job);
-        permit.used();
-        Ok(StartOutcome::JobExists(job))
-    }
-
-    /// Stores the UID of a Job that was just created, and whose owner reference something took away: it is this run's all
-    /// the same.
-    async fn record_unowned(&mut self, job: &JobView) -> Result<(), Error> {
-        let mut status = self.task.status().clone();
-        status::record_job_uid(&mut status, job);
-        self.write(status).await
-    }
-
-    async fn record_run_start(
-        &mut self,
-        observed: &Observed,
-        number: i64,
-        built: &BuiltJob,
-        source: &TemplateSource,
-    ) -> Result<(), Error> {
-        let recorded = status::record_run_start(&self.task, observed, number, built, source);
-        if recorded.last_run != observed.status.last_run {
-            return self.write(recorded).await;
-        }
-        // An earlier process recorded the same run. Nothing vouches that this copy is the newest.
-        let newest = self.api.get(&self.task.name_any()).await?;
-        match newest.resource_version() == self.task.resource_version() {
-            true => Ok(()),
-            false => Err(Error::Overtaken),
-        }
     }
 
     async fn record_result(&mut self, observed: &Observed, result: &RunResult) -> Result<(), Error> {
@@ -390,7 +294,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 
     /// Writes the status if it differs, and tells people what changed.
-    async fn write(&mut self, status: TaskStatus) -> Result<(), Error> {
+    pub(super) async fn write(&mut self, status: TaskStatus) -> Result<(), Error> {
         if status == *self.task.status() {
             return Ok(());
         }

@@ -7,8 +7,9 @@ use crate::cluster::client;
 use crate::cluster::job_keys::task_jobs_partition;
 use crate::cluster::lean_object::LeanObject;
 use crate::controller::context::NamespaceContext;
+use crate::controller::object_key::ObjectKey;
 use crate::task::Task;
-use crate::task::prunable::is_prunable;
+use crate::task::prunable::{Prunable, is_prunable};
 
 /// How many resources are deleted in one go.
 const BATCH: usize = 16;
@@ -33,7 +34,12 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
     let mut more = false;
     if keep > 0 && is_prunable(task) {
         let api: Api<LeanObject<T>> = Api::namespaced(context.client.clone(), &namespace);
-        let surplus = context.tasks.prunable(T::KIND, &namespace, keep, |uid| !context.pruning.is_begun(uid), BATCH);
+        let may_go = |task: &Prunable| {
+            let key =
+                ObjectKey { kind: T::KIND, namespace: namespace.as_str().into(), name: task.name.as_str().into() };
+            !context.pruning.is_begun(&task.uid) && !context.dependencies.has_dependents(&key)
+        };
+        let surplus = context.tasks.prunable(T::KIND, &namespace, keep, may_go, BATCH);
         more = surplus.len() == BATCH;
         for surplus in surplus {
             // Not one that was edited since: it has a run pending.

@@ -8,6 +8,7 @@ mod unfinished;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dependency;
 use super::observed::Observed;
 use super::progress::Obstacle;
 use super::run_cause::needs_run;
@@ -120,6 +121,10 @@ pub fn decide(observed: &Observed) -> Decision {
     if let Some(rule) = &observed.broken_rule {
         return blocked(Blocked::stalled(Reason::InvalidSpec, rule.clone()), None);
     }
+    if let Some(cycle) = &observed.dependency_cycle {
+        let message = format!("dependsOn: these wait for each other: {cycle}; take one of them out of a dependsOn");
+        return blocked(Blocked::stalled(Reason::DependencyCycle, message), None);
+    }
     if needs_run(observed).is_none() {
         return Decision::SetStatus(StatusIntent::Settled, None);
     }
@@ -129,6 +134,9 @@ pub fn decide(observed: &Observed) -> Decision {
     if let Some(late) = observed.late_jobs.first() {
         let message = format!("waiting for Job {}, of a run that is over, to go", late.name());
         return blocked(Blocked::reconciling(Reason::Superseding, message), Some(DELETION_INTERVAL));
+    }
+    if let Some(why) = dependency::blocked(observed) {
+        return blocked(why, Some(RESYNC_INTERVAL));
     }
     if let Some(Err(why)) = &observed.target {
         return blocked(why.clone(), Some(RESYNC_INTERVAL));

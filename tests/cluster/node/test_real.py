@@ -221,6 +221,38 @@ def test_commands_stop_at_the_first_that_fails_and_resume_where_that_is_asked(ku
     assert run["firstStep"] == 2 and "System check" not in log and "found" in log
 
 
+def test_a_chain_in_one_file_runs_in_its_order_whatever_comes_first(kube, site):
+    """And again when the image changes: nobody overtakes the migration that follows it."""
+    site.sql("CREATE DATABASE chain")
+    target = site.variant("chain", DATABASE_NAME="chain")
+    kube.create(site.ns, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "chain"}, "stringData": {"password": "some-Passw0rd"}})
+    kube.create(site.ns, task("DjangoMigrate", "chain-first", target=target))
+    site.becomes("DjangoMigrate", "chain-first", "Succeeded")  # the chain begins with a user, who needs a table
+    chain = [
+        ("DjangoUser", {"username": "ann", "passwordSecretRef": {"name": "chain", "key": "password"}}),
+        ("DjangoMigrate", {"runPolicy": "OnImageChange"}),
+        ("DjangoCommand", {"commands": [["check"], ["showmigrations"]], "runPolicy": "OnImageChange"}),
+        ("DjangoStatic", {"runPolicy": "OnImageChange"}),
+    ]
+    depends_on = [[], *([{"kind": kind, "name": "chain"}] for kind, _ in chain)]
+    items = [task(kind, "chain", target=target, dependsOn=on, **spec) for (kind, spec), on in zip(chain, depends_on)]
+    kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items[::-1]}), site.ns)
+
+    def times(kinds, run):
+        found = []
+        for kind in kinds:
+            done = eventually(lambda kind=kind: (t := kube.get(kind, site.ns, "chain")) and reason(t) == "Succeeded" and t["status"]["lastRun"]["number"] == run and t, "%s, run %d" % (kind, run), 240)
+            job = kube.get("Job", site.ns, done["status"]["lastRun"]["jobName"])
+            found += [job["metadata"]["creationTimestamp"], job["status"]["completionTime"]]
+        return found
+
+    kinds = [kind for kind, _ in chain]
+    assert (each := times(kinds, 1)) == sorted(each)
+    kube.kubectl("set", "image", "-n", site.ns, "deployment/chain", "*=localhost/myapp-packaged:1")
+    assert (each := times(kinds[1:], 2)) == sorted(each)
+    site.clear(lambda name: name.startswith("chain"))
+
+
 def test_an_evicted_purge_is_not_run_twice_unasked(kube, site):
     target = site.variant("unreachable", "worker", BROKER_URL="redis://10.96.0.250:6379/0")
     kube.create(site.ns, task("DjangoCelery", "evicted", app="myapp", target=target))
