@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Column;
 use super::kind::task_kind;
+use super::{Column, Schedule};
 
 task_kind! {
     DjangoCommand: kube(
@@ -16,6 +16,8 @@ task_kind! {
     columns: [
         Column::new("Command", "string", ".spec.commands[0][0]"),
         Column::new("Executed", "integer", ".status.report.count").wide(),
+        Column::new("Next-Due", "string", ".status.schedule.nextDueTime"),
+        Column::new("Last-Due", "string", ".status.schedule.lastDueTime").wide(),
         Column::TARGET,
     ];
     defaults: [];
@@ -28,7 +30,10 @@ task_kind! {
         ).message("commands: --settings and --pythonpath are the target's to set; leave them out, or name the settings in the target's annotation django.my.domain/manage"),
         validation = Rule::new(
             "self.commands.map(command, command.map(word, size(word)).sum()).sum() <= 16384"
-        ).message("commands: have more than 16384 characters; have the command read what is that long from a file or from a volume of the target")
+        ).message("commands: have more than 16384 characters; have the command read what is that long from a file or from a volume of the target"),
+        validation = Rule::new(
+            "!(has(self.schedule) && has(self.runPolicy) && self.runPolicy == 'OnImageChange')"
+        ).message("schedule: cannot be set together with runPolicy OnImageChange; leave one of them out, as a run by the clock has the image that the target runs then")
     ];
     completed_at: DjangoCommandStatus.executed, "When all commands last succeeded.";
     sample: SAMPLE;
@@ -46,6 +51,12 @@ task_kind! {
         /// instead of the first. Changing it never causes a run. Default: false.
         #[serde(default)]
         pub resume: bool,
+
+        /// Run by the clock, and not when the spec changes; `trigger` and the annotation `django.my.domain/requestedAt` run
+        /// at once, and `suspend` holds all back. Changing it never causes a run. Default: none.
+        /// Example: `{cron: "30 3 * * *", timeZone: Europe/Berlin}`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub schedule: Option<Schedule>,
     }
 }
 

@@ -3,6 +3,7 @@
 mod dependency;
 mod kind;
 mod policy;
+mod schedule;
 mod schema;
 mod status;
 mod target;
@@ -10,6 +11,7 @@ mod target;
 pub use dependency::{Dependency, DependencyRun};
 pub use kind::{Column, TaskResource};
 pub use policy::{Resources, RunPolicy, TaskPolicy, non_empty};
+pub use schedule::{Schedule, ScheduleStatus};
 pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, StepResult, StepState, TaskStatus};
 pub use target::{Target, TargetStatus};
 

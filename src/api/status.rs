@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dependency::DependencyRun;
+use super::schedule::ScheduleStatus;
 use super::target::TargetStatus;
 
 /// Longest text that goes into a message of the status.
@@ -31,6 +32,9 @@ pub struct TaskStatus {
     /// The value of the annotation `django.my.domain/requestedAt` that was last acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_request: Option<String>,
+    /// How far its schedule is; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleStatus>,
     /// What the newest successful run reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
@@ -60,6 +64,8 @@ pub enum RunCause {
     Image,
     /// The annotation `django.my.domain/requestedAt` got a new value.
     Request,
+    /// It was due by its schedule.
+    Schedule,
     /// A task that it depends on ran again, and `spec.rerunWithDependencies` is true.
     Dependency,
     /// The run before it was given up before its command started.
@@ -105,6 +111,9 @@ pub struct Run {
     /// A hash of the target's annotations of this group; absent where it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_settings: Option<String>,
+    /// The due time of the schedule for which it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Time>,
     /// The newest runs of the tasks that it depends on, when it was decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<DependencyRun>,

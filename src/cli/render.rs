@@ -96,7 +96,7 @@ fn job_of<T: Task>(task: &Value, target: &Value) -> Result<Value, RenderError> {
     let kind = TargetKind::from_name(kind).ok_or_else(|| RenderError::UnsupportedTargetKind(kind.to_owned()))?;
     let source = TemplateSource::from_object(kind, serde_json::from_value(target.clone())?);
     let number = next_run_number(task.status().last_run.as_ref());
-    let built = job::build(&task, &source, number, helper::source()).map_err(RenderError::Blocked)?;
+    let built = job::build(&task, &source, number, true, helper::source()).map_err(RenderError::Blocked)?;
     Ok(built.job)
 }
 

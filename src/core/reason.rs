@@ -31,6 +31,7 @@ macro_rules! reasons {
 
 reasons! {
     Succeeded: "The newest spec was carried out.",
+    Scheduled: "The first run is due by `spec.schedule`; the message says when.",
     Suspended: "A run is due, and `spec.suspend` holds it back.",
     InvalidSpec: "The spec breaks a rule; the message names the field and what to write instead.",
     Undecodable: "The stored object does not fit this version's schema; the message says where.",

@@ -20,13 +20,14 @@ pub mod rejection;
 pub mod run_cause;
 pub mod run_key;
 pub mod run_result;
+pub mod schedule;
 pub mod source;
 pub mod status;
 mod steps;
 pub mod target;
 pub mod target_change;
 
-use crate::api::{Report, TaskResource};
+use crate::api::{Report, Schedule, TaskResource};
 
 /// Which of the two configured labels marks the Deployments that a kind runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,10 @@ pub trait Task: TaskResource {
 
     /// What to run.
     fn command(&self) -> Command;
+    /// When it runs by the clock.
+    fn schedule(&self) -> Option<&Schedule> {
+        None
+    }
     /// Reason of the event, and the sentence, for a run that succeeded.
     fn success(&self, report: Option<&Report>) -> (&'static str, String);
 }

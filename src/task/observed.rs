@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::dependency::{DependencyState, ObservedDependency};
 use super::progress::Obstacle;
+use super::schedule::ObservedSchedule;
 use super::target::Candidate;
 use crate::api::TaskStatus;
 use crate::core::Blocked;
@@ -53,6 +54,8 @@ pub struct Observed {
     pub target_image: Option<String>,
     /// The chosen target, or why there is none; absent while it does not matter.
     pub target: Option<Result<Arc<Candidate>, Blocked>>,
+    /// Its schedule, as it stands now.
+    pub schedule: Option<ObservedSchedule>,
     /// What it waits for, in the order of the spec.
     pub dependencies: Vec<ObservedDependency>,
     /// Whether it runs again when one of them has.
@@ -97,6 +100,11 @@ impl Observed {
 }
 
 impl Observed {
+    /// Whether a run is due by the clock. While it is suspended none is, and one of those that pass is afterwards.
+    pub fn is_due_by_schedule(&self) -> bool {
+        !self.suspend && self.schedule.as_ref().is_some_and(ObservedSchedule::is_due)
+    }
+
     /// Whether a dependency has run since the newest run, or is to, which this task follows. One that was added to the
     /// spec since, or that is gone, asks for nothing.
     pub fn dependency_reran(&self) -> bool {

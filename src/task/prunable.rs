@@ -34,6 +34,7 @@ pub fn is_prunable<T: Task>(task: &T) -> bool {
         && (requested.is_none() || requested == status.last_handled_request.as_ref())
         && task.policy().run_policy != RunPolicy::OnImageChange
         && !task.policy().rerun_with_dependencies
+        && task.schedule().is_none()
         && !run_key::spec_changed(task, run)
 }
 

@@ -10,13 +10,24 @@ const REASONS_OF_TARGETS: &[&str] =
 
 /// Why another run is due; `None`: none is. A run that was recorded, and whose Job was never created, is due as before.
 pub fn needs_run(observed: &Observed) -> Option<RunCause> {
-    let Some(run) = &observed.status.last_run else { return Some(RunCause::First) };
+    // A task with a schedule waits for its time; what else changes in its spec, the next run has.
+    let spec_changed = observed.schedule.as_ref().map_or(observed.spec_changed, |schedule| schedule.trigger_changed);
+    let Some(run) = &observed.status.last_run else {
+        return match &observed.schedule {
+            None => Some(RunCause::First),
+            Some(_) if observed.has_open_request() => Some(RunCause::Request),
+            Some(_) if spec_changed => Some(RunCause::Spec),
+            Some(_) => observed.is_due_by_schedule().then_some(RunCause::Schedule),
+        };
+    };
     if run.result.is_none() && run.job_uid.is_none() {
         Some(run.cause.unwrap_or(RunCause::Unfinished))
     } else if observed.has_open_request() {
         Some(RunCause::Request)
-    } else if observed.spec_changed {
+    } else if spec_changed {
         Some(RunCause::Spec)
+    } else if observed.is_due_by_schedule() {
+        Some(RunCause::Schedule)
     } else if observed.image_changed() {
         Some(RunCause::Image)
     } else if observed.dependency_reran() {

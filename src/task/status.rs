@@ -16,6 +16,7 @@ use super::progress;
 use super::run_cause::needs_run;
 use super::run_key;
 use super::run_result::RunResult;
+use super::schedule::ObservedSchedule;
 use super::source::TemplateSource;
 use super::target::Candidate;
 use crate::api::{Outcome, PastRun, Report, Run, RunCause, TargetStatus, TaskStatus, non_empty};
@@ -33,8 +34,10 @@ const PAST_MESSAGE_LIMIT: usize = 256;
 /// The status that shows `intent`.
 pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     let old = &observed.status;
+    let schedule = observed.schedule.as_ref().map(ObservedSchedule::without_late);
+    let next_due = schedule.as_ref().and_then(|schedule| schedule.next_due_time.as_ref());
     let ReadySummary { ready, reason, message, abnormal_condition, finished } =
-        summary(old, observed.generation, intent);
+        summary(old, observed.generation, next_due, intent);
     let message = one_line(&message);
     let of_run = |type_, status: &str| DesiredCondition {
         type_,
@@ -58,6 +61,7 @@ pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     }
     let mut status = old.clone();
     status.observed_generation = Some(observed.generation);
+    status.schedule = schedule;
     status.conditions = condition::with_times(&old.conditions, desired, observed.generation, observed.now);
     status
 }
@@ -72,7 +76,7 @@ struct ReadySummary {
     finished: bool,
 }
 
-fn summary(old: &TaskStatus, generation: i64, intent: &StatusIntent) -> ReadySummary {
+fn summary(old: &TaskStatus, generation: i64, next_due: Option<&Time>, intent: &StatusIntent) -> ReadySummary {
     let not_ready = |reason: Reason, message: String, abnormal_condition| ReadySummary {
         ready: "False",
         reason: reason.as_str().into(),
@@ -81,7 +85,7 @@ fn summary(old: &TaskStatus, generation: i64, intent: &StatusIntent) -> ReadySum
         finished: abnormal_condition == Some(condition::STALLED),
     };
     match intent {
-        StatusIntent::Settled => settled(old.last_run.as_ref()),
+        StatusIntent::Settled => settled(old.last_run.as_ref(), next_due),
         StatusIntent::Suspended => {
             not_ready(Reason::Suspended, "a run is due; set spec.suspend to false to start it".into(), None)
         }
@@ -98,7 +102,7 @@ fn summary(old: &TaskStatus, generation: i64, intent: &StatusIntent) -> ReadySum
 }
 
 /// As the newest run left it.
-fn settled(run: Option<&Run>) -> ReadySummary {
+fn settled(run: Option<&Run>, next_due: Option<&Time>) -> ReadySummary {
     let summary = |ready, reason: String, message: String, abnormal_condition, finished| ReadySummary {
         ready,
         reason,
@@ -107,6 +111,10 @@ fn settled(run: Option<&Run>) -> ReadySummary {
         finished,
     };
     let starting = || Reason::Starting.as_str().to_owned();
+    if let (None, Some(due)) = (run, next_due) {
+        let message = format!("the first run is due at {}", due.0);
+        return summary("True", Reason::Scheduled.as_str().into(), message, None, true);
+    }
     let Some(run) = run else {
         return summary("Unknown", starting(), "no run yet".into(), Some(condition::RECONCILING), false);
     };
@@ -140,7 +148,9 @@ pub fn record_run_start<T: Task>(
     source: &TemplateSource,
 ) -> TaskStatus {
     let before = observed.status.last_run.as_ref();
-    let started_at = before.filter(|run| run.number == number).and_then(|run| run.started_at.clone());
+    let recorded = before.filter(|run| run.number == number);
+    let started_at = recorded.and_then(|run| run.started_at.clone());
+    let recorded_due = recorded.and_then(|run| run.due_time.clone());
     let run = Run {
         number,
         cause: needs_run(observed),
@@ -159,12 +169,14 @@ pub fn record_run_start<T: Task>(
             container: job.container.clone(),
         },
         target_settings: Some(source.settings_hash()).filter(|hash| !hash.is_empty()),
+        due_time: recorded_due.or_else(|| observed.schedule.as_ref().and_then(ObservedSchedule::due_time)),
         dependencies: dependency::runs_of(observed),
         started_at: started_at.or(Some(Time(observed.now))),
         ..Run::default()
     };
     let status = with_run(&observed.status, run, observed.requested.as_deref());
-    build(&Observed { status, ..observed.clone() }, &StatusIntent::starting())
+    let schedule = observed.schedule.as_ref().map(ObservedSchedule::with_run);
+    build(&Observed { status, schedule, ..observed.clone() }, &StatusIntent::starting())
 }
 
 /// The status with another newest run; the one before goes into the history.

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use tracing::info;
 
 use super::reconcile::{Reconciliation, SOON};
+use crate::api::RunCause;
 use crate::cluster::client::{self, JobCreation};
 use crate::controller::reconciler::Error;
 use crate::core::views::JobView;
@@ -54,7 +55,8 @@ impl<T: Task> Reconciliation<'_, T> {
         if let Err(blocked) = helper {
             return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
         }
-        let built = match job::build(&self.task, &source, number, helper::source()) {
+        let may_resume = needs_run(observed) != Some(RunCause::Schedule);
+        let built = match job::build(&self.task, &source, number, may_resume, helper::source()) {
             Ok(built) => built,
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };

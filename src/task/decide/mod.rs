@@ -126,7 +126,7 @@ pub fn decide(observed: &Observed) -> Decision {
         return blocked(Blocked::stalled(Reason::DependencyCycle, message), None);
     }
     if needs_run(observed).is_none() {
-        return Decision::SetStatus(StatusIntent::Settled, None);
+        return Decision::SetStatus(StatusIntent::Settled, next_look(observed));
     }
     if observed.suspend {
         return Decision::SetStatus(StatusIntent::Suspended, None);
@@ -142,6 +142,14 @@ pub fn decide(observed: &Observed) -> Decision {
         return blocked(why.clone(), Some(RESYNC_INTERVAL));
     }
     Decision::StartRun(next_run_number(run))
+}
+
+/// When a schedule is to be looked at: at its next due time, and now and then before, as clocks are set.
+fn next_look(observed: &Observed) -> Option<Duration> {
+    let next = observed.schedule.as_ref()?.status.next_due_time.as_ref()?.0;
+    // A due time that is past is held back, and what ends that is told.
+    let wait = Duration::try_from(next.duration_since(observed.now)).ok().filter(|wait| !wait.is_zero());
+    Some(wait.map_or(RESYNC_INTERVAL, |wait| wait.min(RESYNC_INTERVAL)))
 }
 
 /// The number of the run that starts next, given the newest one.

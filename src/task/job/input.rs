@@ -77,13 +77,21 @@ impl DjangoContainer {
 }
 
 /// The Job of the run of this number, with the template of `source`.
-pub fn build<T: Task>(task: &T, source: &TemplateSource, run: i64, helper: HelperSource) -> Result<BuiltJob, Blocked> {
+///
+/// `may_resume`: whether it may begin where the run before failed; one by the clock begins at the first step.
+pub fn build<T: Task>(
+    task: &T,
+    source: &TemplateSource,
+    run: i64,
+    may_resume: bool,
+    helper: HelperSource,
+) -> Result<BuiltJob, Blocked> {
     let policy = task.policy();
     let container = DjangoContainer::of(source, policy)?;
     let key = run_key::for_task(task);
     let command = task.command();
     let last_run = task.status().last_run.as_ref();
-    let resumes = command.steps.as_ref().is_some_and(|steps| steps.resumes);
+    let resumes = may_resume && command.steps.as_ref().is_some_and(|steps| steps.resumes);
     let input = JobInput {
         kind: T::KIND,
         api_version: T::api_version(&()).into_owned(),

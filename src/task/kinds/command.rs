@@ -1,13 +1,12 @@
 //! DjangoCommand runs what its spec lists.
 
 use super::pluralize;
-use crate::api::DjangoCommand;
-use crate::api::Report;
+use crate::api::{DjangoCommand, Report, Schedule};
 use crate::task::{Command, Runner, Steps, TargetLabel, Task};
 
 impl Task for DjangoCommand {
     const TARGET_LABEL: TargetLabel = TargetLabel::Django;
-    const NON_TRIGGERING_FIELDS: &[&str] = &["resume"];
+    const NON_TRIGGERING_FIELDS: &[&str] = &["resume", "schedule"];
 
     fn command(&self) -> Command {
         let commands = &self.spec.commands;
@@ -19,6 +18,10 @@ impl Task for DjangoCommand {
             at_most_once: true,
             default_timeout: Some(3600),
         }
+    }
+
+    fn schedule(&self) -> Option<&Schedule> {
+        self.spec.schedule.as_ref()
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

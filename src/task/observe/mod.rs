@@ -14,6 +14,7 @@ use super::decide::RESYNC_INTERVAL;
 use super::dependency::{DependencyState, ObservedDependency};
 use super::observed::{Lookups, Observed, ObservedJob};
 use super::run_cause::{failed_because_of_target, needs_run};
+use super::schedule::ObservedSchedule;
 use super::status;
 use super::target::{self, Candidate, TargetKind};
 use super::target_change::target_changed;
@@ -132,7 +133,8 @@ pub fn observe<T: Task>(
     };
     observe_namespace(&mut observed, task, cache, labels);
     if needs_run(&observed).is_some() {
-        observed.broken_rule = task.broken_rules().or_else(|| request_too_long(observed.requested.as_deref()));
+        let broken = task.broken_rules().or_else(|| request_too_long(observed.requested.as_deref()));
+        observed.broken_rule = broken.or(observed.broken_rule);
     }
     observed
 }
@@ -152,7 +154,13 @@ pub fn observe_dependency<T: Task>(
 /// What the task itself says, beside its status.
 fn of_spec<T: Task>(task: &T, status: TaskStatus, now: Timestamp) -> Observed {
     let policy = task.policy();
+    let (schedule, broken_rule) = match ObservedSchedule::of(task, &status, now) {
+        Ok(schedule) => (schedule, None),
+        Err(problem) => (None, Some(problem)),
+    };
     Observed {
+        broken_rule,
+        schedule,
         uid: task.uid().unwrap_or_default(),
         generation: task.meta().generation.unwrap_or_default(),
         suspend: policy.suspend,
