@@ -13,7 +13,7 @@ PYTHON := .venv/bin
 RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-projects bench bench-scale build generate verify format check audit docker-build docker-push install uninstall deploy undeploy watch overlay
+.PHONY: help demo test test-faults test-projects bench bench-scale build generate verify format check lint dependencies audit docker-build docker-push install uninstall deploy undeploy watch overlay
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -50,16 +50,20 @@ format: ## Formats Rust and Python
 	tests/venv
 	cd python && ../$(PYTHON)/ruff format .
 
+check: lint dependencies ## Formats, lints and types of Rust and Python, spelling, dependencies
+
 # By file, as kinds are declared by a macro, through which cargo fmt does not look.
-check: ## Formats, lints and types of Rust and Python, dependencies, spelling
+lint: ## The same without the dependencies, whose programs take minutes to build
 	rustfmt --edition 2024 --check $(RUST_FILES)
 	cargo clippy --locked --all-targets -- -D warnings
-	tests/tools
-	target/tools/bin/cargo-deny --all-features check bans licenses sources
-	target/tools/bin/cargo-machete .
 	tests/venv
 	cd python && ../$(PYTHON)/ruff format --check . && ../$(PYTHON)/ruff check . && ../$(PYTHON)/mypy
 	$(PYTHON)/typos
+
+dependencies: ## Licences and sources of the dependencies, and whether each is used
+	tests/tools
+	target/tools/bin/cargo-deny --all-features check bans licenses sources
+	target/tools/bin/cargo-machete .
 
 audit: ## Known vulnerabilities of the dependencies; asks the network for the list
 	tests/tools

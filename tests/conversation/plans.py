@@ -26,7 +26,7 @@ class Plan:
 
 
 # What happens in each scenario happens to these; of each other fault, that at the first of them is tried with every change.
-BUSY = ("jobs", "pods", "djangomigrates", "djangoceleries")
+BUSY = ("jobs", "pods", "djangomigrates", "djangoceleries", "djangocommands", "djangostatics")
 
 
 def resource(call):
@@ -34,13 +34,17 @@ def resource(call):
 
 
 def tasks_of(scenario):
-    """The resource of a scenario's task."""
-    return {"Purge": "djangoceleries"}.get(scenario, "djangomigrates")
+    """The resources of a scenario's tasks."""
+    others = {
+        "Purge": {"djangoceleries"}, "Resumed": {"djangocommands"}, "Scheduled": {"djangocommands"},
+        "Chain": {"djangomigrates", "djangostatics"},
+    }
+    return others.get(scenario, {"djangomigrates"})
 
 
 def faults_for(scenario, call):
     if call.verb == "WATCH":
-        return (*START, *STREAM, *(EVENTS if resource(call) in ("jobs", "pods", tasks_of(scenario)) else ()))
+        return (*START, *STREAM, *(EVENTS if resource(call) in {"jobs", "pods", *tasks_of(scenario)} else ()))
     if call.verb == "NEXT":
         return ("410", "hang", "500", "lose-request")
     if call.verb == "LIST" and call.nth > 1:

@@ -4,6 +4,9 @@ from support.kube import becomes, eventually, reason, task
 from support.kubelet import OK
 
 
+ACTIONS = {"DjangoCelery": "purged", "DjangoCommand": "executed"}
+
+
 class Scenario:
     kind, name, spec = "DjangoMigrate", "m", {}
     # Whether its Jobs are created suspended.
@@ -44,12 +47,17 @@ class Scenario:
         self.becomes("ImagePullFailed")
         return pod
 
-    def play(self, run):
-        """Plays the kubelet for one run, each state only when the operator has recorded the one before."""
+    def running(self, run):
+        """Plays the kubelet for the first half of a run; its pod."""
         pod = self.pod(run)
         self.kubelet.run(pod)
         self.becomes("Running")
-        self.kubelet.end(pod, line={**OK, "action": "purged"} if self.kind == "DjangoCelery" else OK)
+        return pod
+
+    def play(self, run):
+        """Plays the kubelet for one run, each state only when the operator has recorded the one before."""
+        pod = self.running(run)
+        self.kubelet.end(pod, line={**OK, "action": ACTIONS.get(self.kind, "applied")})
         self.done(run)
 
     def done(self, run):
@@ -151,4 +159,57 @@ class Following(Scenario):
         self.play(2)
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (Plain, Purge, Superseded, Interrupted, Stuck, Following)}
+class Resumed(Scenario):
+    """Two commands of which the second fails, and is where the next run begins, as a request asks for."""
+
+    kind, spec, jobs, held = "DjangoCommand", {"commands": [["check"], ["clearsessions"]], "resume": True}, 2, True
+
+    def act(self):
+        self.create()
+        steps = [{"name": "check", "state": "Succeeded", "exitCode": 0}, {"name": "clearsessions", "state": "Failed", "exitCode": 1}]
+        failed = {"ok": False, "reason": "CommandFailed", "message": "no", "action": "executed", "count": 1, "steps": steps}
+        self.kubelet.end(self.running(1), 1, failed)
+        self.becomes("CommandFailed")
+        request = {"metadata": {"annotations": {"django.my.domain/requestedAt": "now"}}}
+        self.kube.patch(self.kind, self.ns, self.name, request)
+        self.play(2)
+
+
+class Scheduled(Scenario):
+    """A command by the clock, which nobody has looked at for years, and which comes due while it is looked at."""
+
+    kind, jobs, held = "DjangoCommand", 1, True
+    spec = {"commands": [["check"]], "schedule": {"cron": "@yearly"}}
+
+    def act(self):
+        self.create()
+        self.becomes("Scheduled")
+        away = {"status": {"schedule": {"lastDueTime": "2020-06-01T00:00:00Z"}}}
+        self.kube.patch(self.kind, self.ns, self.name, away, "/status")
+        self.play(1)
+
+
+class Chain(Scenario):
+    """A task that waits for another, and runs again when that has."""
+
+    kind, name, jobs = "DjangoStatic", "s", 4
+    spec = {"dependsOn": [{"kind": "DjangoMigrate", "name": "m"}], "rerunWithDependencies": True}
+
+    def act(self):
+        first = Scenario(self.kube, self.ns, self.kubelet)
+        self.create()
+        self.becomes("DependencyNotFound")
+        first.create()
+        self.becomes("DependencyNotReady")
+        first.play(1)
+        self.play(1)
+        first.edit(trigger="2")
+        self.becomes("DependencyNotReady")
+        first.play(2)
+        self.play(2)
+
+
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (Plain, Purge, Superseded, Interrupted, Stuck, Following, Resumed, Scheduled, Chain)
+}
