@@ -76,6 +76,13 @@ pub struct Command {
     pub default_timeout: Option<i64>,
 }
 
+impl Command {
+    /// One that may be repeated, and has an hour.
+    pub fn new(runner: Runner, argv: Vec<String>) -> Self {
+        Self { runner, argv, steps: None, env: Vec::new(), at_most_once: false, default_timeout: Some(3600) }
+    }
+}
+
 /// Several commands in one run, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steps {

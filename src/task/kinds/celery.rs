@@ -28,14 +28,7 @@ impl Task for DjangoCelery {
                 at_most_once = true;
             }
         }
-        Command {
-            runner: Runner::Celery,
-            argv,
-            steps: None,
-            env: Vec::new(),
-            at_most_once,
-            default_timeout: Some(3600),
-        }
+        Command { at_most_once, ..Command::new(Runner::Celery, argv) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -10,14 +10,8 @@ impl Task for DjangoCommand {
 
     fn command(&self) -> Command {
         let commands = &self.spec.commands;
-        Command {
-            runner: Runner::Manage,
-            argv: commands.concat(),
-            steps: Some(Steps { lengths: commands.iter().map(Vec::len).collect(), resumes: self.spec.resume }),
-            env: Vec::new(),
-            at_most_once: true,
-            default_timeout: Some(3600),
-        }
+        let steps = Steps { lengths: commands.iter().map(Vec::len).collect(), resumes: self.spec.resume };
+        Command { steps: Some(steps), at_most_once: true, ..Command::new(Runner::Manage, commands.concat()) }
     }
 
     fn schedule(&self) -> Option<&Schedule> {

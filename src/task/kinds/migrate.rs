@@ -33,14 +33,7 @@ impl Task for DjangoMigrate {
             LockMode::None => argv.push("--migration-lock-mode=none".into()),
         }
         argv.extend([&spec.app, &spec.migration].into_iter().filter_map(non_empty).map(str::to_owned));
-        Command {
-            runner: Runner::Manage,
-            argv,
-            steps: None,
-            env: Vec::new(),
-            at_most_once: false,
-            default_timeout: None,
-        }
+        Command { default_timeout: None, ..Command::new(Runner::Manage, argv) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -18,14 +18,7 @@ impl Task for DjangoStatic {
             argv.push("--link".into());
         }
         argv.extend(spec.ignore.iter().map(|pattern| format!("--ignore={pattern}")));
-        Command {
-            runner: Runner::Manage,
-            argv,
-            steps: None,
-            env: Vec::new(),
-            at_most_once: false,
-            default_timeout: Some(3600),
-        }
+        Command::new(Runner::Manage, argv)
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

@@ -39,7 +39,7 @@ impl Task for DjangoUser {
         if !spec.attributes.is_empty() {
             env.push(("DJANGO_ADMIN_ATTRIBUTES", EnvValue::Text(json!(spec.attributes).to_string())));
         }
-        Command { runner: Runner::Manage, argv, steps: None, env, at_most_once: false, default_timeout: Some(3600) }
+        Command { env, ..Command::new(Runner::Manage, argv) }
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {
