@@ -28,6 +28,8 @@ COMMANDS = {
     "        if os.path.getsize('tries') < 2:\n            raise CommandError('not yet')\n",
     "leaves": "        import subprocess\n        left = subprocess.Popen(['sleep', '600'], close_fds=False)\n"
     "        with open('left', 'w') as file:\n            file.write(str(left.pid))\n",
+    "closes": "        os.closerange(3, 64)\n        self.kept = [open('kept%d' % n, 'w+') for n in range(8)]\n"
+    "        [file.write('kept') and file.flush() for file in self.kept]\n",
     "exits": "        import atexit\n        atexit.register(print, 'at its end')\n",
 }
 
@@ -86,7 +88,7 @@ def test_each_runs_in_a_process_of_its_own_and_each_log_can_be_told(steps):
     [
         ("fails", 1, "step 2 of 3, fails: it is no good"),
         ("ends", 3, "step 2 of 3, ends: the command ended with exit code 3"),
-        ("dies", 137, "step 2 of 3, dies: exit code 137"),
+        ("dies", 137, "step 2 of 3, dies: ended by signal 9"),
         ("nosuch", 1, "step 2 of 3, nosuch: the command ended with exit code 1, at KeyError: 'nosuch'"),
     ],
 )
@@ -118,6 +120,21 @@ def test_options_that_move_settings_or_path_are_refused_however_they_are_written
     assert code == 1 and states(line)[1:] == [("says", "Failed", 1), ("says", "NotRun", None)], output
     name = "settings" if "sett" in option else "pythonpath"
     assert line["message"] == f"step 2 of 3, says: the option --{name} is the target's to set; leave it out"
+
+
+def test_options_that_the_program_itself_adds_are_its_own(steps):
+    manage = steps.path / "manage.py"
+    text = manage.read_text().replace("sys.argv", "[*sys.argv, '--settings=shop.settings']")
+    assert "--settings" in text
+    manage.write_text(text)
+    code, _, output = steps(["says", "two"])
+    assert code == 0, output
+
+
+def test_a_file_that_has_the_number_of_the_report_is_left_alone(steps):
+    code, line, output = steps(["closes"], ["says", "two"])
+    assert code == 0 and states(line)[0] == ("closes", "Succeeded", 0), output
+    assert {path.read_text() for path in steps.path.glob("kept*")} == {"kept"}
 
 
 def test_what_a_step_leaves_behind_is_not_waited_for(steps):

@@ -53,7 +53,8 @@ task_kind! {
         pub resume: bool,
 
         /// Run by the clock, and not when the spec changes; `trigger` and the annotation `django.my.domain/requestedAt` run
-        /// at once, and `suspend` holds all back. Changing it never causes a run. Default: none.
+        /// at once, and `suspend` holds all back. Changing it causes no run; without it, a spec that has not run does.
+        /// Default: none.
         /// Example: `{cron: "30 3 * * *", timeZone: Europe/Berlin}`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub schedule: Option<Schedule>,
@@ -74,10 +75,10 @@ const SAMPLE: &str = r#"# Two commands, the second only after the first has succ
 apiVersion: django.my.domain/v1alpha1
 kind: DjangoCommand
 metadata:
-  name: housekeeping
+  name: check-deployment
   namespace: django-operator
 spec:
   commands:
   - [check, --deploy]
-  - [clearsessions]
+  - [showmigrations, --plan]
 "#;

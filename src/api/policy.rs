@@ -36,7 +36,7 @@ pub struct TaskPolicy {
     pub depends_on: Vec<Dependency>,
 
     /// Run again whenever one of `dependsOn` has run again. Changing it causes a run only where one of them has run since
-    /// the newest run of this task. Default: false.
+    /// the newest run of this task. At most 32 tasks may follow each other like that. Default: false.
     #[serde(default)]
     pub rerun_with_dependencies: bool,
 

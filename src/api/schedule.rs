@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// When a run is due: minute, hour, day of the month, month, day of the week, as in a crontab; or one of `@yearly`,
-    /// `@monthly`, `@weekly`, `@daily`, `@hourly`. A fixed time of the day that daylight saving skips is due right after
-    /// the gap, and one that it repeats is due once. Required. Example: `30 3 * * 1-5`.
+    /// `@monthly`, `@weekly`, `@daily`, `@hourly`. Times of the day that are given as numbers (at most 48 a day) are due
+    /// once on every day: right after the gap where daylight saving skips them, and the first time where it repeats them.
+    /// What has a `*` for the minute or the hour follows the clock. Required. Example: `30 3 * * 1-5`.
     #[schemars(
         length(min = 1, max = 100),
         regex(
@@ -64,7 +65,7 @@ pub struct ScheduleStatus {
     /// When a run is due next; in the past where it could not start yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due_time: Option<Time>,
-    /// How many due times passed without a run of their own.
+    /// How many due times passed without a run of their own; of more than a thousand at once, a thousand.
     #[serde(default)]
     pub missed: i64,
     /// The trigger before the first run, which another one causes.

@@ -75,14 +75,11 @@ impl Controllers {
                     let _ = caches_synced.wait_for(|synced| *synced).await;
                     context.shared.health.expect_watch(&path);
                 }
-                K::on_watch_event(&event, &context.shared);
+                let concerned = K::on_watch_event(&event, &context.shared);
                 let changed = changes.of(&event, &context);
                 context.objects.apply_event(event); // before anybody looks
-                for (key, urgency) in changed {
-                    let dependents = K::dependents(&key, &context.shared);
-                    context.shared.queue.add(key, urgency);
-                    dependents.into_iter().for_each(|key| context.shared.queue.add(key, Urgency::New));
-                }
+                changed.into_iter().for_each(|(key, urgency)| context.shared.queue.add(key, urgency));
+                concerned.into_iter().for_each(|key| context.shared.queue.add(key, Urgency::New));
             }
         };
         ControllerWatch { running: running.boxed(), synced }

@@ -68,19 +68,16 @@ pub trait Reconcile:
     /// Names of the objects of a namespace that a change of its targets concerns.
     fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
 
-    /// The objects that are to be reconciled after a change of this one.
-    fn dependents(_key: &ObjectKey, _context: &NamespaceContext) -> Vec<ObjectKey> {
-        Vec::new()
-    }
-
     /// Is called once, before anything is reconciled.
     fn on_start(_context: &Arc<Context<Self>>) {}
 
     /// Forgets an object that is gone, is about to be, or cannot be read.
     fn on_gone(_key: &ObjectKey, _context: &NamespaceContext) {}
 
-    /// Sees each event of the kind's watch before the controller does.
-    fn on_watch_event(_event: &Event<DeserializeGuard<Self>>, _context: &NamespaceContext) {}
+    /// Sees each event of the kind's watch before the controller does; which other objects it concerns.
+    fn on_watch_event(_event: &Event<DeserializeGuard<Self>>, _context: &NamespaceContext) -> Vec<ObjectKey> {
+        Vec::new()
+    }
 }
 
 /// What went wrong in a reconcile; all of it is tried again.

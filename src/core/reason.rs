@@ -64,6 +64,7 @@ reasons! {
     SidecarHoldsJob: "The command has ended, and a sidecar that does not end holds the Job open.",
     CommandFailed: "The command failed; the message says with what.",
     DeadlineExceeded: "The run took longer than `spec.timeoutSeconds`.",
+    StartingDeadlineExceeded: "A run by the clock was held back for longer than `schedule.startingDeadlineSeconds`.",
     Disrupted: "The pod was evicted, preempted or drained, and the command must not run twice unasked.",
     InterpreterNotFound: "The image has no such interpreter; set the annotation `django.my.domain/manage`.",
     OutOfMemory: "The kernel killed the command for its memory; raise `spec.resources.limits`.",

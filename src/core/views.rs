@@ -316,6 +316,11 @@ impl TerminatedView {
     pub fn could_not_start(&self) -> bool {
         matches!(self.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
     }
+
+    /// Whether the kernel ended it, or a process in it, for its memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.reason.as_deref() == Some("OOMKilled")
+    }
 }
 
 /// The kubelet ends a pod that is deleted before its containers exist as if they had run, and been lost; and a container

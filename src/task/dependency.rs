@@ -29,6 +29,9 @@ pub enum DependencyState {
     Failed { run: RunOf, reason: String },
 }
 
+/// Reason of a dependency that follows another, which follows another, and so on, further than anybody looks.
+pub const TOO_LONG: &str = "ChainTooLong";
+
 /// A dependency, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedDependency {
@@ -46,11 +49,12 @@ impl DependencyState {
         if task.meta().deletion_timestamp.is_some() {
             return Self::Missing;
         }
-        if needs_run(observed).is_some() || observed.dependency_cycle.is_some() {
-            return match stalled_reason(&observed.status, observed.generation) {
-                Some(reason) => Self::Failed { run: run_of(number), reason },
-                None => Self::Pending,
-            };
+        let stalled = stalled_reason(&observed.status, observed.generation);
+        if let Some(reason) = stalled.as_ref().filter(|reason| *reason == Reason::DependencyCycle.as_str()) {
+            return Self::Failed { run: run_of(number), reason: reason.clone() };
+        }
+        if needs_run(observed).is_some() {
+            return stalled.map_or(Self::Pending, |reason| Self::Failed { run: run_of(number), reason });
         }
         match run.and_then(|run| run.result) {
             None => Self::Pending,

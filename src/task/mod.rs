@@ -16,6 +16,7 @@ pub mod observe;
 pub mod observed;
 pub mod progress;
 pub mod prunable;
+mod ready;
 pub mod rejection;
 pub mod run_cause;
 pub mod run_key;

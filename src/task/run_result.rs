@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::api::{Database, Outcome, Report, StepResult, StepState};
+use crate::api::{Database, Outcome, Report, Run, StepResult, StepState};
 use crate::core::Reason;
 use crate::core::text::one_line;
 use crate::core::views::{ContainerStatusView, JobEnd, JobView, PodView, TerminatedView};
@@ -31,6 +31,7 @@ pub const HELPER_REASONS: &[&str] = &[
 ];
 /// Longest name in a report.
 const NAME_LIMIT: usize = 256;
+const OUT_OF_MEMORY: &str = "the command used more memory than its limit; raise spec.resources.limits.memory";
 /// As many steps as a run has at most.
 const MAX_STEPS: usize = 16;
 
@@ -83,6 +84,15 @@ impl RunResult {
             "the command started while its Job was being removed for generation {generation} of the spec, and was stopped"
         );
         Self::failed(Reason::Interrupted.as_str(), message, None)
+    }
+
+    /// A run by the clock could not start in time.
+    pub fn too_late(run: &Run) -> Self {
+        let due = run.due_time.as_ref().map(|due| due.0.to_string()).unwrap_or_default();
+        let message = format!(
+            "it was due at {due}, and could not start within schedule.startingDeadlineSeconds; the next due time is not affected"
+        );
+        Self::failed(Reason::StartingDeadlineExceeded.as_str(), message, None)
     }
 
     /// A newer spec took over.
@@ -241,14 +251,16 @@ pub fn from_job(job: &JobView, pods: &[PodView]) -> RunResult {
     if let Some(line) = line.filter(|l| !l.ok) {
         let reason = known_reason(&line.reason);
         let message = format!("{}{}", line.message, line.done_before());
+        if ended.is_some_and(TerminatedView::is_out_of_memory) {
+            let message = format!("{message}; {OUT_OF_MEMORY}");
+            return RunResult { report, steps, ..RunResult::failed(Reason::OutOfMemory.as_str(), message, exit_code) };
+        }
         return RunResult { report, steps, ..RunResult::failed(reason, message, exit_code) };
     }
     match ended {
-        Some(t) if t.reason.as_deref() == Some("OOMKilled") => RunResult::failed(
-            Reason::OutOfMemory.as_str(),
-            "the command used more memory than its limit; raise spec.resources.limits.memory".into(),
-            exit_code,
-        ),
+        Some(t) if t.is_out_of_memory() => {
+            RunResult::failed(Reason::OutOfMemory.as_str(), OUT_OF_MEMORY.into(), exit_code)
+        }
         Some(t) if t.could_not_start() => RunResult::failed(
             Reason::InterpreterNotFound.as_str(),
             format!("the container could not start its command: {}", t.message.as_deref().unwrap_or_default()),

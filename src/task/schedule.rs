@@ -17,13 +17,16 @@ static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::
 const DEFAULT_TIME_ZONE: &str = "Etc/UTC";
 /// How many due times that passed are counted at once; of a schedule that rested for long the count says no more than that.
 const MAX_COUNTED: usize = 1000;
+/// How many times of the day are told apart.
+const MAX_TIMES_OF_DAY: usize = 48;
 /// A last due time so far ahead was written by a clock that was wrong, and counts as none.
 const WRONG_CLOCK: SignedDuration = SignedDuration::from_hours(24);
 
 /// The due times of a schedule.
 #[derive(Clone, Debug)]
 struct Timetable {
-    cron: Cron,
+    /// One, or one for each time of the day, where those are given as numbers.
+    crons: Vec<Cron>,
     zone: TimeZone,
     deadline: Option<SignedDuration>,
 }
@@ -36,14 +39,22 @@ impl Timetable {
             format!("schedule.timeZone: there is no time zone {zone:?}; write a name such as Europe/Berlin")
         })?;
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(&schedule.cron).map_err(|error| {
+        let text = if schedule.cron == "@midnight" { "@daily" } else { &schedule.cron };
+        let cron = parser.parse(text).map_err(|error| {
             format!(
                 "schedule.cron: {:?} is no cron expression: {error}; write five fields such as 30 3 * * 1-5, or @daily",
                 schedule.cron
             )
         })?;
         let deadline = schedule.starting_deadline_seconds.map(SignedDuration::from_secs);
-        let timetable = Self { cron, zone, deadline };
+        let crons = times_of_day(&cron, text)
+            .iter()
+            .map(|cron| parser.parse(cron))
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|crons| !crons.is_empty())
+            .unwrap_or_else(|| vec![cron]);
+        let timetable = Self { crons, zone, deadline };
         match timetable.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(timetable),
             None => Err(format!("schedule.cron: {:?} is never due; write a day that exists", schedule.cron)),
@@ -52,12 +63,16 @@ impl Timetable {
 
     /// The first due time after an instant.
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        self.cron.find_next_occurrence(&after.to_zoned(self.zone.clone()), false).ok().map(|at| at.timestamp())
+        let after = after.to_zoned(self.zone.clone());
+        let next = |cron: &Cron| cron.find_next_occurrence(&after, false).ok().map(|at| at.timestamp());
+        self.crons.iter().filter_map(next).min()
     }
 
     /// The last due time until an instant, that itself included.
     fn last(&self, until: Timestamp) -> Option<Timestamp> {
-        self.cron.find_previous_occurrence(&until.to_zoned(self.zone.clone()), true).ok().map(|at| at.timestamp())
+        let until = until.to_zoned(self.zone.clone());
+        let last = |cron: &Cron| cron.find_previous_occurrence(&until, true).ok().map(|at| at.timestamp());
+        self.crons.iter().filter_map(last).max()
     }
 
     /// What has become due after an instant, until now.
@@ -68,9 +83,38 @@ impl Timetable {
         while let Some(next) = self.next(at).filter(|next| *next < last && count < MAX_COUNTED) {
             (at, count) = (next, count + 1);
         }
-        let in_time = self.deadline.is_none_or(|deadline| now.duration_since(last) <= deadline);
-        Passed { last: Some(last), count: i64::try_from(count).unwrap_or_default(), in_time }
+        Passed {
+            last: Some(last),
+            count: i64::try_from(count).unwrap_or_default(),
+            in_time: !self.is_too_late(last, now),
+        }
     }
+
+    /// Whether a run may no more start for a due time.
+    fn is_too_late(&self, due: Timestamp, now: Timestamp) -> bool {
+        self.deadline.is_some_and(|deadline| now.duration_since(due) > deadline)
+    }
+}
+
+/// The expressions of the single times of the day, where an expression gives minutes and hours as numbers: each is due once
+/// on the days on which clocks are changed. Empty where it follows the clock, as `*/5` does.
+fn times_of_day(cron: &Cron, text: &str) -> Vec<String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [minutes, hours, days @ ..] = fields.as_slice() else { return Vec::new() };
+    if [minutes, hours].iter().any(|field| field.contains(['*', '?'])) || days.is_empty() {
+        return Vec::new();
+    }
+    let hours: Vec<u32> = (0..24).filter(|hour| cron.pattern.hour_match(*hour).unwrap_or(false)).collect();
+    let minutes: Vec<u32> = (0..60).filter(|minute| cron.pattern.minute_match(*minute).unwrap_or(false)).collect();
+    if hours.len() * minutes.len() > MAX_TIMES_OF_DAY {
+        return Vec::new();
+    }
+    let days = days.join(" ");
+    hours
+        .iter()
+        .flat_map(|hour| minutes.iter().map(move |minute| (hour, minute)))
+        .map(|(hour, minute)| format!("{minute} {hour} {days}"))
+        .collect()
 }
 
 /// Due times that have passed and are not dealt with.
@@ -139,6 +183,11 @@ impl ObservedSchedule {
         self.passed.last.filter(|_| self.passed.in_time).map(Time)
     }
 
+    /// Whether a run may no more start for a due time.
+    pub fn is_too_late(&self, due: Timestamp, now: Timestamp) -> bool {
+        self.timetable.is_too_late(due, now)
+    }
+
     /// Without what can no more be done in time.
     pub fn without_late(&self) -> ScheduleStatus {
         if self.passed.in_time { self.status.clone() } else { self.dealt_with(false) }
@@ -155,9 +204,9 @@ impl ObservedSchedule {
         status
     }
 
-    /// As it stands with a run that starts now.
-    pub fn with_run(&self) -> Self {
-        let status = ScheduleStatus { trigger: None, ..self.dealt_with(self.passed.in_time) };
+    /// As it stands with a run that starts now, for what is due or for something else.
+    pub fn with_run(&self, of_due: bool) -> Self {
+        let status = ScheduleStatus { trigger: None, ..self.dealt_with(of_due) };
         Self { status, trigger_changed: false, passed: Passed::default(), timetable: self.timetable.clone() }
     }
 }
@@ -204,6 +253,16 @@ mod tests {
             // Berlin goes from 2 to 3 o'clock on 29 March, and from 3 back to 2 on 25 October.
             ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]),
             ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]),
+            ("0 2,14 * * *", "Europe/Berlin", "2026-03-28T14:00:00Z", ["2026-03-29T01:00:00Z", "2026-03-29T12:00:00Z"]),
+            ("0 2,14 * * *", "Europe/Berlin", "2026-10-24T20:00:00Z", ["2026-10-25T00:00:00Z", "2026-10-25T13:00:00Z"]),
+            (
+                "0,30 2-3 * * *",
+                "Europe/Berlin",
+                "2026-03-28T22:00:00Z",
+                ["2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z"],
+            ),
+            ("@midnight", "", "2026-12-31T00:00:00Z", ["2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z"]),
+            ("@annually", "", "2026-12-31T00:00:00Z", ["2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z"]),
             ("0 * * * *", "Europe/Berlin", "2026-03-29T00:30:00Z", ["2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"]),
             ("0 * * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", ["2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]),
         ] {
@@ -306,7 +365,7 @@ mod tests {
             (None, "2026-09-01T12:00:00Z", true, 999, "2026-09-01T13:00:00Z"),
         ] {
             let found = observe(&task(deadline, ""), &known, now);
-            let after = if due { found.with_run().status } else { found.without_late() };
+            let after = if due { found.with_run(true).status } else { found.without_late() };
             let next = Some(Time(at(next)));
             assert_eq!((found.is_due(), after.missed, after.next_due_time), (due, missed, next), "{deadline:?} {now}");
         }
@@ -316,7 +375,7 @@ mod tests {
     fn a_clock_that_is_set_makes_nothing_run_twice_and_loses_nothing_for_ever() {
         let task = task(None, "");
         let begun = observe(&task, &TaskStatus::default(), "2026-06-01T12:30:00Z");
-        let ran = with(observe(&task, &with(begun.status), "2026-06-01T13:00:01Z").with_run().status);
+        let ran = with(observe(&task, &with(begun.status), "2026-06-01T13:00:01Z").with_run(true).status);
         for (situation, now, due) in [
             ("an hour back", "2026-06-01T12:00:01Z", false),
             ("and on", "2026-06-01T13:00:02Z", false),
@@ -335,7 +394,7 @@ mod tests {
     fn another_schedule_and_what_came_before_the_operator() {
         let new = observe(&task(None, ""), &TaskStatus::default(), "2026-06-01T14:30:00Z");
         assert!(new.is_due(), "created while no operator was there");
-        let before = with(ScheduleStatus { cron: "30 * * * *".into(), ..new.with_run().status });
+        let before = with(ScheduleStatus { cron: "30 * * * *".into(), ..new.with_run(true).status });
         let edited = observe(&task(None, ""), &before, "2026-06-01T15:10:00Z");
         assert!(!edited.is_due(), "what was due before the edit is none of it");
         assert_eq!(edited.status.next_due_time, Some(Time(at("2026-06-01T16:00:00Z"))));
@@ -350,7 +409,7 @@ mod tests {
         let changed = observe(&task(None, "2"), &known, "2026-06-01T12:01:00Z");
         assert!(changed.trigger_changed && !changed.is_due());
         let last_run = Run { trigger: Some("2".into()), result: Some(Outcome::Succeeded), ..Run::default() };
-        let ran = TaskStatus { last_run: Some(last_run), ..with(changed.with_run().status) };
+        let ran = TaskStatus { last_run: Some(last_run), ..with(changed.with_run(true).status) };
         assert!(!observe(&task(None, "2"), &ran, "2026-06-01T12:02:00Z").trigger_changed);
         assert!(observe(&task(None, ""), &ran, "2026-06-01T12:02:00Z").trigger_changed);
     }

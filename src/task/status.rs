@@ -9,10 +9,10 @@ use k8s_openapi::jiff::Timestamp;
 use super::Task;
 use super::decide::{self, StatusIntent};
 use super::dependency;
-use super::first_wording::keep_first_wording;
 use super::job::{BuiltJob, is_interpreter_missing};
 use super::observed::Observed;
 use super::progress;
+use super::ready::{ReadySummary, summary};
 use super::run_cause::needs_run;
 use super::run_key;
 use super::run_result::RunResult;
@@ -34,10 +34,13 @@ const PAST_MESSAGE_LIMIT: usize = 256;
 /// The status that shows `intent`.
 pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
     let old = &observed.status;
-    let schedule = observed.schedule.as_ref().map(ObservedSchedule::without_late);
+    let schedule = match &observed.schedule {
+        Some(schedule) => Some(schedule.without_late()),
+        None if observed.broken_rule.is_some() => old.schedule.clone(), // it cannot be read
+        None => None,
+    };
     let next_due = schedule.as_ref().and_then(|schedule| schedule.next_due_time.as_ref());
-    let ReadySummary { ready, reason, message, abnormal_condition, finished } =
-        summary(old, observed.generation, next_due, intent);
+    let ReadySummary { ready, reason, message, abnormal_condition, finished } = summary(observed, next_due, intent);
     let message = one_line(&message);
     let of_run = |type_, status: &str| DesiredCondition {
         type_,
@@ -60,71 +63,19 @@ pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
         });
     }
     let mut status = old.clone();
+    if let Some(run) = status.last_run.as_mut().filter(|run| observed.reruns_with_dependencies && run.result.is_some())
+    {
+        // Those that the spec names since count from now.
+        for now in dependency::runs_of(observed) {
+            if !run.dependencies.iter().any(|known| known.kind == now.kind && known.name == now.name) {
+                run.dependencies.push(now);
+            }
+        }
+    }
     status.observed_generation = Some(observed.generation);
     status.schedule = schedule;
     status.conditions = condition::with_times(&old.conditions, desired, observed.generation, observed.now);
     status
-}
-
-/// What Ready says, and what follows from it.
-struct ReadySummary {
-    ready: &'static str,
-    reason: String,
-    message: String,
-    /// Reconciling or Stalled, where one of them holds.
-    abnormal_condition: Option<&'static str>,
-    finished: bool,
-}
-
-fn summary(old: &TaskStatus, generation: i64, next_due: Option<&Time>, intent: &StatusIntent) -> ReadySummary {
-    let not_ready = |reason: Reason, message: String, abnormal_condition| ReadySummary {
-        ready: "False",
-        reason: reason.as_str().into(),
-        message,
-        abnormal_condition,
-        finished: abnormal_condition == Some(condition::STALLED),
-    };
-    match intent {
-        StatusIntent::Settled => settled(old.last_run.as_ref(), next_due),
-        StatusIntent::Suspended => {
-            not_ready(Reason::Suspended, "a run is due; set spec.suspend to false to start it".into(), None)
-        }
-        StatusIntent::Blocked(blocked) => {
-            let progress = if blocked.is_stalled() { condition::STALLED } else { condition::RECONCILING };
-            let message = keep_first_wording(old, generation, blocked.reason, &blocked.message);
-            not_ready(blocked.reason, message, Some(progress))
-        }
-        StatusIntent::InProgress { reason, message } => {
-            let message = keep_first_wording(old, generation, *reason, message);
-            not_ready(*reason, message, Some(condition::RECONCILING))
-        }
-    }
-}
-
-/// As the newest run left it.
-fn settled(run: Option<&Run>, next_due: Option<&Time>) -> ReadySummary {
-    let summary = |ready, reason: String, message: String, abnormal_condition, finished| ReadySummary {
-        ready,
-        reason,
-        message,
-        abnormal_condition,
-        finished,
-    };
-    let starting = || Reason::Starting.as_str().to_owned();
-    if let (None, Some(due)) = (run, next_due) {
-        let message = format!("the first run is due at {}", due.0);
-        return summary("True", Reason::Scheduled.as_str().into(), message, None, true);
-    }
-    let Some(run) = run else {
-        return summary("Unknown", starting(), "no run yet".into(), Some(condition::RECONCILING), false);
-    };
-    let reason = run.reason.clone().unwrap_or_else(|| Reason::Succeeded.as_str().into());
-    let message = run.message.clone().unwrap_or_default();
-    match run.result {
-        Some(Outcome::Succeeded) => summary("True", reason, message, None, true),
-        Some(_) => summary("False", reason, message, Some(condition::STALLED), true),
-        None => summary("False", starting(), "the run is about to start".into(), Some(condition::RECONCILING), false),
-    }
 }
 
 fn target_resolved(old: &TaskStatus, target: Option<&Result<Arc<Candidate>, Blocked>>) -> DesiredCondition {
@@ -151,6 +102,8 @@ pub fn record_run_start<T: Task>(
     let recorded = before.filter(|run| run.number == number);
     let started_at = recorded.and_then(|run| run.started_at.clone());
     let recorded_due = recorded.and_then(|run| run.due_time.clone());
+    // What has become due since it was recorded has no run of its own.
+    let of_due = observed.schedule.as_ref().and_then(ObservedSchedule::due_time).filter(|_| recorded_due.is_none());
     let run = Run {
         number,
         cause: needs_run(observed),
@@ -169,13 +122,13 @@ pub fn record_run_start<T: Task>(
             container: job.container.clone(),
         },
         target_settings: Some(source.settings_hash()).filter(|hash| !hash.is_empty()),
-        due_time: recorded_due.or_else(|| observed.schedule.as_ref().and_then(ObservedSchedule::due_time)),
+        due_time: recorded_due.or_else(|| of_due.clone()),
         dependencies: dependency::runs_of(observed),
         started_at: started_at.or(Some(Time(observed.now))),
         ..Run::default()
     };
     let status = with_run(&observed.status, run, observed.requested.as_deref());
-    let schedule = observed.schedule.as_ref().map(ObservedSchedule::with_run);
+    let schedule = observed.schedule.as_ref().map(|schedule| schedule.with_run(of_due.is_some()));
     build(&Observed { status, schedule, ..observed.clone() }, &StatusIntent::starting())
 }
 
@@ -311,6 +264,9 @@ pub fn build_settled(observed: &Observed) -> TaskStatus {
             RunCause::Target => {
                 "an annotation of the target, which the run failed by, changed; it runs again".to_owned()
             }
+            RunCause::Schedule => "another run is due by the schedule".to_owned(),
+            RunCause::Dependency => "a task that it depends on runs again, and so does this one".to_owned(),
+            RunCause::Image => "the target runs another image, and this task runs again".to_owned(),
             _ => "the spec, or a request, asks for another run".to_owned(),
         };
         StatusIntent::InProgress { reason: Reason::Starting, message }

@@ -7,11 +7,15 @@ use crate::api::{Outcome, Run, StepState};
 /// `last` is that run, or the run itself, where it is recorded already and its Job was never created.
 pub fn first_step(last: Option<&Run>, number: i64, key: &str, image: &str) -> usize {
     let Some(run) = last.filter(|run| run.key == key && run.image == image) else { return 1 };
+    let first_before = run.first_step.and_then(|step| usize::try_from(step).ok()).unwrap_or(1);
     if run.number == number {
-        return run.first_step.and_then(|step| usize::try_from(step).ok()).unwrap_or(1);
+        return first_before;
     }
     let done = |state: StepState| matches!(state, StepState::Succeeded | StepState::Skipped);
     match run.result {
+        // Those before its first had succeeded, whatever became of the others.
+        Some(Outcome::Superseded) => first_before,
+        Some(Outcome::Failed) if run.steps.is_empty() => first_before,
         Some(Outcome::Failed) => run.steps.iter().position(|step| !done(step.state)).map_or(1, |done| done + 1),
         _ => 1,
     }
@@ -47,6 +51,14 @@ mod tests {
             ("it failed after all steps", Some(run(1, "k", "i", failed, &[Succeeded; 3])), 1),
         ] {
             assert_eq!(first_step(last.as_ref(), 2, "k", "i"), expected, "{situation}");
+        }
+        let resumed = |result| Run { first_step: Some(2), ..run(1, "k", "i", result, &[]) };
+        for (situation, result, expected) in [
+            ("it resumed one, and gave way", Some(Outcome::Superseded), 2),
+            ("it resumed one, and its pod was lost", failed, 2),
+            ("it resumed one, and succeeded", Some(Outcome::Succeeded), 1),
+        ] {
+            assert_eq!(first_step(Some(&resumed(result)), 2, "k", "i"), expected, "{situation}");
         }
         let recorded = |key: &str| Run { first_step: Some(2), ..run(2, key, "i", None, &[]) };
         assert_eq!(first_step(Some(&recorded("k")), 2, "k", "i"), 2, "recorded, and its Job never created");

@@ -10,7 +10,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::job_keys::{job_key, job_pods_partition};
 use crate::core::views::{JobView, PodView};
 use crate::task::Task;
-use crate::task::dependency::DependencyState;
+use crate::task::dependency::ObservedDependency;
 use crate::task::observe::{CacheReader, KnownJob, NamespaceReader};
 use crate::task::target::{Candidate, TargetKind};
 
@@ -52,8 +52,8 @@ impl<T: Task> NamespaceReader for Reconciliation<'_, T> {
         candidates(&self.shared.caches, &self.namespace, kind, named, labels)
     }
 
-    fn dependency(&self, dependency: &Dependency) -> DependencyState {
-        KnownNamespace::new(self.shared, &self.namespace).dependency(dependency)
+    fn dependencies(&self, dependencies: &[Dependency]) -> Vec<ObservedDependency> {
+        KnownNamespace::new(self.shared, &self.namespace).dependencies(dependencies)
     }
 
     fn dependency_cycle(&self, kind: &'static str, name: &str) -> Option<String> {

@@ -1,12 +1,16 @@
 //! Which tasks wait for which, as the watches know: who is to be told of a change, and who waits in a circle.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 
 use crate::controller::object_key::ObjectKey;
+use crate::core::condition;
+use crate::names;
 use crate::task::Task;
 
 /// The tasks that depend on others, and those on which others depend.
@@ -17,8 +21,19 @@ pub struct DependencyGraph(Mutex<Edges>);
 struct Edges {
     depends_on: BTreeMap<ObjectKey, Vec<ObjectKey>>,
     dependents: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// What was last seen of those on which others depend.
+    looks: HashMap<ObjectKey, u64>,
+    /// The kinds of which there was a listing.
+    listed: BTreeSet<&'static str>,
     /// Of listings that are still coming in, by kind.
-    incoming: HashMap<&'static str, BTreeMap<ObjectKey, Vec<ObjectKey>>>,
+    incoming: HashMap<&'static str, Incoming>,
+}
+
+#[derive(Default)]
+struct Incoming {
+    changed: Vec<ObjectKey>,
+    names: BTreeSet<ObjectKey>,
+    depends_on: BTreeMap<ObjectKey, Vec<ObjectKey>>,
 }
 
 impl Edges {
@@ -28,6 +43,7 @@ impl Edges {
                 dependents.remove(&task);
                 if dependents.is_empty() {
                     self.dependents.remove(&before);
+                    self.looks.remove(&before);
                 }
             }
         }
@@ -37,6 +53,17 @@ impl Edges {
         if !depends_on.is_empty() {
             self.depends_on.insert(task, depends_on);
         }
+    }
+
+    /// The task, if others depend on it and what matters to them is not as it was.
+    fn is_depended_upon_and_changed<T: Task>(
+        &mut self,
+        key: &ObjectKey,
+        object: &DeserializeGuard<T>,
+    ) -> Option<ObjectKey> {
+        let look = look_at(object);
+        let changed = self.dependents.contains_key(key) && self.looks.insert(key.clone(), look) != Some(look);
+        changed.then(|| key.clone())
     }
 
     /// The shortest way from a task along what it depends on to itself.
@@ -69,34 +96,66 @@ impl Edges {
 }
 
 impl DependencyGraph {
-    /// Applies an event of the watch of a kind.
-    pub fn apply_event<T: Task>(&self, event: &Event<DeserializeGuard<T>>) {
+    /// Applies an event of the watch of a kind; the tasks that it concerns, as they depend on what changed.
+    pub fn apply_event<T: Task>(&self, event: &Event<DeserializeGuard<T>>) -> Vec<ObjectKey> {
         let mut edges = self.edges();
-        match event {
+        let changed: Vec<ObjectKey> = match event {
             Event::Init => {
                 edges.incoming.remove(T::KIND);
+                Vec::new()
             }
             Event::InitApply(object) => {
+                let key = key::<T>(object);
+                let changed = edges.is_depended_upon_and_changed(&key, object);
+                let incoming = edges.incoming.entry(T::KIND).or_default();
+                incoming.changed.extend(changed);
+                incoming.names.insert(key.clone());
                 let depends_on = depends_on(object);
                 if !depends_on.is_empty() {
-                    edges.incoming.entry(T::KIND).or_default().insert(key::<T>(object), depends_on);
+                    incoming.depends_on.insert(key, depends_on);
                 }
+                Vec::new()
             }
             Event::InitDone => {
-                let listed = edges.incoming.remove(T::KIND).unwrap_or_default();
-                let known = edges.depends_on.keys().filter(|task| task.kind == T::KIND && !listed.contains_key(task));
-                let gone: Vec<ObjectKey> = known.cloned().collect();
+                let Incoming { mut changed, names, depends_on } = edges.incoming.remove(T::KIND).unwrap_or_default();
+                let of_kind = edges.depends_on.keys().filter(|task| task.kind == T::KIND);
+                let gone: Vec<ObjectKey> = of_kind.filter(|task| !depends_on.contains_key(task)).cloned().collect();
                 gone.into_iter().for_each(|task| edges.set(task, Vec::new()));
-                listed.into_iter().for_each(|(task, depends_on)| edges.set(task, depends_on));
+                depends_on.into_iter().for_each(|(task, depends_on)| edges.set(task, depends_on));
+                let first = edges.listed.insert(T::KIND);
+                // Also who waits for one that is not there, or no longer.
+                let missing = edges.dependents.keys().filter(|task| task.kind == T::KIND && !names.contains(task));
+                changed.extend(missing.filter(|task| first || edges.looks.contains_key(task)).cloned());
+                for task in changed.iter().filter(|task| !names.contains(task)) {
+                    edges.looks.remove(task);
+                }
+                changed
             }
-            Event::Apply(object) => edges.set(key::<T>(object), depends_on(object)),
-            Event::Delete(object) => edges.set(key::<T>(object), Vec::new()),
-        }
+            Event::Apply(object) => {
+                let key = key::<T>(object);
+                edges.set(key.clone(), depends_on(object));
+                edges.is_depended_upon_and_changed(&key, object).into_iter().collect()
+            }
+            Event::Delete(object) => {
+                let key = key::<T>(object);
+                edges.set(key.clone(), Vec::new());
+                edges.looks.remove(&key);
+                vec![key]
+            }
+        };
+        let dependents: BTreeSet<&ObjectKey> =
+            changed.iter().filter_map(|task| edges.dependents.get(task)).flatten().collect();
+        dependents.into_iter().cloned().collect()
     }
 
-    /// The tasks that depend on one.
-    pub fn dependents(&self, task: &ObjectKey) -> Vec<ObjectKey> {
-        self.edges().dependents.get(task).into_iter().flatten().cloned().collect()
+    /// Whether the tasks of a kind have been listed.
+    pub fn is_listed(&self, kind: &str) -> bool {
+        self.edges().listed.contains(kind)
+    }
+
+    /// Whether those of so many kinds have been.
+    pub fn are_listed(&self, kinds: usize) -> bool {
+        self.edges().listed.len() >= kinds
     }
 
     /// Whether a task depends on this one.
@@ -124,6 +183,26 @@ fn key<T: Task>(object: &DeserializeGuard<T>) -> ObjectKey {
     ObjectKey::of(T::KIND, object)
 }
 
+/// What others, which depend on a task, go by.
+fn look_at<T: Task>(object: &DeserializeGuard<T>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let meta = object.meta();
+    (&meta.uid, meta.generation, meta.annotations.as_ref().and_then(|all| all.get(names::REQUESTED_AT_ANNOTATION)))
+        .hash(&mut hasher);
+    meta.deletion_timestamp.is_some().hash(&mut hasher);
+    if let Ok(task) = &object.0 {
+        let status = task.status();
+        let run = status.last_run.as_ref();
+        run.map(|run| (run.number, run.result, run.job_uid.is_some(), &run.image)).hash(&mut hasher);
+        let stalled = condition::find(&status.conditions, condition::STALLED);
+        stalled.map(|stalled| (&stalled.reason, stalled.observed_generation)).hash(&mut hasher);
+        let ready = condition::find(&status.conditions, condition::READY);
+        ready.map(|ready| ready.status == "True").hash(&mut hasher);
+        status.last_handled_request.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 fn depends_on<T: Task>(object: &DeserializeGuard<T>) -> Vec<ObjectKey> {
     let ObjectKey { namespace, .. } = key(object);
     let named = object.0.as_ref().map(|task| task.policy().depends_on.as_slice()).unwrap_or_default();
@@ -134,7 +213,7 @@ fn depends_on<T: Task>(object: &DeserializeGuard<T>) -> Vec<ObjectKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{DjangoCommand, DjangoMigrate};
+    use crate::api::{DjangoCommand, DjangoMigrate, TaskResource};
     use serde_json::{Value, json};
 
     fn object<T: Task>(name: &str, depends_on: Value) -> DeserializeGuard<T> {
@@ -152,8 +231,10 @@ mod tests {
     #[test]
     fn who_waits_for_whom_is_known_both_ways_and_through_listings() {
         let graph = DependencyGraph::default();
-        let names =
-            |task: &ObjectKey| graph.dependents(task).iter().map(|key| key.name.to_string()).collect::<Vec<_>>();
+        let names = |task: &ObjectKey| {
+            let edges = graph.edges();
+            edges.dependents.get(task).into_iter().flatten().map(|key| key.name.to_string()).collect::<Vec<_>>()
+        };
         let migrate = key(&object::<DjangoMigrate>("m", json!([])));
         graph.apply_event(&Event::Apply(object::<DjangoCommand>("a", on(&[("DjangoMigrate", "m")]))));
         graph.apply_event(&Event::Apply(object::<DjangoCommand>(
@@ -171,6 +252,48 @@ mod tests {
         graph.apply_event(&Event::Delete(object::<DjangoCommand>("c", on(&[("DjangoMigrate", "m")]))));
         assert!(!graph.has_dependents(&migrate));
         assert!(graph.edges().dependents.is_empty() && graph.edges().depends_on.is_empty());
+    }
+
+    #[test]
+    fn who_depends_on_what_changed_is_told_and_nobody_else() {
+        let graph = DependencyGraph::default();
+        let told = |event: Event<DeserializeGuard<DjangoMigrate>>| {
+            let told = graph.apply_event(&event);
+            told.iter().map(|key| key.name.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let migrate = |name: &str, version: &str, result: Option<&str>| {
+            let mut object = object::<DjangoMigrate>(name, json!([]));
+            let target = json!({"kind": "", "name": "", "uid": "", "container": ""});
+            let run = json!({
+                "number": 1, "key": "k", "generation": 1, "jobName": "j", "image": "i", "target": target, "result": result,
+            });
+            let task = object.0.as_mut().unwrap();
+            task.metadata.resource_version = Some(version.to_owned());
+            task.status = serde_json::from_value(json!({"lastRun": run})).unwrap();
+            object
+        };
+        graph.apply_event(&Event::Apply(object::<DjangoCommand>("c", on(&[("DjangoMigrate", "m")]))));
+        assert!(!graph.is_listed(DjangoMigrate::KIND));
+        told(Event::Init);
+        assert_eq!(told(Event::InitDone), "c", "there is none of that name");
+        assert!(graph.is_listed(DjangoMigrate::KIND) && graph.are_listed(1) && !graph.are_listed(2));
+        for (situation, event, expected) in [
+            ("it came", Event::Apply(migrate("m", "1", None)), "c"),
+            ("of no concern", Event::Apply(migrate("m", "2", None)), ""),
+            ("it ended", Event::Apply(migrate("m", "3", Some("Succeeded"))), "c"),
+            ("another one", Event::Apply(migrate("other", "4", Some("Succeeded"))), ""),
+            ("a new listing", Event::Init, ""),
+            ("as it was", Event::InitApply(migrate("m", "3", Some("Succeeded"))), ""),
+            ("that is all", Event::InitDone, ""),
+            ("a new listing", Event::Init, ""),
+            ("without it", Event::InitDone, "c"),
+            ("a new listing", Event::Init, ""),
+            ("still without it", Event::InitDone, ""),
+            ("it came again", Event::Apply(migrate("m", "5", None)), "c"),
+            ("it went", Event::Delete(migrate("m", "6", None)), "c"),
+        ] {
+            assert_eq!(told(event), expected, "{situation}");
+        }
     }
 
     #[test]

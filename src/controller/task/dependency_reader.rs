@@ -1,12 +1,12 @@
 //! How the tasks of a namespace stand that others depend on: of whichever kind, from what this process knows, and as the
 //! API server has them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 
@@ -20,19 +20,27 @@ use crate::controller::object_key::ObjectKey;
 use crate::controller::reconciler::Context;
 use crate::core::json::text;
 use crate::task::Task;
-use crate::task::dependency::DependencyState;
+use crate::task::dependency::{DependencyState, ObservedDependency, TOO_LONG};
 use crate::task::observe::{NamespaceReader, observe_dependency};
 use crate::task::observed::Observed;
 use crate::task::source;
 use crate::task::target::{Candidate, TargetKind};
 use crate::task::target_change::with_live_target;
 
+/// How many tasks may follow each other: each is looked at within the look at the one that follows it.
+const MAX_DEPTH: usize = 32;
+
 /// Reads the tasks of one kind.
 pub trait DependencyReader: Send + Sync {
     /// As far as this process knows.
     fn known(&self, namespace: &KnownNamespace, name: &str) -> DependencyState;
-    /// As the API server has it, and its target where it follows that.
-    fn live<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, kube::Result<DependencyState>>;
+    /// As the API server has it, and its target and its dependencies where it follows those.
+    fn live<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        depth: usize,
+    ) -> BoxFuture<'a, kube::Result<DependencyState>>;
 }
 
 /// The readers, by kind.
@@ -47,6 +55,11 @@ impl DependencyReaders {
         readers.insert(T::KIND, Arc::downgrade(&context));
     }
 
+    /// Of how many kinds there is one.
+    pub fn count(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The reader of a kind.
     pub fn get(&self, kind: &str) -> Option<Arc<dyn DependencyReader>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(kind)?.upgrade()
@@ -58,15 +71,34 @@ pub struct KnownNamespace<'a> {
     shared: &'a NamespaceContext,
     name: &'a str,
     seen: RefCell<HashMap<ObjectKey, DependencyState>>,
+    depth: Cell<usize>,
 }
 
 impl<'a> KnownNamespace<'a> {
     pub fn new(shared: &'a NamespaceContext, name: &'a str) -> Self {
-        Self { shared, name, seen: RefCell::default() }
+        Self { shared, name, seen: RefCell::default(), depth: Cell::default() }
     }
 
-    fn key(&self, kind: &'static str, name: &str) -> ObjectKey {
-        ObjectKey { kind, namespace: self.name.into(), name: name.into() }
+    fn dependency(&self, dependency: &Dependency) -> DependencyState {
+        let kind = dependency.kind.as_str();
+        let key = ObjectKey { kind, namespace: self.name.into(), name: dependency.name.as_str().into() };
+        if let Some(seen) = self.seen.borrow().get(&key) {
+            return seen.clone();
+        }
+        if self.depth.get() >= MAX_DEPTH {
+            return too_long();
+        }
+        // Of a circle that has just come about, before the look at it is over.
+        self.seen.borrow_mut().insert(key.clone(), DependencyState::Pending);
+        self.depth.set(self.depth.get() + 1);
+        let reader = self.shared.dependency_readers.get(kind);
+        let state = match reader.filter(|_| self.shared.dependencies.is_listed(kind)) {
+            Some(reader) => reader.known(self, &dependency.name),
+            None => DependencyState::Pending,
+        };
+        self.depth.set(self.depth.get() - 1);
+        self.seen.borrow_mut().insert(key, state.clone());
+        state
     }
 }
 
@@ -75,22 +107,36 @@ impl NamespaceReader for KnownNamespace<'_> {
         candidates(&self.shared.caches, self.name, kind, named, labels)
     }
 
-    fn dependency(&self, dependency: &Dependency) -> DependencyState {
-        let key = self.key(dependency.kind.as_str(), &dependency.name);
-        if let Some(seen) = self.seen.borrow().get(&key) {
-            return seen.clone();
-        }
-        // Of a circle that has just come about, before the look at it is over.
-        self.seen.borrow_mut().insert(key.clone(), DependencyState::Pending);
-        let reader = self.shared.dependency_readers.get(key.kind);
-        let state = reader.map_or(DependencyState::Missing, |reader| reader.known(self, &dependency.name));
-        self.seen.borrow_mut().insert(key, state.clone());
-        state
+    fn dependencies(&self, dependencies: &[Dependency]) -> Vec<ObservedDependency> {
+        let observed = |dependency: &Dependency| ObservedDependency {
+            kind: dependency.kind,
+            name: dependency.name.clone(),
+            state: self.dependency(dependency),
+        };
+        dependencies.iter().map(observed).collect()
     }
 
     fn dependency_cycle(&self, kind: &'static str, name: &str) -> Option<String> {
-        self.shared.dependencies.cycle(&self.key(kind, name))
+        self.shared.dependencies.cycle(&ObjectKey { kind, namespace: self.name.into(), name: name.into() })
     }
+}
+
+/// How dependencies stand, as the API server has them.
+pub async fn live_dependencies(
+    shared: &NamespaceContext,
+    namespace: &str,
+    dependencies: &[ObservedDependency],
+    depth: usize,
+) -> kube::Result<Vec<ObservedDependency>> {
+    let read = async |dependency: &ObservedDependency| {
+        let state = match shared.dependency_readers.get(dependency.kind.as_str()) {
+            Some(reader) if depth < MAX_DEPTH => reader.live(namespace, &dependency.name, depth + 1).await?,
+            Some(_) => too_long(),
+            None => DependencyState::Missing,
+        };
+        Ok::<_, kube::Error>(ObservedDependency { state, ..dependency.clone() })
+    };
+    try_join_all(dependencies.iter().map(read)).await
 }
 
 impl<T: Task> DependencyReader for Context<T> {
@@ -103,7 +149,12 @@ impl<T: Task> DependencyReader for Context<T> {
         DependencyState::of(&task, &observe_dependency(&task, namespace, labels, Timestamp::now()))
     }
 
-    fn live<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, kube::Result<DependencyState>> {
+    fn live<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        depth: usize,
+    ) -> BoxFuture<'a, kube::Result<DependencyState>> {
         async move {
             let api: Api<LeanObject<T>> = Api::namespaced(self.shared.client.clone(), namespace);
             let Some(object) = client::optional(api.get(name).await)? else { return Ok(DependencyState::Missing) };
@@ -113,9 +164,10 @@ impl<T: Task> DependencyReader for Context<T> {
                 let known = KnownNamespace::new(&self.shared, namespace);
                 observe_dependency(&task, &known, labels, Timestamp::now())
             };
-            let Some(observed) = with_target_of_follower(self, namespace, &task, observed).await? else {
+            let Some(mut observed) = with_target_of_follower(self, namespace, &task, observed).await? else {
                 return Ok(DependencyState::Pending); // its target is another than the watch knows
             };
+            observed.dependencies = live_dependencies(&self.shared, namespace, &observed.dependencies, depth).await?;
             Ok(DependencyState::of(&task, &observed))
         }
         .boxed()
@@ -144,4 +196,8 @@ async fn with_target_of_follower<T: Task>(
 
 fn unreadable() -> DependencyState {
     DependencyState::Failed { run: Default::default(), reason: "Undecodable".to_owned() }
+}
+
+fn too_long() -> DependencyState {
+    DependencyState::Failed { run: Default::default(), reason: TOO_LONG.to_owned() }
 }

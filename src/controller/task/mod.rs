@@ -20,6 +20,7 @@ use tracing::warn;
 
 pub use self::dependency_graph::DependencyGraph;
 pub use self::dependency_reader::DependencyReaders;
+use self::retention::Pruned;
 use super::context::NamespaceContext;
 use super::object_key::ObjectKey;
 use super::reconciler::{Context, Error, Reconcile};
@@ -37,7 +38,9 @@ impl<T: Task> Reconcile for T {
     async fn reconcile(self, context: &Context<Self>) -> Result<Option<Duration>, Error> {
         let after = reconcile::Reconciliation::new(context, self.clone()).execute().await?;
         let prune_again = match retention::prune(&context.shared, &self).await {
-            Ok(more) => more.then_some(PRUNE_MORE),
+            Ok(Pruned::All) => None,
+            Ok(Pruned::More) => Some(PRUNE_MORE),
+            Ok(Pruned::NotYet) => Some(PRUNE_RETRY),
             Err(error) => {
                 // It holds up nothing else.
                 let (ns, name, error) = (self.namespace(), self.name_any(), describe(&error));
@@ -64,10 +67,6 @@ impl<T: Task> Reconcile for T {
         context.tasks.waiting_for_targets(T::KIND, namespace)
     }
 
-    fn dependents(key: &ObjectKey, context: &NamespaceContext) -> Vec<ObjectKey> {
-        context.dependencies.dependents(key)
-    }
-
     fn on_start(context: &Arc<Context<Self>>) {
         context.shared.dependency_readers.add(context);
     }
@@ -76,8 +75,8 @@ impl<T: Task> Reconcile for T {
         context.job_limit.leave(key);
     }
 
-    fn on_watch_event(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) {
+    fn on_watch_event(event: &Event<DeserializeGuard<Self>>, context: &NamespaceContext) -> Vec<ObjectKey> {
         context.tasks.apply_event(event);
-        context.dependencies.apply_event(event);
+        context.dependencies.apply_event(event)
     }
 }

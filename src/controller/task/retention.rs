@@ -17,8 +17,18 @@ use crate::task::prunable::{Prunable, is_prunable};
 /// How many resources are deleted in one go.
 const BATCH: usize = 16;
 
-/// Deletes what is left over, asking the API server for nothing when nothing is; whether there may be more.
-pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Result<bool> {
+/// What has been thrown away.
+pub enum Pruned {
+    /// All that was left over.
+    All,
+    /// As much as goes at once.
+    More,
+    /// No resource, as it is not known yet who depends on it.
+    NotYet,
+}
+
+/// Deletes what is left over, asking the API server for nothing when nothing is.
+pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Result<Pruned> {
     let namespace = task.namespace().unwrap_or_default();
     let uid = task.uid().unwrap_or_default();
     let mut jobs = context.caches.jobs.partition(&task_jobs_partition(&namespace, T::KIND, &task.name_any()));
@@ -31,8 +41,11 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
         context.pruning.once(job.uid(), delete).await?;
     }
     let keep = context.settings.num_old_crs;
-    let mut more = false;
+    let mut pruned = Pruned::All;
     if keep > 0 && is_prunable(task) {
+        if !context.dependencies.are_listed(context.dependency_readers.count()) {
+            return Ok(Pruned::NotYet);
+        }
         let api: Api<LeanObject<T>> = Api::namespaced(context.client.clone(), &namespace);
         let may_go = |task: &Prunable| {
             let key =
@@ -40,14 +53,16 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
             !context.pruning.is_begun(&task.uid) && !context.dependencies.has_dependents(&key)
         };
         let surplus = context.tasks.prunable(T::KIND, &namespace, keep, may_go, BATCH);
-        more = surplus.len() == BATCH;
+        if surplus.len() == BATCH {
+            pruned = Pruned::More;
+        }
         for surplus in surplus {
             // Not one that was edited since: it has a run pending.
             let delete = client::delete(&api, &surplus.name, &surplus.uid, surplus.resource_version);
             context.pruning.once(&surplus.uid, delete).await?;
         }
     }
-    Ok(more)
+    Ok(pruned)
 }
 
 /// The finished Jobs that are beyond the history, each of a run whose end is recorded.

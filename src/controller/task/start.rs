@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use kube::ResourceExt;
 use tracing::info;
 
+use super::dependency_reader::live_dependencies;
 use super::reconcile::{Reconciliation, SOON};
 use crate::api::RunCause;
 use crate::cluster::client::{self, JobCreation};
@@ -15,7 +15,7 @@ use crate::core::views::JobView;
 use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::RESYNC_INTERVAL;
-use crate::task::dependency::{self, DependencyState, ObservedDependency};
+use crate::task::dependency;
 use crate::task::job::{self, BuiltJob};
 use crate::task::observed::Observed;
 use crate::task::run_cause::needs_run;
@@ -55,13 +55,17 @@ impl<T: Task> Reconciliation<'_, T> {
         if let Err(blocked) = helper {
             return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
         }
-        let may_resume = needs_run(observed) != Some(RunCause::Schedule);
+        // Not where something else asks for a run as well: a due time, or what it depends on.
+        let is_rerun =
+            matches!(needs_run(observed), Some(RunCause::Request | RunCause::Unfinished | RunCause::Interpreter));
+        let may_resume = is_rerun && !observed.is_due_by_schedule() && !observed.dependency_reran();
         let built = match job::build(&self.task, &source, number, may_resume, helper::source()) {
             Ok(built) => built,
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(120))),
         };
         let mut observed = with_live_target(observed, &self.task, &source, &built.image);
-        self.read_dependencies(&mut observed).await?;
+        // After the target was read: whoever follows the image that this run is to have is seen to need a run as well.
+        observed.dependencies = live_dependencies(self.shared, &self.namespace, &observed.dependencies, 0).await?;
         let Some(cause) = needs_run(&observed) else {
             return Ok(StartOutcome::NoLongerDue); // the watch is behind the target
         };
@@ -116,20 +120,6 @@ impl<T: Task> Reconciliation<'_, T> {
             true => Ok(()),
             false => Err(Error::Overtaken),
         }
-    }
-
-    /// How what it depends on stands now. After the target was read: whoever follows the image that this run is to have is
-    /// seen to need a run as well.
-    async fn read_dependencies(&self, observed: &mut Observed) -> Result<(), Error> {
-        let read = async |dependency: &ObservedDependency| {
-            let state = match self.shared.dependency_readers.get(dependency.kind.as_str()) {
-                Some(reader) => reader.live(&self.namespace, &dependency.name).await?,
-                None => DependencyState::Missing,
-            };
-            Ok::<_, kube::Error>(ObservedDependency { state, ..dependency.clone() })
-        };
-        observed.dependencies = try_join_all(observed.dependencies.iter().map(read)).await?;
-        Ok(())
     }
 
     /// The helper's ConfigMap is there, as far as this process knows.

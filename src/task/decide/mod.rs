@@ -123,7 +123,7 @@ pub fn decide(observed: &Observed) -> Decision {
     }
     if let Some(cycle) = &observed.dependency_cycle {
         let message = format!("dependsOn: these wait for each other: {cycle}; take one of them out of a dependsOn");
-        return blocked(Blocked::stalled(Reason::DependencyCycle, message), None);
+        return blocked(Blocked::stalled(Reason::DependencyCycle, message), Some(RESYNC_INTERVAL));
     }
     if needs_run(observed).is_none() {
         return Decision::SetStatus(StatusIntent::Settled, next_look(observed));
@@ -135,6 +135,9 @@ pub fn decide(observed: &Observed) -> Decision {
         let message = format!("waiting for Job {}, of a run that is over, to go", late.name());
         return blocked(Blocked::reconciling(Reason::Superseding, message), Some(DELETION_INTERVAL));
     }
+    if let Some(run) = run.filter(|run| run.result.is_none() && is_too_late(observed, run)) {
+        return Decision::RecordResult(RunResult::too_late(run));
+    }
     if let Some(why) = dependency::blocked(observed) {
         return blocked(why, Some(RESYNC_INTERVAL));
     }
@@ -142,6 +145,12 @@ pub fn decide(observed: &Observed) -> Decision {
         return blocked(why.clone(), Some(RESYNC_INTERVAL));
     }
     Decision::StartRun(next_run_number(run))
+}
+
+/// Whether the run of a due time, whose Job was never created, could no more start in time.
+fn is_too_late(observed: &Observed, run: &Run) -> bool {
+    let due = run.due_time.as_ref().map(|due| due.0);
+    due.zip(observed.schedule.as_ref()).is_some_and(|(due, schedule)| schedule.is_too_late(due, observed.now))
 }
 
 /// When a schedule is to be looked at: at its next due time, and now and then before, as clocks are set.

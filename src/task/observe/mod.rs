@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::decide::RESYNC_INTERVAL;
-use super::dependency::{DependencyState, ObservedDependency};
+use super::dependency::ObservedDependency;
 use super::observed::{Lookups, Observed, ObservedJob};
 use super::run_cause::{failed_because_of_target, needs_run};
 use super::schedule::ObservedSchedule;
@@ -40,8 +40,8 @@ pub struct KnownJob {
 pub trait NamespaceReader {
     /// The object of that name that can be a target, or those that carry one of the labels.
     fn candidates(&self, kind: TargetKind, named: Option<&str>, labels: &[(String, String)]) -> Vec<Arc<Candidate>>;
-    /// How a task stands that another one depends on.
-    fn dependency(&self, dependency: &Dependency) -> DependencyState;
+    /// How the tasks stand that another one depends on.
+    fn dependencies(&self, dependencies: &[Dependency]) -> Vec<ObservedDependency>;
     /// The circle that a task is part of, of tasks that wait for each other.
     fn dependency_cycle(&self, kind: &'static str, name: &str) -> Option<String>;
 }
@@ -131,7 +131,13 @@ pub fn observe<T: Task>(
         events_read: lookups.events_read,
         ..of_spec(task, status, now)
     };
-    observe_namespace(&mut observed, task, cache, labels);
+    if !task.policy().depends_on.is_empty() {
+        observed.dependency_cycle = cache.dependency_cycle(T::KIND, &task.name_any());
+    }
+    if observed.dependency_cycle.is_none() {
+        observed.dependencies = cache.dependencies(&task.policy().depends_on);
+    }
+    observe_target(&mut observed, task, cache, labels);
     if needs_run(&observed).is_some() {
         let broken = task.broken_rules().or_else(|| request_too_long(observed.requested.as_deref()));
         observed.broken_rule = broken.or(observed.broken_rule);
@@ -147,7 +153,11 @@ pub fn observe_dependency<T: Task>(
     now: Timestamp,
 ) -> Observed {
     let mut observed = of_spec(task, task.status().clone(), now);
-    observe_namespace(&mut observed, task, namespace, labels);
+    // What it depends on itself tells whether a run is due only where it follows that.
+    if observed.reruns_with_dependencies {
+        observed.dependencies = namespace.dependencies(&task.policy().depends_on);
+    }
+    observe_target(&mut observed, task, namespace, labels);
     observed
 }
 
@@ -175,28 +185,16 @@ fn of_spec<T: Task>(task: &T, status: TaskStatus, now: Timestamp) -> Observed {
     }
 }
 
-/// What the task depends on: other tasks, and its target, where that matters.
-fn observe_namespace<T: Task>(
+/// The target, where it matters.
+fn observe_target<T: Task>(
     observed: &mut Observed,
     task: &T,
     namespace: &impl NamespaceReader,
     labels: &[(String, String)],
 ) {
-    let policy = task.policy();
-    if !policy.depends_on.is_empty() {
-        observed.dependency_cycle = namespace.dependency_cycle(T::KIND, &task.name_any());
-    }
-    if observed.dependency_cycle.is_none() {
-        let state = |dependency: &Dependency| ObservedDependency {
-            kind: dependency.kind,
-            name: dependency.name.clone(),
-            state: namespace.dependency(dependency),
-        };
-        observed.dependencies = policy.depends_on.iter().map(state).collect();
-    }
     let may_rerun = observed.status.last_run.as_ref().is_some_and(failed_because_of_target);
     if observed.follows_image || may_rerun || needs_run(observed).is_some() {
-        let found = choose_target(policy.target.as_ref(), namespace, labels);
+        let found = choose_target(task.policy().target.as_ref(), namespace, labels);
         if let Ok((candidate, _)) = &found {
             let run = observed.status.last_run.as_ref();
             observed.target_changed = target_changed(task, run, candidate.uid(), &candidate.settings_hash());

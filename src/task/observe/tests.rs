@@ -51,8 +51,8 @@ impl NamespaceReader for Known {
         self.image.map(|image| Arc::new(candidate(image))).into_iter().collect()
     }
 
-    fn dependency(&self, _: &Dependency) -> DependencyState {
-        DependencyState::Missing
+    fn dependencies(&self, _: &[Dependency]) -> Vec<ObservedDependency> {
+        Vec::new()
     }
 
     fn dependency_cycle(&self, _: &'static str, _: &str) -> Option<String> {

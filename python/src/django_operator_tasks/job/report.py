@@ -45,7 +45,7 @@ class Report:
         self.advice = ""
         self.started = ""
         self.steps: List[Dict[str, Any]] = []
-        self.path = ""  # where it is written; empty: where the kubelet reads it
+        self.pipe: Optional[Pipe] = None  # where it is written; none: where the kubelet reads it
         self.unfinished = False
 
     def record_success(self, action: str, names: Iterable[object] = (), count: Optional[int] = None) -> None:
@@ -152,9 +152,14 @@ class Report:
 
     def write(self, path: Optional[str] = None) -> None:
         """Writes the line where the kubelet reads it, if this is a container that has such a place."""
-        path = path or self.path or log_path()
-        told = self.failure is not None or self.path or ends_the_container()
-        if self.unfinished or not os.path.exists(path) or not told:
+        if self.unfinished:
+            return
+        if self.pipe is not None and path is None:
+            self.pipe.write(self.line() + b"\n")
+            return
+        path = path or log_path()
+        told = self.failure is not None or ends_the_container()
+        if not os.path.exists(path) or not told:
             return
         line = self.line() + b"\n"  # before the log is opened, and emptied
         try:
@@ -164,6 +169,24 @@ class Report:
             complain("cannot write %s: %s" % (path, error))
 
 
+class Pipe:
+    """Where the process of a step reports. A project may have closed it, and have a file of its own by its number."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.identity = number, self._identity(number)
+
+    @staticmethod
+    def _identity(number: int) -> Tuple[int, int]:
+        found = os.fstat(number)
+        return found.st_dev, found.st_ino
+
+    def write(self, line: bytes) -> None:
+        """Writes a line, if it is there."""
+        with suppress(OSError):
+            if self._identity(self.number) == self.identity:
+                os.write(self.number, line)
+
+
 current = Report()
 
 
@@ -171,15 +194,15 @@ def reset() -> None:
     """Forgets what an earlier command of this process said."""
     global current
     before, current = current, Report()
-    current.started, current.path = before.started, before.path  # of the process, whichever command it runs
+    current.started, current.pipe = before.started, before.pipe  # of the process, whichever command it runs
     forget_secrets()
 
 
-def begin_in_step(path: str) -> None:
+def begin_in_step(descriptor: int) -> None:
     """Begins what the process of a step says, which the one that runs the steps reads there."""
     global current
     before, current = current, Report()
-    current.started, current.path = before.started, path
+    current.started, current.pipe = before.started, Pipe(descriptor)
 
 
 def said_at_end(code: object, cause: Optional[BaseException]) -> str:

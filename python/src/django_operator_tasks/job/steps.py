@@ -11,9 +11,10 @@ import shlex
 import signal
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import suppress
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -51,7 +52,8 @@ def run_steps(options: Namespace, words: Sequence[str], start: Start | None, clu
             report.say(f"--- {title}")
             flush_output()
             if process.fork():
-                call_after_import("django.core.management.base", refuse_moving_options)
+                refuse = partial(refuse_moving_options, words=command[1:])
+                call_after_import("django.core.management.base", refuse)
                 return main(options, command, found[0], clues)
             end = process.wait()
             code = end.code
@@ -70,14 +72,19 @@ def run_steps(options: Namespace, words: Sequence[str], start: Start | None, clu
     return code
 
 
-def refuse_moving_options(base: Any) -> None:
-    """Has options refused that move Django's settings or Python's path, however they are abbreviated: which of them the
-    project works with is for its Deployment to say."""
+def refuse_moving_options(base: Any, words: Sequence[str]) -> None:
+    """Has options refused among the words of a command that move Django's settings or Python's path, however they are
+    abbreviated: which of them the project works with is for its Deployment to say."""
     apply = base.handle_default_options
+    parser = ArgumentParser(add_help=False)
+    for name in ("settings", "pythonpath"):
+        parser.add_argument(f"--{name}", nargs="?", const="")
+    # The project's own program may add some; whether a word abbreviates one of them, the command itself knows.
+    among_words, _ = parser.parse_known_args(words)
 
     def refuse_or_apply(options: Any) -> Any:
-        for name in ("settings", "pythonpath"):
-            if getattr(options, name, None):
+        for name, word in vars(among_words).items():
+            if word is not None and getattr(options, name, None):
                 raise TaskFailure(DEFAULT_REASON, f"the option --{name} is the target's to set; leave it out")
         return apply(options)
 
@@ -107,26 +114,33 @@ class StepProcess:
     def fork(self) -> bool:
         """Begins another process; true in that one, whose reports this one reads."""
         self.lines, write = os.pipe()
-        self.pid = os.fork()
+        with without_sigterm():
+            self.pid = os.fork()
+            if not self.pid:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.pid:
             os.close(write)
             return False
         os.close(self.lines)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        report.begin_in_step(f"/proc/self/fd/{write}")
+        report.begin_in_step(write)
         return True
 
     def wait(self) -> StepEnd:
         """Waits for its end. What it left behind may keep the pipe open, and is not waited for."""
-        _, status = os.waitpid(self.pid, 0)
-        self.pid = 0
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with without_sigterm():
+            _, status = os.waitpid(self.pid, 0)
+            self.pid = 0
         os.set_blocking(self.lines, False)
         text = b""
         with suppress(BlockingIOError):
             text = os.read(self.lines, LONGEST_LINES)
         os.close(self.lines)
         code = os.waitstatus_to_exitcode(status)
-        return StepEnd(128 - code if code < 0 else code, last_line(text))
+        line = last_line(text)
+        if code < 0:
+            line.setdefault("message", f"ended by signal {-code}")
+        return StepEnd(128 - code if code < 0 else code, line)
 
     def end(self, number: int, frame: FrameType | None) -> NoReturn:
         """On SIGTERM: passes it on, waits for the end, and ends as well. The first process of a container would not end
@@ -138,6 +152,16 @@ class StepProcess:
                 os.waitpid(self.pid, 0)
         report.current.unfinished = True
         sys.exit(128 + number)
+
+
+@contextmanager
+def without_sigterm() -> Iterator[None]:
+    """SIGTERM waits meanwhile."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def last_line(text: bytes) -> dict[str, Any]:
