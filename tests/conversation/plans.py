@@ -13,6 +13,10 @@ RECORDED = Path(__file__).with_name("recorded.json")
 WRITES = ("before", "after", "lose-reply", "504-after")
 
 
+# Scenarios of which every change is tried with a part of the writes' plans.
+SAMPLED = ("Resumed", "Scheduled", "Chain")
+
+
 @dataclass(frozen=True)
 class Plan:
     number: int
@@ -72,13 +76,18 @@ def all_plans():
 
 
 def chosen_plans():
-    """All, or one by its number, or those that every change is tried with: the writes', and one of each other fault."""
+    """All, or one by its number, or those that every change is tried with: the writes' of the oldest scenarios, a few of the
+    others', and one of each other fault."""
     plans, choice = all_plans(), os.environ.get("FAULTS", "")
     if choice == "all":
         return plans
     if choice:
         return [plan for plan in plans if plan.number == int(choice)]
-    chosen = {plan for plan in plans if plan.call.is_write and plan.fault in WRITES}
+    writes = [plan for plan in plans if plan.call.is_write and plan.fault in WRITES]
+    chosen = {plan for plan in writes if plan.scenario not in SAMPLED}
+    # Of every eighth, as each takes its turn of the faults.
+    sampled = [plan for plan in writes if plan.scenario in SAMPLED]
+    chosen |= {plan for index, plan in enumerate(sampled) if index % (2 * len(WRITES)) == index // (2 * len(WRITES)) % len(WRITES)}
     others = {}
     for plan in sorted(plans, key=weight):
         if plan not in chosen:

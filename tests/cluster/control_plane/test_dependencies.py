@@ -181,3 +181,36 @@ def test_who_others_depend_on_is_not_thrown_away(kube, ns, operators, kubelet):
         kube.create(ns, task("DjangoMigrate", name))
         becomes(kube, ns, name, "Succeeded")
     eventually(lambda: [t["metadata"]["name"] for t in kube.list("DjangoMigrate", ns)] == ["c", "m"])
+
+
+def test_one_that_is_named_later_counts_from_then_on(kube, ns, operator, play, audit):
+    kube.create(ns, task(*M))
+    play(*M)
+    kube.create(ns, task("DjangoStatic", "s"))
+    play("DjangoStatic", "s")
+    kube.patch("DjangoStatic", ns, "s", {"spec": {"dependsOn": on(M), "rerunWithDependencies": True}})
+    eventually(lambda: kube.get("DjangoStatic", ns, "s")["status"]["lastRun"].get("dependencies"))
+    settle(audit, account(ns))
+    assert number(kube.get("DjangoStatic", ns, "s")) == 1, "nothing has run again"
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"trigger": "again"}})
+    play(*M, 2)
+    assert play("DjangoStatic", "s", 2)["status"]["lastRun"]["cause"] == "Dependency"
+
+
+def test_a_long_chain_of_those_that_follow_each_other_is_bounded(kube, ns, operators, audit):
+    """Of those that only wait, as many as there are; of those that follow each other, as many as is said."""
+    names = ["c%03d" % n for n in range(200)]
+    for follows in (False, True):
+        items = [
+            task("DjangoStatic", name + "-follows" * follows, suspend=True, rerunWithDependencies=follows, dependsOn=on(("DjangoStatic", before + "-follows" * follows)))
+            for before, name in zip(names, names[1:])
+        ]
+        kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), ns)
+    operator = operators(ns).start()
+    last = lambda follows: kube.get("DjangoStatic", ns, names[-1] + "-follows" * follows)  # noqa: E731
+    for follows in (False, True):
+        eventually(lambda follows=follows: reason(last(follows)) == "Suspended")
+        kube.patch("DjangoStatic", ns, names[-1] + "-follows" * follows, {"spec": {"suspend": False}})
+    eventually(lambda: reason(last(False)) == "DependencyNotReady")
+    eventually(lambda: reason(last(True)) in ("DependencyNotReady", "DependencyFailed"))
+    assert operator.alive()
