@@ -20,10 +20,13 @@ pub struct Flow {
 }
 
 impl ObjectKey {
+    pub fn new(kind: &'static str, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+
     /// Of an object of this kind.
     pub fn of(kind: &'static str, object: &impl ResourceExt) -> Self {
-        let namespace = object.meta().namespace.as_deref().unwrap_or_default().into();
-        Self { kind, namespace, name: object.name_any().into() }
+        Self::new(kind, object.meta().namespace.as_deref().unwrap_or_default(), &object.name_any())
     }
 
     pub fn flow(&self) -> Flow {

@@ -44,25 +44,19 @@ impl DependencyState {
     /// Of a task as it was observed, whether or not a run of it is under way.
     pub fn of<T: Task>(task: &T, observed: &Observed) -> Self {
         let run = observed.status.last_run.as_ref();
-        let run_of = |number| RunOf { uid: observed.uid.clone(), number };
-        let number = run.map_or(0, |run| run.number);
+        let newest = RunOf { uid: observed.uid.clone(), number: run.map_or(0, |run| run.number) };
         if task.meta().deletion_timestamp.is_some() {
             return Self::Missing;
         }
         let stalled = stalled_reason(&observed.status, observed.generation);
-        if let Some(reason) = stalled.as_ref().filter(|reason| *reason == Reason::DependencyCycle.as_str()) {
-            return Self::Failed { run: run_of(number), reason: reason.clone() };
-        }
-        if needs_run(observed).is_some() {
-            return stalled.map_or(Self::Pending, |reason| Self::Failed { run: run_of(number), reason });
+        let is_in_cycle = stalled.as_deref() == Some(Reason::DependencyCycle.as_str());
+        if is_in_cycle || needs_run(observed).is_some() {
+            return stalled.map_or(Self::Pending, |reason| Self::Failed { run: newest, reason });
         }
         match run.and_then(|run| run.result) {
             None => Self::Pending,
-            Some(Outcome::Succeeded) => Self::Succeeded(run_of(number)),
-            Some(_) => {
-                let reason = run.and_then(|run| run.reason.clone()).unwrap_or_default();
-                Self::Failed { run: run_of(number), reason }
-            }
+            Some(Outcome::Succeeded) => Self::Succeeded(newest),
+            Some(_) => Self::Failed { run: newest, reason: run.and_then(|run| run.reason.clone()).unwrap_or_default() },
         }
     }
 }

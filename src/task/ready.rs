@@ -20,8 +20,7 @@ pub(super) struct ReadySummary {
 
 /// Of an intent; `next_due` is when a schedule is due next.
 pub(super) fn summary(observed: &Observed, next_due: Option<&Time>, intent: &StatusIntent) -> ReadySummary {
-    let Observed { status: old, generation, spec_changed, .. } = observed;
-    let (generation, spec_changed) = (*generation, *spec_changed);
+    let old = &observed.status;
     let not_ready = |reason: Reason, message: String, abnormal_condition| ReadySummary {
         ready: "False",
         reason: reason.as_str().into(),
@@ -30,7 +29,7 @@ pub(super) fn summary(observed: &Observed, next_due: Option<&Time>, intent: &Sta
         finished: abnormal_condition == Some(condition::STALLED),
     };
     match intent {
-        StatusIntent::Settled => match next_due.filter(|_| spec_changed || old.last_run.is_none()) {
+        StatusIntent::Settled => match next_due.filter(|_| observed.spec_changed || old.last_run.is_none()) {
             Some(due) => scheduled(old.last_run.is_some(), due),
             None => settled(old.last_run.as_ref()),
         },
@@ -39,11 +38,11 @@ pub(super) fn summary(observed: &Observed, next_due: Option<&Time>, intent: &Sta
         }
         StatusIntent::Blocked(blocked) => {
             let progress = if blocked.is_stalled() { condition::STALLED } else { condition::RECONCILING };
-            let message = keep_first_wording(old, generation, blocked.reason, &blocked.message);
+            let message = keep_first_wording(old, observed.generation, blocked.reason, &blocked.message);
             not_ready(blocked.reason, message, Some(progress))
         }
         StatusIntent::InProgress { reason, message } => {
-            let message = keep_first_wording(old, generation, *reason, message);
+            let message = keep_first_wording(old, observed.generation, *reason, message);
             not_ready(*reason, message, Some(condition::RECONCILING))
         }
     }

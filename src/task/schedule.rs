@@ -16,7 +16,7 @@ static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::
 /// The time zone where none is named.
 const DEFAULT_TIME_ZONE: &str = "Etc/UTC";
 /// How many due times that passed are counted at once; of a schedule that rested for long the count says no more than that.
-const MAX_COUNTED: usize = 1000;
+const MAX_COUNTED: i64 = 1000;
 /// How many times of the day are told apart.
 const MAX_TIMES_OF_DAY: usize = 48;
 /// A last due time so far ahead was written by a clock that was wrong, and counts as none.
@@ -75,19 +75,14 @@ impl Timetable {
         self.crons.iter().filter_map(last).max()
     }
 
-    /// What has become due after an instant, until now.
-    fn passed(&self, since: Timestamp, now: Timestamp) -> Passed {
-        let Some(last) = self.last(now).filter(|last| *last > since) else { return Passed::default() };
+    /// How many due times there are after an instant, until one of them.
+    fn count(&self, since: Timestamp, last: Timestamp) -> i64 {
         let mut count = 1;
         let mut at = since;
         while let Some(next) = self.next(at).filter(|next| *next < last && count < MAX_COUNTED) {
             (at, count) = (next, count + 1);
         }
-        Passed {
-            last: Some(last),
-            count: i64::try_from(count).unwrap_or_default(),
-            in_time: !self.is_too_late(last, now),
-        }
+        count
     }
 
     /// Whether a run may no more start for a due time.
@@ -117,17 +112,6 @@ fn times_of_day(cron: &Cron, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Due times that have passed and are not dealt with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Passed {
-    /// The last of them.
-    last: Option<Timestamp>,
-    /// How many there were.
-    count: i64,
-    /// Whether a run may still start for it.
-    in_time: bool,
-}
-
 /// A schedule as it stands now.
 #[derive(Clone, Debug)]
 pub struct ObservedSchedule {
@@ -135,7 +119,12 @@ pub struct ObservedSchedule {
     pub status: ScheduleStatus,
     /// Whether the trigger is another one than that of the newest run.
     pub trigger_changed: bool,
-    passed: Passed,
+    /// Since when what is due counts.
+    since: Timestamp,
+    /// The last due time that has passed, and is not dealt with.
+    passed: Option<Timestamp>,
+    /// Whether a run may still start for it.
+    in_time: bool,
     timetable: Timetable,
 }
 
@@ -170,17 +159,19 @@ impl ObservedSchedule {
             trigger: known_trigger.filter(|_| status.last_run.is_none()).map(str::to_owned),
         };
         let trigger_changed = known_trigger != trigger;
-        Ok(Some(Self { passed: timetable.passed(since, now), status, trigger_changed, timetable }))
+        let passed = timetable.last(now).filter(|last| *last > since);
+        let in_time = passed.is_some_and(|last| !timetable.is_too_late(last, now));
+        Ok(Some(Self { status, trigger_changed, since, passed, in_time, timetable }))
     }
 
     /// Whether a run is to start by the clock.
     pub fn is_due(&self) -> bool {
-        self.passed.in_time
+        self.in_time
     }
 
     /// The due time for which a run starts now.
     pub fn due_time(&self) -> Option<Time> {
-        self.passed.last.filter(|_| self.passed.in_time).map(Time)
+        self.passed.filter(|_| self.in_time).map(Time)
     }
 
     /// Whether a run may no more start for a due time.
@@ -190,16 +181,17 @@ impl ObservedSchedule {
 
     /// Without what can no more be done in time.
     pub fn without_late(&self) -> ScheduleStatus {
-        if self.passed.in_time { self.status.clone() } else { self.dealt_with(false) }
+        if self.in_time { self.status.clone() } else { self.dealt_with(false) }
     }
 
     /// As it stands when what has become due is dealt with: by a run that starts, or by letting it pass.
     fn dealt_with(&self, by_run: bool) -> ScheduleStatus {
         let mut status = self.status.clone();
-        if let Some(last) = self.passed.last {
+        if let Some(last) = self.passed {
             status.last_due_time = Some(Time(last));
             status.next_due_time = self.timetable.next(last).map(Time);
-            status.missed = status.missed.saturating_add(self.passed.count - i64::from(by_run));
+            let count = self.timetable.count(self.since, last);
+            status.missed = status.missed.saturating_add(count - i64::from(by_run));
         }
         status
     }
@@ -207,7 +199,7 @@ impl ObservedSchedule {
     /// As it stands with a run that starts now, for what is due or for something else.
     pub fn with_run(&self, of_due: bool) -> Self {
         let status = ScheduleStatus { trigger: None, ..self.dealt_with(of_due) };
-        Self { status, trigger_changed: false, passed: Passed::default(), timetable: self.timetable.clone() }
+        Self { status, trigger_changed: false, passed: None, in_time: false, ..self.clone() }
     }
 }
 

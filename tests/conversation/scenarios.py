@@ -29,15 +29,7 @@ class Scenario:
 
     def pod(self, run):
         """The pod of a run, when it is there."""
-
-        def pending():
-            last = (self.get().get("status") or {}).get("lastRun") or {}
-            if last.get("number") != run:
-                return None
-            pods = [p for p in self.kubelet.pods(last["jobName"]) if "deletionTimestamp" not in p["metadata"]]
-            return pods and pods[0]
-
-        return eventually(pending, "a pod of run %d" % run)
+        return self.kubelet.pod_of_run(self.kind, self.name, run)
 
     def fail_to_start(self):
         """Creates the task, whose first pod finds no image; that pod."""

@@ -32,7 +32,8 @@ struct Edges {
 #[derive(Default)]
 struct Incoming {
     changed: Vec<ObjectKey>,
-    names: BTreeSet<ObjectKey>,
+    /// Those on which others depend.
+    depended_upon: BTreeSet<ObjectKey>,
     depends_on: BTreeMap<ObjectKey, Vec<ObjectKey>>,
 }
 
@@ -55,15 +56,13 @@ impl Edges {
         }
     }
 
-    /// The task, if others depend on it and what matters to them is not as it was.
-    fn is_depended_upon_and_changed<T: Task>(
-        &mut self,
-        key: &ObjectKey,
-        object: &DeserializeGuard<T>,
-    ) -> Option<ObjectKey> {
+    /// Whether others depend on a task, and what matters to them is not as it was.
+    fn concerns_dependents<T: Task>(&mut self, key: &ObjectKey, object: &DeserializeGuard<T>) -> bool {
+        if !self.dependents.contains_key(key) {
+            return false; // as of most
+        }
         let look = look_at(object);
-        let changed = self.dependents.contains_key(key) && self.looks.insert(key.clone(), look) != Some(look);
-        changed.then(|| key.clone())
+        self.looks.insert(key.clone(), look) != Some(look)
     }
 
     /// The shortest way from a task along what it depends on to itself.
@@ -106,10 +105,11 @@ impl DependencyGraph {
             }
             Event::InitApply(object) => {
                 let key = key::<T>(object);
-                let changed = edges.is_depended_upon_and_changed(&key, object);
+                let (is_depended_upon, changed) =
+                    (edges.dependents.contains_key(&key), edges.concerns_dependents(&key, object));
                 let incoming = edges.incoming.entry(T::KIND).or_default();
-                incoming.changed.extend(changed);
-                incoming.names.insert(key.clone());
+                incoming.changed.extend(changed.then(|| key.clone()));
+                incoming.depended_upon.extend(is_depended_upon.then(|| key.clone()));
                 let depends_on = depends_on(object);
                 if !depends_on.is_empty() {
                     incoming.depends_on.insert(key, depends_on);
@@ -117,24 +117,28 @@ impl DependencyGraph {
                 Vec::new()
             }
             Event::InitDone => {
-                let Incoming { mut changed, names, depends_on } = edges.incoming.remove(T::KIND).unwrap_or_default();
+                let Incoming { mut changed, depended_upon, depends_on } =
+                    edges.incoming.remove(T::KIND).unwrap_or_default();
                 let of_kind = edges.depends_on.keys().filter(|task| task.kind == T::KIND);
                 let gone: Vec<ObjectKey> = of_kind.filter(|task| !depends_on.contains_key(task)).cloned().collect();
                 gone.into_iter().for_each(|task| edges.set(task, Vec::new()));
                 depends_on.into_iter().for_each(|(task, depends_on)| edges.set(task, depends_on));
                 let first = edges.listed.insert(T::KIND);
                 // Also who waits for one that is not there, or no longer.
-                let missing = edges.dependents.keys().filter(|task| task.kind == T::KIND && !names.contains(task));
-                changed.extend(missing.filter(|task| first || edges.looks.contains_key(task)).cloned());
-                for task in changed.iter().filter(|task| !names.contains(task)) {
+                let waited_for = edges.dependents.keys().filter(|task| task.kind == T::KIND);
+                let missing = waited_for.filter(|task| !depended_upon.contains(task));
+                let missing: Vec<ObjectKey> =
+                    missing.filter(|task| first || edges.looks.contains_key(task)).cloned().collect();
+                for task in &missing {
                     edges.looks.remove(task);
                 }
+                changed.extend(missing);
                 changed
             }
             Event::Apply(object) => {
                 let key = key::<T>(object);
                 edges.set(key.clone(), depends_on(object));
-                edges.is_depended_upon_and_changed(&key, object).into_iter().collect()
+                edges.concerns_dependents(&key, object).then_some(key).into_iter().collect()
             }
             Event::Delete(object) => {
                 let key = key::<T>(object);

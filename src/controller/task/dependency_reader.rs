@@ -18,6 +18,7 @@ use crate::cluster::lean_object::LeanObject;
 use crate::controller::context::NamespaceContext;
 use crate::controller::object_key::ObjectKey;
 use crate::controller::reconciler::Context;
+use crate::core::Reason;
 use crate::core::json::text;
 use crate::task::Task;
 use crate::task::dependency::{DependencyState, ObservedDependency, TOO_LONG};
@@ -81,12 +82,12 @@ impl<'a> KnownNamespace<'a> {
 
     fn dependency(&self, dependency: &Dependency) -> DependencyState {
         let kind = dependency.kind.as_str();
-        let key = ObjectKey { kind, namespace: self.name.into(), name: dependency.name.as_str().into() };
+        let key = ObjectKey::new(kind, self.name, &dependency.name);
         if let Some(seen) = self.seen.borrow().get(&key) {
             return seen.clone();
         }
         if self.depth.get() >= MAX_DEPTH {
-            return too_long();
+            return failed(TOO_LONG);
         }
         // Of a circle that has just come about, before the look at it is over.
         self.seen.borrow_mut().insert(key.clone(), DependencyState::Pending);
@@ -117,7 +118,7 @@ impl NamespaceReader for KnownNamespace<'_> {
     }
 
     fn dependency_cycle(&self, kind: &'static str, name: &str) -> Option<String> {
-        self.shared.dependencies.cycle(&ObjectKey { kind, namespace: self.name.into(), name: name.into() })
+        self.shared.dependencies.cycle(&ObjectKey::new(kind, self.name, name))
     }
 }
 
@@ -131,7 +132,7 @@ pub async fn live_dependencies(
     let read = async |dependency: &ObservedDependency| {
         let state = match shared.dependency_readers.get(dependency.kind.as_str()) {
             Some(reader) if depth < MAX_DEPTH => reader.live(namespace, &dependency.name, depth + 1).await?,
-            Some(_) => too_long(),
+            Some(_) => failed(TOO_LONG),
             None => DependencyState::Missing,
         };
         Ok::<_, kube::Error>(ObservedDependency { state, ..dependency.clone() })
@@ -143,7 +144,7 @@ impl<T: Task> DependencyReader for Context<T> {
     fn known(&self, namespace: &KnownNamespace, name: &str) -> DependencyState {
         let key = CacheKey { partition: namespace.name.to_owned(), name: name.to_owned() };
         let Some(object) = self.objects.get(&key) else { return DependencyState::Missing };
-        let Ok(task) = object.0 else { return unreadable() };
+        let Ok(task) = object.0 else { return failed(Reason::Undecodable.as_str()) };
         let task = self.own_writes.latest(&task);
         let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
         DependencyState::of(&task, &observe_dependency(&task, namespace, labels, Timestamp::now()))
@@ -158,7 +159,7 @@ impl<T: Task> DependencyReader for Context<T> {
         async move {
             let api: Api<LeanObject<T>> = Api::namespaced(self.shared.client.clone(), namespace);
             let Some(object) = client::optional(api.get(name).await)? else { return Ok(DependencyState::Missing) };
-            let Some(task) = object.readable() else { return Ok(unreadable()) };
+            let Some(task) = object.readable() else { return Ok(failed(Reason::Undecodable.as_str())) };
             let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
             let observed = {
                 let known = KnownNamespace::new(&self.shared, namespace);
@@ -194,10 +195,7 @@ async fn with_target_of_follower<T: Task>(
     Ok(container.map(|container| with_live_target(&observed, task, &source, &text(&container["image"]))))
 }
 
-fn unreadable() -> DependencyState {
-    DependencyState::Failed { run: Default::default(), reason: "Undecodable".to_owned() }
-}
-
-fn too_long() -> DependencyState {
-    DependencyState::Failed { run: Default::default(), reason: TOO_LONG.to_owned() }
+/// A dependency that cannot be looked at.
+fn failed(reason: &str) -> DependencyState {
+    DependencyState::Failed { run: Default::default(), reason: reason.to_owned() }
 }

@@ -63,7 +63,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     }
 
     pub(super) fn object_key(&self) -> ObjectKey {
-        ObjectKey { kind: T::KIND, namespace: self.namespace.as_str().into(), name: self.task.name_any().into() }
+        ObjectKey::new(T::KIND, &self.namespace, &self.task.name_any())
     }
 
     /// Takes one step after the other until there is nothing to do but to wait; for how long at most.

@@ -48,8 +48,7 @@ pub async fn prune<T: Task>(context: &NamespaceContext, task: &T) -> kube::Resul
         }
         let api: Api<LeanObject<T>> = Api::namespaced(context.client.clone(), &namespace);
         let may_go = |task: &Prunable| {
-            let key =
-                ObjectKey { kind: T::KIND, namespace: namespace.as_str().into(), name: task.name.as_str().into() };
+            let key = ObjectKey::new(T::KIND, &namespace, &task.name);
             !context.pruning.is_begun(&task.uid) && !context.dependencies.has_dependents(&key)
         };
         let surplus = context.tasks.prunable(T::KIND, &namespace, keep, may_go, BATCH);

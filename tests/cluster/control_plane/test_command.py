@@ -26,12 +26,7 @@ def run(kube, ns, operator, kubelet):
     def play(number, line, wanted, ask=lambda: None):
         ask()
 
-        def started():
-            found = kube.get("DjangoCommand", ns, "c")["status"].get("lastRun") or {}
-            pods = found.get("number") == number and kubelet.pods(found["jobName"])
-            return pods and pods[0]
-
-        pod = eventually(started, "a pod of run %d" % number)
+        pod = kubelet.pod_of_run("DjangoCommand", "c", number)
         kubelet.run(pod)
         kubelet.end(pod, 0 if line["ok"] else 1, line)
         found = becomes(kube, ns, "c", wanted, "DjangoCommand")

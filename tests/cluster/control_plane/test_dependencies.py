@@ -32,12 +32,7 @@ def play(kube, ns, kubelet):
     """Plays the kubelet for the pod of a task's run of that number."""
 
     def played(kind, name, run=1, fails=False):
-        def pod():
-            last = (kube.get(kind, ns, name)["status"].get("lastRun") or {})
-            found = last.get("number") == run and kubelet.pods(last["jobName"])
-            return found and found[0]
-
-        found = eventually(pod, "a pod of %s %s, run %d" % (kind, name, run))
+        found = kubelet.pod_of_run(kind, name, run)
         kubelet.run(found)
         if fails:
             kubelet.end(found, 1, {"ok": False, "reason": "LockTimeout", "message": "held"})

@@ -47,12 +47,7 @@ def job(kube, ns, kubelet):
             return (self.get()["status"].get("lastRun") or {}).get("number", 0)
 
         def pod(self, number):
-            def found():
-                run = self.get()["status"].get("lastRun") or {}
-                pods = run.get("number") == number and kubelet.pods(run["jobName"])
-                return pods and pods[0]
-
-            pod = eventually(found, "a pod of run %d" % number, 150)
+            pod = kubelet.pod_of_run(KIND, "c", number, 150)
             kubelet.run(pod)
             return pod
 

@@ -5,7 +5,7 @@ import os
 import threading
 from datetime import datetime, timezone
 
-from .kube import GROUP  # noqa: F401  (one module knows the paths)
+from .kube import GROUP, TIMEOUT, eventually  # noqa: F401  (one module knows the paths)
 
 OK = {"ok": True, "action": "applied", "count": 1, "names": ["myapp.0001_initial"], "settings": "myapp.settings"}
 
@@ -33,6 +33,18 @@ class Kubelet:
         if job:
             selector += ",batch.kubernetes.io/job-name=" + job
         return self.kube.list("Pod", self.ns, selector)
+
+    def pod_of_run(self, kind, name, run, timeout=TIMEOUT):
+        """The pod of a task's run of that number, when it is there."""
+
+        def pending():
+            last = (self.kube.get(kind, self.ns, name).get("status") or {}).get("lastRun") or {}
+            if last.get("number") != run:
+                return None
+            pods = [p for p in self.pods(last["jobName"]) if "deletionTimestamp" not in p["metadata"]]
+            return pods and pods[0]
+
+        return eventually(pending, "a pod of %s %s, run %d" % (kind, name, run), timeout)
 
     def set(self, pod, phase, state, **status):
         name = pod["spec"]["containers"][0]["name"]
