@@ -12,10 +12,15 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 const SOURCE: &str = "python/src";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed=build.rs");
     let mut files = Vec::new();
     python_files(Path::new(SOURCE), &mut files)?;
     files.sort();
+    // Each file and not the directory: what Python compiles beside them is no change. A new file is noticed by
+    // the one that imports it.
+    for path in &files {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
     let target = PathBuf::from(std::env::var("OUT_DIR")?).join("tasks.pyz");
     let mut zip = ZipWriter::new(fs::File::create(target)?);
     let options = SimpleFileOptions::default()
