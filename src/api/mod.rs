@@ -17,6 +17,8 @@ pub use target::{Target, TargetStatus};
 
 /// The API group of every kind.
 pub const GROUP: &str = "django.my.domain";
+/// Their version.
+pub const VERSION: &str = "v1alpha1";
 /// Django's alias of a database where none is named.
 pub const DEFAULT_DATABASE: &str = "default";
 
@@ -71,7 +73,7 @@ macro_rules! declare {
             fn every_kind_is_of_the_group_and_has_the_shared_fields() {
                 $(
                     assert_eq!(<$kind as kube::Resource>::group(&()), GROUP);
-                    assert_eq!(<$kind as kube::Resource>::version(&()), "v1alpha1");
+                    assert_eq!(<$kind as kube::Resource>::version(&()), VERSION);
                     let crd = serde_json::to_value(<$kind as kube::CustomResourceExt>::crd()).unwrap();
                     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
                     for field in TaskPolicy::NON_TRIGGERING_FIELDS {

@@ -2,8 +2,10 @@
 
 mod crd;
 mod manager;
+mod policies;
 mod rbac;
 mod reference;
+mod user_roles;
 
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ pub enum Error {
 }
 
 /// Directories below which generated files lie, beside others.
-pub const DIRECTORIES: &[&str] = &["config", "docs"];
+pub const DIRECTORIES: &[&str] = &["config", "docs", "policies"];
 
 /// Whether a text is that of a generated file.
 pub fn is_generated(text: &str) -> bool {
@@ -35,6 +37,10 @@ struct KindManifests {
     crds: Vec<Value>,
     plurals: Vec<String>,
     samples: Vec<(String, &'static str)>,
+    /// Plurals of the kinds that run commands of their author's choice.
+    any_command: Vec<String>,
+    commands_fields: Vec<&'static str>,
+    secret_fields: Vec<&'static str>,
 }
 
 impl KindVisitor for KindManifests {
@@ -42,6 +48,11 @@ impl KindVisitor for KindManifests {
         self.crds.push(crd::for_kind::<T>());
         self.plurals.push(T::plural(&()).into_owned());
         self.samples.push((format!("{}.yaml", T::KIND.to_lowercase()), T::SAMPLE));
+        if T::COMMANDS_FIELD.is_some() {
+            self.any_command.push(T::plural(&()).into_owned());
+        }
+        self.commands_fields.extend(T::COMMANDS_FIELD);
+        self.secret_fields.extend(T::SECRET_FIELD);
     }
 }
 
@@ -49,13 +60,14 @@ impl KindVisitor for KindManifests {
 pub fn files() -> Result<Vec<(String, String)>, Error> {
     let mut kinds = KindManifests::default();
     kinds::visit_kinds(&mut kinds);
-    let KindManifests { crds, mut plurals, samples } = kinds;
+    let KindManifests { crds, mut plurals, samples, any_command, commands_fields, secret_fields } = kinds;
     let mut files = Vec::new();
-    let mut add = |path: &str, value: &Value| {
-        let text = yaml(value).map_err(|problem| Error::Yaml { path: path.to_owned(), problem })?;
+    let mut add_all = |path: &str, documents: &[Value]| {
+        let text = yaml(documents).map_err(|problem| Error::Yaml { path: path.to_owned(), problem })?;
         files.push((path.to_owned(), text));
         Ok(())
     };
+    let mut add = |path: &str, value: &Value| add_all(path, std::slice::from_ref(value));
     for (crd, plural) in crds.iter().zip(&plurals) {
         add(&format!("config/crd/{plural}.yaml"), crd)?;
     }
@@ -73,6 +85,19 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
         // The operator's own, where the samples expect Django as well.
         &json!({ "namespace": names::OPERATOR, "resources": sample_files }),
     )?;
+    let user_roles = user_roles::files(&plurals, &any_command);
+    for (file, role) in &user_roles {
+        add(&format!("config/user-roles/{file}"), role)?;
+    }
+    let user_role_files: Vec<&String> = user_roles.iter().map(|(file, _)| file).collect();
+    add("config/user-roles/kustomization.yaml", &json!({ "resources": user_role_files }))?;
+    for (file, documents) in policies::files(&policies::TaskKinds {
+        plurals: &plurals,
+        commands_fields: &commands_fields,
+        secret_fields: &secret_fields,
+    }) {
+        add_all(&format!("policies/{file}"), &documents)?;
+    }
     files.push(("config/manager/manager.yaml".into(), format!("{GENERATED_HEADER}{}", manager::deployment())));
     for (file, sample) in &samples {
         files.push((format!("config/samples/{file}"), format!("{GENERATED_HEADER}{sample}")));
@@ -81,6 +106,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     Ok(files)
 }
 
-fn yaml(value: &Value) -> Result<String, String> {
-    Ok(format!("{GENERATED_HEADER}{}", serde_saphyr::to_string(value).map_err(|error| error.to_string())?))
+fn yaml(documents: &[Value]) -> Result<String, String> {
+    let texts: Result<Vec<String>, _> = documents.iter().map(serde_saphyr::to_string).collect();
+    Ok(format!("{GENERATED_HEADER}{}", texts.map_err(|error| error.to_string())?.join("---\n")))
 }

@@ -101,6 +101,10 @@ pub trait Task: TaskResource {
     const WAITS_FOR_MIGRATIONS: bool = false;
     /// Fields of its own that are not part of a run's key, beside those of all kinds.
     const NON_TRIGGERING_FIELDS: &[&str] = &[];
+    /// Its field that lists commands of the author's choice, as argv lists.
+    const COMMANDS_FIELD: Option<&str> = None;
+    /// Its field that refers to a Secret by `name`.
+    const SECRET_FIELD: Option<&str> = None;
 
     /// What to run.
     fn command(&self) -> Command;

@@ -7,6 +7,7 @@ use crate::task::{Command, Runner, Steps, TargetLabel, Task};
 impl Task for DjangoCommand {
     const TARGET_LABEL: TargetLabel = TargetLabel::Django;
     const NON_TRIGGERING_FIELDS: &[&str] = &["resume", "schedule"];
+    const COMMANDS_FIELD: Option<&str> = Some("commands");
 
     fn command(&self) -> Command {
         let commands = &self.spec.commands;

@@ -10,6 +10,7 @@ use crate::task::{Command, EnvValue, Runner, TargetLabel, Task};
 impl Task for DjangoUser {
     const TARGET_LABEL: TargetLabel = TargetLabel::Django;
     const WAITS_FOR_MIGRATIONS: bool = true;
+    const SECRET_FIELD: Option<&str> = Some("passwordSecretRef");
 
     fn command(&self) -> Command {
         let spec = &self.spec;

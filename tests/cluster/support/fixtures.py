@@ -9,6 +9,7 @@ import pytest
 from .kube import ROOT, Audit, Kube, deployment, eventually
 from .kubelet import Kubelet
 from .operator import Operator, grant
+from .policies import enforce, set_parameters
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,7 @@ def kube():
     kube = Kube(kubeconfig)
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config/crd"))
     kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
+    enforce(kube)
     await_job_controller(kube)
     return kube
 
@@ -97,3 +99,16 @@ def kubelet(kube, ns):
     kubelet = Kubelet(kube, ns)
     yield kubelet
     kubelet.stop()
+
+
+@pytest.fixture
+def parameters(kube):
+    """Sets parameters of the policies, and takes them back at the end."""
+    made = {}
+
+    def put(values):
+        made.update(values)
+        set_parameters(kube, values)
+
+    yield put
+    set_parameters(kube, dict.fromkeys(made))

@@ -1,5 +1,6 @@
 """The API server, as a test talks to it: JSON in, JSON out, and waiting for conditions."""
 
+import copy
 import json
 import os
 import subprocess
@@ -53,6 +54,13 @@ class Kube:
         again = Retry(4, allowed_methods=["GET"], status_forcelist=stalled, raise_on_status=False, backoff_factor=1)
         self.http.mount("https://", HTTPAdapter(max_retries=again))
         self.http.headers["Authorization"] = "Bearer " + self.token
+
+    def as_user(self, name):
+        """The same client as somebody else."""
+        other = copy.copy(self)
+        other.http = copy.copy(self.http)
+        other.http.headers = {**self.http.headers, "Impersonate-User": name}
+        return other
 
     def call(self, method, path, body=None, kind="application/json", ok=(200, 201, 202)):
         data = None if body is None else json.dumps(body)

@@ -11,6 +11,7 @@ import urllib.request
 import yaml
 
 from .kube import ROOT, TIMEOUT, account, eventually
+from .policies import let_operate
 
 ACCOUNT = "django-operator"
 
@@ -38,6 +39,7 @@ def grant(kube, ns, watched=()):
     user = account(ns)
     for target in (ns, *watched):
         eventually(lambda: may(kube, user, target, "list", "django.my.domain", "djangomigrates"), "the role is in force")
+        let_operate(kube, target, ns)
     eventually(lambda: may(kube, user, ns, "create", "coordination.k8s.io", "leases"), "the role is in force")
     return user
 
