@@ -17,9 +17,6 @@ pub static HELPER_ZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tasks.p
 /// What a Job's interpreter is given to run, with the comments that a reader of the Job does not need.
 const BOOTSTRAP: &str = include_str!("../python/bootstrap.py");
 
-/// How the ConfigMaps' names begin, whatever their digest.
-pub const CONFIG_MAP_PREFIX: &str = "django-operator-tasks-";
-
 static DIGEST: LazyLock<String> = LazyLock::new(|| hex::encode(Sha256::digest(HELPER_ZIP)));
 
 static BOOTSTRAP_CODE: LazyLock<String> = LazyLock::new(|| {
@@ -31,7 +28,7 @@ static CONFIG_MAP: LazyLock<ConfigMap> = LazyLock::new(|| {
     let labels = [(names::MANAGED_BY_LABEL.to_owned(), names::OPERATOR.to_owned())];
     ConfigMap {
         metadata: ObjectMeta {
-            name: Some(format!("{CONFIG_MAP_PREFIX}{}", &DIGEST[..12])),
+            name: Some(format!("{}{}", names::HELPER_PREFIX, &DIGEST[..12])),
             labels: Some(labels.into()),
             ..ObjectMeta::default()
         },

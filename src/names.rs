@@ -67,6 +67,8 @@ pub const TARGET_ANNOTATIONS: &[(&str, &str, &str)] = &[
     ),
     (ALLOW_IMAGES_ANNOTATION, "reg.example.com/team/", "Further images that `spec.image` may name, with commas."),
 ];
+/// How the names of the helper's ConfigMaps begin, whatever their digest.
+pub const HELPER_PREFIX: &str = "django-operator-tasks-";
 /// File of the helper, in its ConfigMap and where Jobs mount it.
 pub const HELPER_FILE: &str = "tasks.pyz";
 /// Variable that tells the helper what the operator knows of the pod.

@@ -3,7 +3,6 @@
 use super::requests::DIGEST_PARAMETER;
 use super::{AdmissionPolicy, Validation, in_parameters, parameter_key, parameters, resources, words};
 use crate::api::GROUP;
-use crate::helper;
 use crate::names;
 
 /// Capabilities that Pod Security's baseline lets a container add.
@@ -17,7 +16,7 @@ pub fn helper() -> AdmissionPolicy {
         description: "ConfigMaps with the names of the helper's are written by the operator's account alone, which is the parameter operator.",
         resources: vec![resources("", "v1", &["configmaps"])],
         conditions: vec![
-            ("is-the-helper", format!("object.metadata.name.startsWith('{}')", helper::CONFIG_MAP_PREFIX)),
+            ("is-the-helper", format!("object.metadata.name.startsWith('{}')", names::HELPER_PREFIX)),
             ("stays", "request.operation == 'CREATE' || !has(oldObject.metadata.deletionTimestamp)".into()),
         ],
         variables: vec![
@@ -32,7 +31,7 @@ pub fn helper() -> AdmissionPolicy {
             ),
             message: format!(
                 "ConfigMap {{object.metadata.name}}: names that begin with {} are the helper's, which only {{variables.operator}} writes, and not {{request.userInfo.username}}; use another name, or change {}",
-                helper::CONFIG_MAP_PREFIX,
+                names::HELPER_PREFIX,
                 in_parameters("operatorKey")
             ),
         }],
@@ -140,11 +139,11 @@ pub fn account() -> AdmissionPolicy {
             Validation {
                 expression: format!(
                     "{is_job} || request.operation == 'CREATE' && dyn(object).metadata.name.startsWith('{}') && dyn(object).?immutable.orValue(false)",
-                    helper::CONFIG_MAP_PREFIX
+                    names::HELPER_PREFIX
                 ),
                 message: format!(
                     "{{request.userInfo.username}} creates ConfigMaps alone that are immutable and whose names begin with {}",
-                    helper::CONFIG_MAP_PREFIX
+                    names::HELPER_PREFIX
                 ),
             },
         ],
