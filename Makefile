@@ -8,13 +8,12 @@ BINARY := target/$(HOST)/release/django-operator
 ENGINE ?= $(shell for e in docker podman buildah; do if $$e info >/dev/null 2>&1; then echo $$e; break; fi; done)
 BUILD = $(if $(filter buildah,$(notdir $(ENGINE))),$(ENGINE) bud --isolation chroot,$(ENGINE) build)
 OVERLAY := target/deploy
-POLICIES := target/policies
 
 PYTHON := .venv/bin
 RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-projects bench bench-scale build generate verify format check lint dependencies audit docker-build docker-push install uninstall deploy undeploy watch policies user-roles overlay policies-overlay
+.PHONY: help demo test test-faults test-projects bench bench-scale build generate verify format check lint dependencies audit docker-build docker-push install uninstall deploy undeploy watch policies print-policies user-roles overlay
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -96,8 +95,20 @@ watch: ## The operator of NAMESPACE may work in the namespace WATCHED as well
 user-roles: ## ClusterRoles for the people who use the kinds: django-viewer, django-runner, django-admin
 	kubectl apply -k config/user-roles
 
-policies: policies-overlay ## Who may ask for what, and what the operator of NAMESPACE may do: docs/policies.md
-	kubectl apply --server-side -k $(POLICIES)
+policies: ## Who may ask for what, and what the operators of the namespaces OPERATORS may do: docs/policies.md
+	@$(MAKE) -s print-policies | kubectl apply --server-side -f -
+
+print-policies:
+	@kubectl kustomize policies | sed "s|$(SHIPPED_ACCOUNT)|$(ACCOUNTS)|g; s|$(SHIPPED_LABELS)|$(POD_LABELS)|g"
+
+OPERATORS ?= $(NAMESPACE)
+SHIPPED_ACCOUNT := system:serviceaccount:django-operator:django-operator
+ACCOUNTS = $(subst $(space),$(comma),$(OPERATORS:%=system:serviceaccount:%:django-operator))
+SHIPPED_LABELS := app.kubernetes.io/component:django-server,app.kubernetes.io/component:django-celery-work-celery
+POD_LABELS ?= $(SHIPPED_LABELS)
+comma := ,
+empty :=
+space := $(empty) $(empty)
 
 TAG = $(shell echo $(IMG) | sed -n 's/.*:\([^:/]*\)$$/\1/p')
 define KUSTOMIZATION
@@ -113,22 +124,3 @@ export KUSTOMIZATION
 overlay:
 	@mkdir -p $(OVERLAY)
 	@echo "$$KUSTOMIZATION" >$(OVERLAY)/kustomization.yaml
-
-# The one operator of the cluster; for several see docs/policies.md.
-define POLICIES_KUSTOMIZATION
-resources: [../../policies]
-patches:
-  - target: {kind: ValidatingAdmissionPolicyBinding, labelSelector: django.my.domain/parameters=true}
-    patch: '[{"op": "replace", "path": "/spec/paramRef/namespace", "value": "$(NAMESPACE)"}]'
-  - target: {kind: ConfigMap}
-    patch: |-
-      - {"op": "replace", "path": "/metadata/namespace", "value": "$(NAMESPACE)"}
-      - {"op": "replace", "path": "/data/operator", "value": "system:serviceaccount:$(NAMESPACE):django-operator"}
-  - target: {kind: NetworkPolicy}
-    patch: '[{"op": "replace", "path": "/metadata/namespace", "value": "$(NAMESPACE)"}]'
-endef
-export POLICIES_KUSTOMIZATION
-
-policies-overlay:
-	@mkdir -p $(POLICIES)
-	@echo "$$POLICIES_KUSTOMIZATION" >$(POLICIES)/kustomization.yaml

@@ -113,8 +113,13 @@ pub async fn list_pods(client: &Client, namespace: &str, job: &str) -> kube::Res
 }
 
 /// Lets a Job begin that was created suspended, and notes on it that it was let, in one step: if it still is the one of
-/// this UID, and was not let before.
-pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<JobView> {
+/// this UID, and was not let before. What forbids it is no error.
+pub async fn release_job(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+) -> kube::Result<Result<JobView, Blocked>> {
     let api: Api<JobObject> = Api::namespaced(client.clone(), namespace);
     let held = format!("/metadata/annotations/{}", names::HELD_ANNOTATION.replace('/', "~1"));
     let steps = json!([
@@ -123,7 +128,11 @@ pub async fn release_job(client: &Client, namespace: &str, name: &str, uid: &str
         { "op": "replace", "path": "/spec/suspend", "value": false },
     ]);
     let patch = serde_json::from_value(steps).map_err(kube::Error::SerdeError)?;
-    Ok(api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await?.into())
+    match api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await {
+        Ok(released) => Ok(Ok(released.into())),
+        Err(error) if is_inapplicable(&error) => Err(error),
+        Err(error) => blocked_by(error, rejection::of_job).map(Err),
+    }
 }
 
 /// Whether a patch could not be applied to the object as it is.

@@ -35,6 +35,7 @@ pub fn is_generated(text: &str) -> bool {
 #[derive(Default)]
 struct KindManifests {
     crds: Vec<Value>,
+    names: Vec<&'static str>,
     plurals: Vec<String>,
     samples: Vec<(String, &'static str)>,
     /// Plurals of the kinds that run commands of their author's choice.
@@ -46,6 +47,7 @@ struct KindManifests {
 impl KindVisitor for KindManifests {
     fn visit<T: Task>(&mut self) {
         self.crds.push(crd::for_kind::<T>());
+        self.names.push(T::KIND);
         self.plurals.push(T::plural(&()).into_owned());
         self.samples.push((format!("{}.yaml", T::KIND.to_lowercase()), T::SAMPLE));
         if T::COMMANDS_FIELD.is_some() {
@@ -60,7 +62,8 @@ impl KindVisitor for KindManifests {
 pub fn files() -> Result<Vec<(String, String)>, Error> {
     let mut kinds = KindManifests::default();
     kinds::visit_kinds(&mut kinds);
-    let KindManifests { crds, mut plurals, samples, any_command, commands_fields, secret_fields } = kinds;
+    let KindManifests { crds, names: kind_names, mut plurals, samples, any_command, commands_fields, secret_fields } =
+        kinds;
     let mut files = Vec::new();
     let mut add_all = |path: &str, documents: &[Value]| {
         let text = yaml(documents).map_err(|problem| Error::Yaml { path: path.to_owned(), problem })?;
@@ -92,6 +95,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     let user_role_files: Vec<&String> = user_roles.iter().map(|(file, _)| file).collect();
     add("config/user-roles/kustomization.yaml", &json!({ "resources": user_role_files }))?;
     for (file, documents) in policies::files(&policies::TaskKinds {
+        names: &kind_names,
         plurals: &plurals,
         commands_fields: &commands_fields,
         secret_fields: &secret_fields,

@@ -34,6 +34,8 @@ use crate::task::{Task, notices, status};
 const MAX_STEPS: usize = 16;
 /// How long a container may take to start before what usually passes by itself is shown.
 const LONG_START: Duration = Duration::from_secs(60);
+/// After which what the API server refused is asked for again.
+pub(super) const REJECTION_INTERVAL: Duration = Duration::from_secs(30);
 /// After which something that just changed is looked at again.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 
@@ -110,7 +112,12 @@ impl<'a, T: Task> Reconciliation<'a, T> {
                 Decision::ReleaseJob(uid) => {
                     let name = job_name(&observed);
                     match client::release_job(&self.shared.client, &self.namespace, name, &uid).await {
-                        Ok(job) => lookups.job = Some(ObservedJob::Present(self.now_known(Arc::new(job)))),
+                        Ok(Ok(job)) => lookups.job = Some(ObservedJob::Present(self.now_known(Arc::new(job)))),
+                        Ok(Err(blocked)) => {
+                            return self
+                                .update_status(&observed, StatusIntent::Blocked(blocked), Some(REJECTION_INTERVAL))
+                                .await;
+                        }
                         Err(error) if client::is_inapplicable(&error) => {
                             self.get_job(&observed, &mut lookups).await?;
                             // Not as the watch had it, else there is something else about it.

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use tracing::info;
 
 use super::dependency_reader::live_dependencies;
-use super::reconcile::{Reconciliation, SOON};
+use super::reconcile::{REJECTION_INTERVAL, Reconciliation, SOON};
 use crate::api::RunCause;
 use crate::cluster::client::{self, JobCreation};
 use crate::controller::reconciler::Error;
@@ -53,7 +53,7 @@ impl<T: Task> Reconciliation<'_, T> {
             Err(blocked) => return Ok(StartOutcome::Blocked(blocked, SOON)),
         };
         if let Err(blocked) = helper {
-            return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
+            return Ok(StartOutcome::Blocked(blocked, REJECTION_INTERVAL));
         }
         // Not where something else asks for a run as well: a due time, or what it depends on.
         let is_rerun =
@@ -82,7 +82,7 @@ impl<T: Task> Reconciliation<'_, T> {
             }
             JobCreation::Found(job) => job,
             JobCreation::Rejected(blocked) => {
-                return Ok(StartOutcome::Blocked(blocked, Duration::from_secs(30)));
+                return Ok(StartOutcome::Blocked(blocked, REJECTION_INTERVAL));
             }
         };
         if job.owned_by(&observed.uid) {

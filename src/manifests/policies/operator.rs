@@ -1,173 +1,201 @@
-//! What the operator's own account may do, so that a stolen token is worth no more than the tasks are.
+//! What the operator's own account may do, so that a stolen token is worth less than what its role says.
 
-use super::requests::DIGEST_PARAMETER;
-use super::{AdmissionPolicy, Validation, in_parameters, parameter_key, parameters, resources, words};
-use crate::api::GROUP;
+use super::expressions::{differ, is_operator, list, operators, own_annotations_differ, shown, task_api_version};
+use super::{AdmissionPolicy, Resources, TaskKinds, Validation};
 use crate::names;
 
-/// Capabilities that Pod Security's baseline lets a container add.
-const BASELINE_CAPABILITIES: &str = "['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'MKNOD', 'NET_BIND_SERVICE', 'SETFCAP', 'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT']";
+/// What Pod Security's baseline lets a pod have.
+const CAPABILITIES: &[&str] = &[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+const SELINUX_TYPES: &[&str] = &["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+const SYSCTLS: &[&str] = &[
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+];
 
 /// Only the operator hands out the helper. Never about DELETE, nor about what is being deleted: a namespace has to be
 /// deletable whoever deletes it.
 pub fn helper() -> AdmissionPolicy {
+    let prefix = names::HELPER_PREFIX;
     AdmissionPolicy {
-        name: "django-operator-helper",
-        description: "ConfigMaps with the names of the helper's are written by the operator's account alone, which is the parameter operator.",
-        resources: vec![resources("", "v1", &["configmaps"])],
+        name: "helper",
+        description: "ConfigMaps with the names of the helper's are written by the operator's account alone.",
+        resources: vec![Resources::new("", "v1", "configmaps")],
+        labels: None,
         conditions: vec![
-            ("is-the-helper", format!("object.metadata.name.startsWith('{}')", names::HELPER_PREFIX)),
+            ("is-the-helper", format!("object.metadata.name.startsWith('{prefix}')")),
             ("stays", "request.operation == 'CREATE' || !has(oldObject.metadata.deletionTimestamp)".into()),
         ],
-        variables: vec![
-            parameters(),
-            ("operatorKey", parameter_key("operator")),
-            ("operator", "variables.parameters[?variables.operatorKey].orValue('')".into()),
-        ],
+        variables: vec![],
         validations: vec![Validation {
-            expression: format!(
-                "{}.exists(account, account == request.userInfo.username)",
-                words("variables.operator")
-            ),
+            expression: is_operator(),
             message: format!(
-                "ConfigMap {{object.metadata.name}}: names that begin with {} are the helper's, which only {{variables.operator}} writes, and not {{request.userInfo.username}}; use another name, or change {}",
-                names::HELPER_PREFIX,
-                in_parameters("operatorKey")
+                "ConfigMap {{object.metadata.name}}: names that begin with {prefix} are the helper's, which only the operator's account writes ({}), and not {{request.userInfo.username}}; use another name",
+                operators()
             ),
         }],
-        parameterised: true,
+        parameters: None,
     }
 }
 
-/// Jobs of tasks that are not privileged, their release, and the helper.
-pub fn account() -> AdmissionPolicy {
-    let is_job = "request.resource.resource == 'jobs'";
-    let offenders = |test: &str| format!("variables.containers.filter(c, {test}).map(c, c.name)");
-    let refuses = |variable: &str, what: &str, why: &str| Validation {
-        expression: format!("variables.{variable}.size() == 0"),
-        message: format!("{what}{{variables.{variable}.join(', ')}}: {why}"),
-    };
+/// Jobs of tasks that keep to the baseline, their release, and the helper.
+pub fn account(kinds: &TaskKinds) -> AdmissionPolicy {
     AdmissionPolicy {
-        name: "django-operator-account",
-        description: "The operator's account makes Jobs of tasks that are not privileged, releases them, and writes the helper's ConfigMap, and nothing else of these kinds.",
-        resources: vec![resources("batch", "v1", &["jobs"]), resources("", "v1", &["configmaps"])],
-        conditions: vec![(
-            "is-an-operator",
-            format!(
-                "has(params.data) && params.data.exists(key, (key == 'operator' || key.startsWith('operator.')) && {}.exists(account, account == request.userInfo.username))",
-                words("params.data[key]")
-            ),
-        )],
-        variables: vec![
-            parameters(),
-            ("createsJob", format!("{is_job} && request.operation == 'CREATE'")),
-            ("pod", "variables.createsJob ? dyn(object).spec.template.spec : dyn({})".into()),
-            ("containers", "variables.pod.?containers.orValue([]) + variables.pod.?initContainers.orValue([])".into()),
-            (
-                "privileged",
-                offenders(
-                    "c.?securityContext.?privileged.orValue(false) || c.?securityContext.?windowsOptions.?hostProcess.orValue(false) || c.?securityContext.?procMount.orValue('Default') != 'Default'",
-                ),
-            ),
-            (
-                "capable",
-                offenders(&format!(
-                    "c.?securityContext.?capabilities.?add.orValue([]).exists(capability, !(capability in {BASELINE_CAPABILITIES}))"
-                )),
-            ),
-            ("hostPorts", offenders("c.?ports.orValue([]).exists(port, port.?hostPort.orValue(0) != 0)")),
-            ("digestKey", parameter_key("imagesByDigest")),
-            (
-                "withoutDigest",
-                format!(
-                    "{DIGEST_PARAMETER} != 'true' ? [] : variables.containers.filter(c, !c.?image.orValue('').contains('@')).map(c, c.image)"
-                ),
-            ),
-            ("hostPaths", "variables.pod.?volumes.orValue([]).filter(v, has(v.hostPath)).map(v, v.name)".into()),
-            (
-                "hostNamespaces",
-                "['hostNetwork', 'hostPID', 'hostIPC'].filter(field, variables.pod[?field].orValue(false))".into(),
-            ),
-            ("serviceAccount", "variables.pod.?serviceAccountName.orValue('default')".into()),
-            ("serviceAccountsKey", parameter_key("serviceAccounts")),
-            ("serviceAccounts", "variables.parameters[?variables.serviceAccountsKey].orValue('*')".into()),
-            ("owners", "dyn(object).metadata.?ownerReferences.orValue([])".into()),
-        ],
-        validations: vec![
-            Validation {
-                expression: format!(
-                    "!variables.createsJob || dyn(object).metadata.?labels[?'{label}'].orValue('') == '{operator}' && variables.owners.size() == 1 && variables.owners[0].apiVersion.startsWith('{GROUP}/') && variables.owners[0].?controller.orValue(false)",
-                    label = names::MANAGED_BY_LABEL,
-                    operator = names::OPERATOR
-                ),
-                message: format!(
-                    "the Jobs of {{request.userInfo.username}} have the label {}={} and one owner, a task of {GROUP}",
-                    names::MANAGED_BY_LABEL,
-                    names::OPERATOR
-                ),
-            },
-            refuses("hostNamespaces", "", "no Job of a task has the node's namespaces"),
-            refuses("hostPaths", "volumes ", "no Job of a task mounts a hostPath; use a PersistentVolumeClaim"),
-            refuses(
-                "privileged",
-                "containers ",
-                "no Job of a task is privileged; leave the container out by the target's annotation django.my.domain/drop-containers",
-            ),
-            refuses("capable", "containers ", "no Job of a task adds capabilities beyond the baseline of Pod Security"),
-            refuses("hostPorts", "containers ", "no Job of a task has ports of the node"),
-            Validation {
-                expression: "variables.withoutDigest.size() == 0".into(),
-                message: format!(
-                    "images {{variables.withoutDigest.join(', ')}} have no digest; write them as NAME@sha256:... in the target, which namespace {{request.namespace}} asks for by {}",
-                    in_parameters("digestKey")
-                ),
-            },
-            Validation {
-                expression: format!(
-                    "!variables.createsJob || {}.exists(account, account == '*' || account == variables.serviceAccount)",
-                    words("variables.serviceAccounts")
-                ),
-                message: format!(
-                    "service account {{variables.serviceAccount}} is not among those of namespace {{request.namespace}} ({{variables.serviceAccounts}}); to allow it, add it to {}",
-                    in_parameters("serviceAccountsKey")
-                ),
-            },
-            Validation {
-                expression: format!("!({is_job} && request.operation == 'UPDATE') || {}", only_released()),
-                message: "{request.userInfo.username} changes of a Job spec.suspend alone".into(),
-            },
-            Validation {
-                expression: format!(
-                    "{is_job} || request.operation == 'CREATE' && dyn(object).metadata.name.startsWith('{}') && dyn(object).?immutable.orValue(false)",
-                    names::HELPER_PREFIX
-                ),
-                message: format!(
-                    "{{request.userInfo.username}} creates ConfigMaps alone that are immutable and whose names begin with {}",
-                    names::HELPER_PREFIX
-                ),
-            },
-        ],
-        parameterised: true,
+        name: "account",
+        description: "The operator's account makes Jobs of tasks that keep to Pod Security's baseline, releases them, and creates the helper's ConfigMap, and nothing else of these kinds.",
+        resources: vec![Resources::new("batch", "v1", "jobs"), Resources::new("", "v1", "configmaps")],
+        labels: None,
+        conditions: vec![("is-an-operator", is_operator())],
+        variables: account_variables(),
+        validations: [ownership(kinds), pod_rules(), writes()].into_iter().flatten().collect(),
+        parameters: None,
     }
 }
 
-/// Whether an update changes nothing but `spec.suspend`, and the annotation that says that the operator holds the Job.
-fn only_released() -> String {
-    let same = |part: &str, but: &str, new: &str, old: &str| {
-        format!(
-            "dyn({new}).{part}.all(key, key == '{but}' || key in dyn({old}).{part} && dyn({new}).{part}[key] == dyn({old}).{part}[key])"
-        )
-    };
-    let both = |part: &str, but: &str| {
-        format!("{} && {}", same(part, but, "object", "oldObject"), same(part, but, "oldObject", "object"))
-    };
-    let unchanged = |field: &str| format!("dyn(object).metadata.?{field} == dyn(oldObject).metadata.?{field}");
-    [
-        both("spec", "suspend"),
-        both("metadata.?annotations.orValue({})", names::HELD_ANNOTATION),
-        unchanged("labels"),
-        unchanged("ownerReferences"),
-        unchanged("finalizers"),
+fn account_variables() -> Vec<(&'static str, String)> {
+    let containers = |test: &str| format!("variables.containers.filter(c, {test}).map(c, c.name)");
+    // Of the containers and of the pod itself.
+    let contexts = |test: &str| format!("variables.contexts.filter(c, {test}).map(c, c.name)");
+    let capabilities = list(CAPABILITIES);
+    let (selinux, sysctls) = (list(SELINUX_TYPES), list(SYSCTLS));
+    vec![
+        ("createsJob", "request.resource.resource == 'jobs' && request.operation == 'CREATE'".into()),
+        ("owners", "dyn(object).metadata.?ownerReferences.orValue([])".into()),
+        ("pod", "variables.createsJob ? dyn(object).spec.template.spec : dyn({})".into()),
+        ("containers", "variables.pod.?containers.orValue([]) + variables.pod.?initContainers.orValue([])".into()),
+        (
+            "contexts",
+            "variables.containers.map(c, {'name': dyn(c.name), 'has': c.?securityContext.orValue({})}) + [{'name': dyn('of the pod'), 'has': variables.pod.?securityContext.orValue({})}]".into(),
+        ),
+        (
+            "privileged",
+            contexts("c.has.?privileged.orValue(false) || c.has.?windowsOptions.?hostProcess.orValue(false)"),
+        ),
+        (
+            "beyondBaseline",
+            contexts(&format!(
+                "c.has.?capabilities.?add.orValue([]).exists(capability, !(capability in {capabilities})) || c.has.?procMount.orValue('Default') != 'Default' || c.has.?seccompProfile.?type.orValue('') == 'Unconfined' || c.has.?appArmorProfile.?type.orValue('') == 'Unconfined' || !(c.has.?seLinuxOptions.?type.orValue('') in {selinux}) || c.has.?seLinuxOptions.?user.orValue('') != '' || c.has.?seLinuxOptions.?role.orValue('') != '' || c.has.?sysctls.orValue([]).exists(sysctl, !(sysctl.name in {sysctls}))"
+            )),
+        ),
+        ("hostPorts", containers("c.?ports.orValue([]).exists(port, port.?hostPort.orValue(0) != 0)")),
+        (
+            "probedHosts",
+            containers("['startupProbe', 'livenessProbe', 'readinessProbe'].exists(probe, c[?probe].?httpGet.?host.orValue('') != '' || c[?probe].?tcpSocket.?host.orValue('') != '')"),
+        ),
+        ("hostPaths", "variables.pod.?volumes.orValue([]).filter(v, has(v.hostPath)).map(v, v.name)".into()),
+        (
+            "hostNamespaces",
+            "['hostNetwork', 'hostPID', 'hostIPC'].filter(field, variables.pod[?field].orValue(false))".into(),
+        ),
+        ("serviceAccount", "variables.pod.?serviceAccountName.orValue('default')".into()),
     ]
-    .join(" && ")
+}
+
+/// Whose a Job is.
+fn ownership(kinds: &TaskKinds) -> Vec<Validation> {
+    let (label, operator, version) = (names::MANAGED_BY_LABEL, names::OPERATOR, task_api_version());
+    let kinds = list(kinds.names);
+    let owner = format!(
+        "variables.owners[0].apiVersion == '{version}' && variables.owners[0].kind in {kinds} && variables.owners[0].?controller.orValue(false)"
+    );
+    vec![
+        Validation {
+            expression: format!(
+                "!variables.createsJob || dyn(object).metadata.?labels[?'{label}'].orValue('') == '{operator}' && variables.owners.size() == 1 && {owner}"
+            ),
+            message: format!(
+                "the Jobs of {{request.userInfo.username}} have the label {label}={operator} and one owner, a task of {version}; make others with another account"
+            ),
+        },
+        Validation {
+            expression: "!variables.createsJob || request.userInfo.username != 'system:serviceaccount:' + request.namespace + ':' + variables.serviceAccount".into(),
+            message: "service account {variables.serviceAccount}: no Job of a task works as the operator; give the target a service account of its own".into(),
+        },
+    ]
+}
+
+/// What its pods may have.
+fn pod_rules() -> Vec<Validation> {
+    let none = |variable: &str, what: &str, why: &str| Validation {
+        expression: format!("variables.{variable}.size() == 0"),
+        message: format!("{what}{}: {why}", shown(&format!("variables.{variable}"))),
+    };
+    let or_drop =
+        "or leave the container out by the target's annotation django.my.domain/drop-containers if it is not Django's";
+    vec![
+        none("hostNamespaces", "", "no Job of a task has the node's namespaces; take it out of the pod template"),
+        none("hostPaths", "volumes ", "no Job of a task mounts a hostPath; use a PersistentVolumeClaim"),
+        none(
+            "privileged",
+            "containers ",
+            &format!("no Job of a task is privileged; take it out of the securityContext, {or_drop}"),
+        ),
+        none(
+            "beyondBaseline",
+            "containers ",
+            &format!(
+                "no Job of a task goes beyond Pod Security's baseline (capabilities, seccomp, AppArmor, SELinux, sysctls, procMount); keep the securityContext to it, {or_drop}"
+            ),
+        ),
+        none(
+            "hostPorts",
+            "containers ",
+            "no Job of a task has ports of the node; take hostPort out of the pod template",
+        ),
+        none("probedHosts", "containers ", "no Job of a task probes another host; take host out of the probe"),
+    ]
+}
+
+/// Changes of a Job, and ConfigMaps.
+fn writes() -> Vec<Validation> {
+    let prefix = names::HELPER_PREFIX;
+    let unchanged = |path: &str| format!("dyn(object).metadata.?{path} == dyn(oldObject).metadata.?{path}");
+    // What else is on a Job may be the work of the cluster's mutating admission.
+    let released = [
+        format!("!{}", differ("dyn(object).spec", "dyn(oldObject).spec", "key == 'suspend'")),
+        unchanged("ownerReferences"),
+        unchanged(&format!("labels[?'{}']", names::MANAGED_BY_LABEL)),
+        unchanged(&format!("labels[?'{}']", names::KIND_LABEL)),
+        format!("!{}", own_annotations_differ(&[names::HELD_ANNOTATION])),
+    ];
+    vec![
+        Validation {
+            expression: format!(
+                "request.resource.resource != 'jobs' || request.operation != 'UPDATE' || {}",
+                released.join(" && ")
+            ),
+            message: "{request.userInfo.username} changes of a Job spec.suspend alone; make other changes with another account".into(),
+        },
+        Validation {
+            expression: format!(
+                "request.resource.resource != 'configmaps' || request.operation == 'CREATE' && dyn(object).metadata.name.startsWith('{prefix}') && dyn(object).?immutable.orValue(false)"
+            ),
+            message: format!(
+                "{{request.userInfo.username}} creates ConfigMaps alone that are immutable and whose names begin with {prefix}; write others with another account"
+            ),
+        },
+    ]
 }

@@ -1,5 +1,6 @@
 //! What the API server wrote down of the operator's requests.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -50,4 +51,14 @@ impl Audit {
         }
         Ok(entries)
     }
+}
+
+/// How many requests failed, and of each kind with which code.
+pub fn failures(entries: &[Entry]) -> String {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.code >= 400) {
+        *kinds.entry(format!("{} {} {}", entry.verb, entry.resource, entry.code)).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
+    if kinds.is_empty() { "0".into() } else { kinds.join(", ") }
 }

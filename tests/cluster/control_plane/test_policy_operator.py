@@ -1,12 +1,13 @@
 """The policies: what the operator's own account may do, word for word; and that nothing is kept from going away."""
 
+import os
 import subprocess
 
 import pytest
 import yaml
 from support.kube import ROOT, TIMEOUT, account, becomes, deployment, eventually, message, task
 from support.operator import grant
-from support.policies import NAME, NS, answer, config_map
+from support.policies import LIMITS_NS, SHIPPED_ACCOUNT, answer, config_map
 
 OWNER = {"apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoMigrate", "name": "m", "uid": "0", "controller": True}
 CONTAINER = {"name": "django", "image": "reg/shop:1"}
@@ -25,34 +26,68 @@ def job(name="j", metadata=None, container=None, init=None, **pod):
     }
 
 
-OF_A_TASK = "the Jobs of {user} have the label app.kubernetes.io/managed-by=django-operator and one owner, a task of django.my.domain"
-HOST_PATH = "volumes data: no Job of a task mounts a hostPath; use a PersistentVolumeClaim"
-PRIVILEGED = (
-    "containers %s: no Job of a task is privileged; leave the container out by the target's annotation "
-    "django.my.domain/drop-containers"
+OF_A_TASK = (
+    "the Jobs of {user} have the label app.kubernetes.io/managed-by=django-operator and one owner, a task of "
+    "django.my.domain/v1alpha1; make others with another account"
 )
-CAPABLE = "containers %s: no Job of a task adds capabilities beyond the baseline of Pod Security"
+HOST_PATH = "volumes data: no Job of a task mounts a hostPath; use a PersistentVolumeClaim"
+OR_DROP = "or leave the container out by the target's annotation django.my.domain/drop-containers if it is not Django's"
+PRIVILEGED = "containers %s: no Job of a task is privileged; take it out of the securityContext, " + OR_DROP
+BASELINE = (
+    "containers %s: no Job of a task goes beyond Pod Security's baseline (capabilities, seccomp, AppArmor, SELinux, sysctls, "
+    "procMount); keep the securityContext to it, " + OR_DROP
+)
+NAMESPACES = "%s: no Job of a task has the node's namespaces; take it out of the pod template"
+PROBES = "containers proxy: no Job of a task probes another host; take host out of the probe"
+HOST_PORTS = "containers proxy: no Job of a task has ports of the node; take hostPort out of the pod template"
+ITSELF = "service account django-operator: no Job of a task works as the operator; give the target a service account of its own"
 DEPLOYMENT_OWNER = {**OWNER, "apiVersion": "apps/v1", "kind": "Deployment"}
+
+
+def context(**fields):
+    return {"securityContext": fields}
+
+
+def owned_by(*owners):
+    return job(metadata={"ownerReferences": list(owners)})
+
+
 JOBS = [
     ("as the operator makes them", job(), None),
     ("unlabelled", job(metadata={"labels": {}}), OF_A_TASK),
     ("labelled otherwise", job(metadata={"labels": {"app.kubernetes.io/managed-by": "Helm"}}), OF_A_TASK),
-    ("without owner", job(metadata={"ownerReferences": []}), OF_A_TASK),
-    ("of another group", job(metadata={"ownerReferences": [DEPLOYMENT_OWNER]}), OF_A_TASK),
-    ("with two owners", job(metadata={"ownerReferences": [OWNER, {**DEPLOYMENT_OWNER, "uid": "1", "controller": False}]}), OF_A_TASK),
-    ("not controlled", job(metadata={"ownerReferences": [{**OWNER, "controller": False}]}), OF_A_TASK),
-    ("in the node's network", job(hostNetwork=True), "hostNetwork: no Job of a task has the node's namespaces"),
-    ("among the node's processes", job(hostPID=True, hostIPC=True), "hostPID, hostIPC: no Job of a task has the node's namespaces"),
+    ("without owner", owned_by(), OF_A_TASK),
+    ("of another group", owned_by(DEPLOYMENT_OWNER), OF_A_TASK),
+    ("of another version", owned_by({**OWNER, "apiVersion": "django.my.domain/v1"}), OF_A_TASK),
+    ("of no task", owned_by({**OWNER, "kind": "Django"}), OF_A_TASK),
+    ("with two owners", owned_by(OWNER, {**DEPLOYMENT_OWNER, "uid": "1", "controller": False}), OF_A_TASK),
+    ("not controlled", owned_by({**OWNER, "controller": False}), OF_A_TASK),
+    ("in the node's network", job(hostNetwork=True), NAMESPACES % "hostNetwork"),
+    ("among the node's processes", job(hostPID=True, hostIPC=True), NAMESPACES % "hostPID, hostIPC"),
     ("with the node's files", job(volumes=[{"name": "tmp", "emptyDir": {}}, {"name": "data", "hostPath": {"path": "/"}}]), HOST_PATH),
     ("with other volumes", job(volumes=[{"name": "tmp", "emptyDir": {}}, {"name": "c", "configMap": {"name": "c"}}]), None),
-    ("privileged", job(container={"securityContext": {"privileged": True}}), PRIVILEGED % "django"),
-    ("with a privileged init container", job(init={"securityContext": {"privileged": True}}), PRIVILEGED % "proxy"),
-    ("with the node's proc", job(container={"securityContext": {"procMount": "Unmasked"}}, hostUsers=False), PRIVILEGED % "django"),
-    ("capable", job(container={"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}), CAPABLE % "django"),
-    ("with an init container that is", job(init={"securityContext": {"capabilities": {"add": ["NET_ADMIN", "CHOWN"]}}}), CAPABLE % "proxy"),
-    ("with harmless capabilities", job(container={"securityContext": {"capabilities": {"add": ["CHOWN"], "drop": ["ALL"]}}}), None),
-    ("with a port of the node", job(init={"ports": [{"containerPort": 80, "hostPort": 80}]}), "containers proxy: no Job of a task has ports of the node"),
+    ("privileged", job(container=context(privileged=True)), PRIVILEGED % "django"),
+    ("with a privileged init container", job(init=context(privileged=True)), PRIVILEGED % "proxy"),
+    ("with the node's proc", job(container=context(procMount="Unmasked"), hostUsers=False), BASELINE % "django"),
+    ("capable", job(container=context(capabilities={"add": ["SYS_ADMIN"]})), BASELINE % "django"),
+    ("with an init container that is", job(init=context(capabilities={"add": ["NET_ADMIN", "CHOWN"]})), BASELINE % "proxy"),
+    ("with all capabilities", job(init=context(capabilities={"add": ["ALL"]})), BASELINE % "proxy"),
+    ("with harmless capabilities", job(container=context(capabilities={"add": ["CHOWN"], "drop": ["ALL"]})), None),
+    ("without seccomp", job(container=context(seccompProfile={"type": "Unconfined"})), BASELINE % "django"),
+    ("without seccomp as a pod", job(**context(seccompProfile={"type": "Unconfined"})), BASELINE % "of the pod"),
+    ("without AppArmor", job(container=context(appArmorProfile={"type": "Unconfined"})), BASELINE % "django"),
+    ("outside SELinux", job(**context(seLinuxOptions={"type": "spc_t"})), BASELINE % "of the pod"),
+    ("with a role of SELinux", job(init=context(seLinuxOptions={"role": "r"})), BASELINE % "proxy"),
+    ("with a setting of the kernel", job(**context(sysctls=[{"name": "kernel.msgmax", "value": "1"}])), BASELINE % "of the pod"),
+    ("with all that is harmless", job(**context(
+        seccompProfile={"type": "RuntimeDefault"}, appArmorProfile={"type": "RuntimeDefault"}, runAsUser=0,
+        seLinuxOptions={"type": "container_t", "level": "s0:c1"}, sysctls=[{"name": "net.ipv4.tcp_syncookies", "value": "1"}],
+    )), None),
+    ("with a port of the node", job(init={"ports": [{"containerPort": 80, "hostPort": 80}]}), HOST_PORTS),
+    ("with a probe of another host", job(init={"restartPolicy": "Always", "startupProbe": {"httpGet": {"host": "10.0.0.1", "port": 80}}}), PROBES),
+    ("with a probe", job(init={"restartPolicy": "Always", "startupProbe": {"httpGet": {"port": 80}}}), None),
     ("with another account", job(serviceAccountName="web"), None),
+    ("with the operator's account", job(serviceAccountName="django-operator"), ITSELF),
 ]
 
 
@@ -74,11 +109,12 @@ CHANGES = [
     ("parallelism", {"spec": {"parallelism": 2}}, False),
     ("deadline", {"spec": {"activeDeadlineSeconds": 9}}, False),
     ("image", {"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}}, False),
-    ("label", {"metadata": {"labels": {"a": "b"}}}, False),
+    ("label", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "b"}}}, False),
+    ("kind", {"metadata": {"labels": {"django.my.domain/kind": "b"}}}, False),
     ("owner", {"metadata": {"ownerReferences": [{**OWNER, "uid": "1"}]}}, False),
-    ("finalizer", {"metadata": {"finalizers": ["example.com/kept"]}}, False),
-    ("annotation", {"metadata": {"annotations": {"a": "b"}}}, False),
+    ("annotation", {"metadata": {"annotations": {"django.my.domain/run": "2"}}}, False),
     ("annotation gone", {"metadata": {"annotations": {"django.my.domain/run": None}}}, False),
+    ("what others write", {"metadata": {"annotations": {"a": "b"}, "labels": {"a": "b"}, "finalizers": ["example.com/a"]}}, True),
 ]
 
 
@@ -91,14 +127,15 @@ def test_of_a_job_the_operator_changes_nothing_but_its_suspension(kube, empty_ns
         body["metadata"]["ownerReferences"] = [{**OWNER, "name": owner["name"], "uid": owner["uid"]}]
         kube.create(empty_ns, body)
         found = answer(the_operator, "PATCH", kube.path("Job", empty_ns, body["metadata"]["name"]), patch, "application/merge-patch+json")
-        assert found == (None if allowed else account(empty_ns) + " changes of a Job spec.suspend alone"), name
+        assert found == (None if allowed else account(empty_ns) + " changes of a Job spec.suspend alone; make other changes with another account"), name
+    kube.patch("Job", empty_ns, "what-others-write", {"metadata": {"finalizers": None}})
 
 
 def test_the_helpers_names_are_the_operators_alone(kube, empty_ns, the_operator):
     name, user = "django-operator-tasks-abc", account(empty_ns)
     words = (
-        "ConfigMap %s: names that begin with django-operator-tasks- are the helper's, which only %s writes, and not admin; "
-        "use another name, or change operator.%s of ConfigMap %s in namespace %s" % (name, user, empty_ns, NAME, NS)
+        "ConfigMap %s: names that begin with django-operator-tasks- are the helper's, which only the operator's account writes "
+        "(%s), and not admin; use another name" % (name, SHIPPED_ACCOUNT)
     )
     path = kube.path("ConfigMap", empty_ns)
     assert answer(kube, "POST", path, config_map(name)) == words
@@ -106,11 +143,12 @@ def test_the_helpers_names_are_the_operators_alone(kube, empty_ns, the_operator)
     assert answer(the_operator, "POST", path, config_map(name)) is None
     labelled = {"metadata": {"labels": {"a": "b"}}}
     assert answer(kube, "PATCH", path + "/" + name, labelled, "application/merge-patch+json") == words
-    alone = user + " creates ConfigMaps alone that are immutable and whose names begin with django-operator-tasks-"
+    alone = (
+        user + " creates ConfigMaps alone that are immutable and whose names begin with django-operator-tasks-; "
+        "write others with another account"
+    )
     assert answer(the_operator, "POST", path, config_map("others-too")) == alone
     assert answer(the_operator, "POST", path, {**config_map(name + "d"), "immutable": False}) == alone
-    elsewhere = kube.as_user(account("default"))
-    assert answer(elsewhere, "POST", path, config_map(name)).startswith('configmaps is forbidden: User "%s"' % account("default"))
 
 
 @pytest.mark.parametrize("how", ["Background", "Foreground", "Orphan"])
@@ -121,44 +159,96 @@ def test_everybody_may_delete_the_helper(kube, empty_ns, the_operator, how):
     eventually(lambda: kube.get("ConfigMap", empty_ns, name) is None, "it is gone")
 
 
-def test_the_service_accounts_of_a_namespace(kube, empty_ns, the_operator, parameters):
+def of_limit(key):
+    return "%s of ConfigMap limits in namespace %s" % (key, LIMITS_NS)
+
+
+def test_the_service_accounts_of_a_namespace(kube, empty_ns, the_operator, limits):
     path, key = kube.path("Job", empty_ns) + "?dryRun=All", "serviceAccounts." + empty_ns
 
     def words(name):
-        return (
-            "service account %s is not among those of namespace %s (web, worker); to allow it, add it to %s of ConfigMap %s in namespace %s"
-            % (name, empty_ns, key, NAME, NS)
-        )
+        text = "service account %s is not among those of namespace %s (web, worker); to allow it, add it to %s"
+        return text % (name, empty_ns, of_limit(key))
 
-    parameters({key: "web, worker"})
+    limits({key: "web, worker"})
     eventually(lambda: answer(the_operator, "POST", path, job(serviceAccountName="admin")) == words("admin"), "the list is in force", 30)
     assert answer(the_operator, "POST", path, job()) == words("default")
     assert answer(the_operator, "POST", path, job(serviceAccountName="worker")) is None
+    assert answer(kube, "POST", path, job(metadata={"labels": {}})) is None, "other people's Jobs are not its business"
 
 
-def test_jobs_with_digests_only(kube, empty_ns, the_operator, parameters):
+def test_jobs_with_digests_only(kube, empty_ns, the_operator, limits):
     path, key = kube.path("Job", empty_ns) + "?dryRun=All", "imagesByDigest." + empty_ns
-    words = (
-        "images reg/shop:1, proxy:1 have no digest; write them as NAME@sha256:... in the target, which namespace %s asks for by "
-        "%s of ConfigMap %s in namespace %s" % (empty_ns, key, NAME, NS)
-    )
-    parameters({key: "true"})
-    eventually(lambda: answer(the_operator, "POST", path, job(init={"image": "proxy:1"})) == words, "digests are asked for", 30)
     digest = "reg/shop@sha256:" + "0" * 64
-    assert answer(the_operator, "POST", path, job(container={"image": digest}, init={"image": digest})) is None
+
+    def words(*images):
+        text = "images %s have no digest; write them as NAME@sha256:... in the target, which namespace %s asks for by %s"
+        return text % (", ".join(images), empty_ns, of_limit(key))
+
+    def asks(**changes):
+        return answer(the_operator, "POST", path, job(**changes))
+
+    limits({key: "true"})
+    eventually(lambda: asks(init={"image": "proxy:1"}) == words("reg/shop:1", "proxy:1"), "digests are asked for", 30)
+    by_digest = {"container": {"image": digest}, "init": {"image": digest}}
+    assert asks(**by_digest) is None
+    assert asks(**by_digest, volumes=[{"name": "v", "image": {"reference": "reg/data:1"}}]) == words("reg/data:1")
 
 
-def test_a_task_says_what_the_policy_refuses_and_proceeds_when_it_is_allowed(kube, ns, operator, kubelet, parameters):
+def test_a_task_says_what_the_policy_refuses_and_proceeds_when_it_is_allowed(kube, ns, operator, kubelet, limits):
     kubelet.work()
     key = "serviceAccounts." + ns
-    parameters({key: "web"})
+    limits({key: "web"})
     the_operator, path = kube.as_user(account(ns)), kube.path("Job", ns) + "?dryRun=All"
     eventually(lambda: answer(the_operator, "POST", path, job()), "the list is in force", 30)
     kube.create(ns, task("DjangoMigrate", "m"))
     found = becomes(kube, ns, "m", "JobRejected")
-    assert message(found).endswith("add it to %s of ConfigMap %s in namespace %s" % (key, NAME, NS)), message(found)
-    parameters({key: "default"})
+    assert message(found).endswith("add it to " + of_limit(key)), message(found)
+    limits({key: "default"})
     becomes(kube, ns, "m", "Succeeded", timeout=2 * TIMEOUT)
+
+
+@pytest.mark.parametrize("kind", ["Mutating", "Validating"])
+def test_a_release_that_other_policies_meddle_with(kube, ns, operator, kubelet, kind):
+    """One adds an annotation to each Job that is updated; one refuses that what the policy refuses is updated."""
+    kubelet.work()
+    version, name = ("v1beta1" if kind == "Mutating" else "v1"), "meddles-" + ns
+    base = "/apis/admissionregistration.k8s.io/%s/%sadmissionpolicy" % (version, kind.lower())
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns}},
+            "resourceRules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["jobs"]}],
+        },
+    }
+    if kind == "Mutating":
+        expression = "Object{metadata: Object.metadata{annotations: {'example.com/seen': 'true'}}}"
+        spec.update(reinvocationPolicy="Never", mutations=[{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}])
+        binding = {"policyName": name}
+    else:
+        spec["validations"] = [{"expression": "false", "message": "not before noon", "reason": "Forbidden"}]
+        binding = {"policyName": name, "validationActions": ["Deny"]}
+    head = {"apiVersion": "admissionregistration.k8s.io/" + version, "metadata": {"name": name}}
+    kube.call("POST", base[:-1] + "ies", {**head, "kind": kind + "AdmissionPolicy", "spec": spec})
+    kube.call("POST", base + "bindings", {**head, "kind": kind + "AdmissionPolicyBinding", "spec": binding})
+    try:
+        probe = {**job("probe"), "metadata": {"name": "probe"}}
+        kube.create(ns, probe)
+
+        def in_force():
+            found = kube.call("PATCH", kube.path("Job", ns, "probe"), {"metadata": {"labels": {"a": os.urandom(3).hex()}}}, "application/merge-patch+json", ok=())
+            return found.get("code") == 403 or "example.com/seen" in found["metadata"].get("annotations", {})
+
+        eventually(in_force, "it meddles")
+        kube.create(ns, task("DjangoCommand", "c", commands=[["check"]]))
+        if kind == "Validating":
+            found = becomes(kube, ns, "c", "JobRejected", "DjangoCommand")
+            assert message(found).endswith("denied request: not before noon"), message(found)
+            kube.call("DELETE", base + "bindings/" + name)
+        becomes(kube, ns, "c", "Succeeded", "DjangoCommand", timeout=2 * TIMEOUT)
+    finally:
+        kube.call("DELETE", base + "bindings/" + name, ok=(200, 404))
+        kube.call("DELETE", base[:-1] + "ies/" + name)
 
 
 def test_a_namespace_with_everything_in_it_goes_away(kube, ns, operator, kubelet):
@@ -182,8 +272,9 @@ def test_a_namespace_with_everything_in_it_goes_away(kube, ns, operator, kubelet
     eventually(lambda: kube.call("GET", "/api/v1/namespaces/" + ns, ok=()).get("code") == 404, "the namespace is gone")
 
 
-def test_the_network_policy_is_about_the_operators_pods(kube):
-    network = kube.call("GET", "/apis/networking.k8s.io/v1/namespaces/%s/networkpolicies/django-operator" % NS)
+def test_the_network_policy_is_about_the_operators_pods(kube, empty_ns):
+    kube.kubectl("apply", "-n", empty_ns, "-f", str(ROOT / "policies/network-policy.yaml"))
+    network = kube.call("GET", "/apis/networking.k8s.io/v1/namespaces/%s/networkpolicies/django-operator" % empty_ns)
     manager = yaml.safe_load((ROOT / "config/manager/manager.yaml").read_text())["spec"]["template"]
     selected = network["spec"]["podSelector"]["matchLabels"]
     assert selected and selected.items() <= manager["metadata"]["labels"].items()
@@ -191,13 +282,18 @@ def test_the_network_policy_is_about_the_operators_pods(kube):
     assert {port["port"] for rule in network["spec"]["ingress"] for port in rule["ports"]} == ports
 
 
-def test_the_policies_of_an_operator_in_another_namespace(kube):
-    make = ["make", "-s", "-C", str(ROOT), "policies-overlay", "NAMESPACE=elsewhere"]
-    subprocess.run(make, check=True, capture_output=True)
-    documents = list(yaml.safe_load_all(kube.kubectl("kustomize", str(ROOT / "target/policies")).stdout))
-    kinds = {d["kind"]: d for d in documents}
-    assert {kind for kind, d in kinds.items() if "namespace" in d["metadata"]} == {"ConfigMap", "NetworkPolicy"}
-    assert {kinds[kind]["metadata"]["namespace"] for kind in ("ConfigMap", "NetworkPolicy")} == {"elsewhere"}
-    assert kinds["ConfigMap"]["data"]["operator"] == account("elsewhere")
-    referred = [d["spec"]["paramRef"]["namespace"] for d in documents if "paramRef" in d.get("spec", {})]
-    assert referred == ["elsewhere"] * 4
+def test_the_policies_of_operators_elsewhere_and_other_labels():
+    make = ["make", "-s", "-C", str(ROOT), "print-policies", "OPERATORS=shop other", "POD_LABELS=tier:web,example.com/a:b"]
+    printed = list(yaml.safe_load_all(subprocess.run(make, check=True, capture_output=True, text=True).stdout))
+    shipped = list(yaml.safe_load_all(subprocess.run(make[:-2], check=True, capture_output=True, text=True).stdout))
+    labels = "app.kubernetes.io/component:django-server,app.kubernetes.io/component:django-celery-work-celery"
+
+    def replaced(value):
+        if isinstance(value, str):
+            accounts = "system:serviceaccount:shop:django-operator,system:serviceaccount:other:django-operator"
+            return value.replace(SHIPPED_ACCOUNT, accounts).replace(labels, "tier:web,example.com/a:b")
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        return [replaced(item) for item in value] if isinstance(value, list) else value
+
+    assert printed == [replaced(document) for document in shipped] != shipped

@@ -1,14 +1,17 @@
 """The policies: nobody has the operator do for them what they may not do themselves. By users with just the rights that a
 test gives them, and word for word."""
 
+import os
+import subprocess
+
 import pytest
 import yaml
 from support.kube import KINDS, ROOT, eventually, task
-from support.policies import NAME, NS, POLICIES, answer
+from support.policies import LIMITS_NS, POLICIES, answer
 
 GRANT_JOBS = (
     "; to grant it: kubectl -n {ns} create role create-jobs --verb=create --resource=jobs.batch"
-    "; kubectl -n {ns} create rolebinding create-jobs --role=create-jobs --user={user}"
+    "; kubectl -n {ns} create rolebinding create-jobs-'{user}' --role=create-jobs --user='{user}'"
 )
 NO_JOBS = "{user} needs the right to create jobs.batch in namespace {ns}, as %s" + GRANT_JOBS
 ANY_COMMAND = NO_JOBS % "spec.commands can run anything there"
@@ -17,7 +20,7 @@ OF_TEMPLATE = NO_JOBS % "Jobs run what a PodTemplate with that label holds"
 NO_SECRET = (
     "{user} needs the right to get secrets/pw in namespace {ns}, as spec.passwordSecretRef names it"
     "; to grant it: kubectl -n {ns} create role get-pw --verb=get --resource=secrets --resource-name=pw"
-    "; kubectl -n {ns} create rolebinding get-pw --role=get-pw --user={user}"
+    "; kubectl -n {ns} create rolebinding get-pw-'{user}' --role=get-pw --user='{user}'"
 )
 WRITER = [
     {"apiGroups": ["django.my.domain"], "resources": ["*"], "verbs": ["create", "get", "patch", "update"]},
@@ -33,14 +36,16 @@ def get_secret(name):
 @pytest.fixture
 def user(kube, empty_ns):
     """Makes users with the right to write tasks and PodTemplates, and with those that are named."""
+    number = iter(range(100))
 
     def make(name, *rules):
         name = "%s-%s" % (name, empty_ns)
-        role = {"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}, "rules": [*WRITER, *rules]}
+        role_name = "role-%d" % next(number)
+        role = {"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": role_name}, "rules": [*WRITER, *rules]}
         kube.create(empty_ns, role)
         kube.create(empty_ns, {
-            "kind": "RoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "kind": "RoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": role_name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role_name},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
         })
         somebody = kube.as_user(name)
@@ -147,12 +152,34 @@ def test_a_pod_template_that_tasks_run_is_not_changed_behind_them(kube, empty_ns
 
     words = OF_TEMPLATE.format(user=alice.name, ns=empty_ns)
     assert patched(path, {"template": {"spec": {"serviceAccountName": "admin"}}}) == words
-    assert patched(path, {"metadata": {"labels": {"a": "b"}}}) is None
+    assert patched(path, {"metadata": {"labels": {"a": "b"}, "annotations": {"example.com/a": "b"}}}) is None
+    for name in ("manage", "entrypoint", "allow-images"):
+        annotation = "django.my.domain/" + name
+        assert patched(path, {"metadata": {"annotations": {annotation: "python"}}}) == words, "Jobs start as it says"
+        kube.patch("PodTemplate", empty_ns, "next", {"metadata": {"annotations": {annotation: "python"}}})
+        assert patched(path, {"metadata": {"annotations": {annotation: None}}}) == words
     assert patched(kube.path("PodTemplate", empty_ns, "plain"), {"template": {"metadata": {"labels": DJANGO}}}) == words
     assert patched(kube.path("PodTemplate", empty_ns, "plain"), {"template": {"metadata": {"labels": {"a": "b"}}}}) is None
 
 
-def test_the_commands_of_a_namespace(kube, empty_ns, parameters):
+def test_the_way_to_grant_it_that_a_refusal_tells(kube, empty_ns, user):
+    """Its commands are run as they stand, for two users, one of whom has a name that a shell would read."""
+    for name in ("alice", "o'neil; $(id) *"):
+        somebody = user(name)
+        for body in (command(), django_user()):
+            path = kube.path(body["kind"], empty_ns) + "?dryRun=All"
+            commands = answer(somebody, "POST", path, body).partition("to grant it: ")[2]
+            environment = {"PATH": os.environ["PATH"], "KUBECONFIG": kube.kubeconfig}
+            done = subprocess.run(["sh", "-c", commands], env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            eventually(lambda somebody=somebody, path=path, body=body: answer(somebody, "POST", path, body) is None, "it is granted", 60)
+
+
+def of_limit(key):
+    return "%s of ConfigMap limits in namespace %s" % (key, LIMITS_NS)
+
+
+def test_the_commands_of_a_namespace(kube, empty_ns, limits):
     path = kube.path("DjangoCommand", empty_ns) + "?dryRun=All"
     key = "commands." + empty_ns
 
@@ -160,43 +187,57 @@ def test_the_commands_of_a_namespace(kube, empty_ns, parameters):
         return answer(kube, "POST", path, command("other", commands=[[name, "--x"] for name in names]))
 
     def words(refused, allowed):
-        return (
-            "spec.commands: %s not among the commands of namespace %s (%s); to allow more, change %s of ConfigMap %s in namespace %s"
-            % (refused, empty_ns, allowed, key, NAME, NS)
-        )
+        text = "spec.commands: %s not among the commands of namespace %s (%s); to allow more, change %s"
+        return text % (refused, empty_ns, allowed, of_limit(key))
 
     assert asks("flush") is None
-    parameters({key: "clearsessions, check"})
+    limits({key: "clearsessions, check\n"})
     eventually(lambda: asks("flush") == words("flush", "clearsessions, check"), "the list is in force", 30)
     assert asks("check", "flush", "shell") == words("flush, shell", "clearsessions, check")
     assert asks("check", "clearsessions", "check") is None
     kube.create(empty_ns, command())
-    parameters({key: ""})
+    limits({key: ""})
     eventually(lambda: asks("check") == words("check", ""), "an empty list allows none", 30)
     assert answer(kube, "PATCH", kube.path("DjangoCommand", empty_ns, "c"), {"spec": {"suspend": True}}, "application/merge-patch+json") is None
-    parameters({key: "*"})
+    many = ["command_%03d" % n for n in range(700)]
+    limits({key: ",\n".join(many)})
+    eventually(lambda: asks("flush") == words("flush", ", ".join(many)[:500] + " ..."), "a long list is shortened", 30)
+    assert asks(many[-1]) is None
+    limits({key: "*"})
     eventually(lambda: asks("flush") is None, "all are allowed", 30)
 
 
-def test_images_by_digest_only(kube, empty_ns, parameters):
+DIGEST = "@sha256:" + "0" * 64
+
+
+def test_images_by_digest_only(kube, empty_ns, limits):
     path, key = kube.path("DjangoMigrate", empty_ns) + "?dryRun=All", "imagesByDigest." + empty_ns
-    by_tag, by_digest = task("DjangoMigrate", "m", image="reg/shop:2"), task("DjangoMigrate", "m", image="reg/shop@sha256:" + "0" * 64)
-    assert answer(kube, "POST", path, by_tag) is None
-    parameters({key: "true"})
-    words = (
-        "spec.image: reg/shop:2 has no digest; write it as NAME@sha256:..., which namespace %s asks for by %s of ConfigMap %s in namespace %s"
-        % (empty_ns, key, NAME, NS)
-    )
-    eventually(lambda: answer(kube, "POST", path, by_tag) == words, "digests are asked for", 30)
-    assert answer(kube, "POST", path, by_digest) is None
-    assert answer(kube, "POST", path, task("DjangoMigrate", "m")) is None
+
+    def asks(image):
+        return answer(kube, "POST", path, task("DjangoMigrate", "m", image=image))
+
+    def words(image):
+        text = "spec.image: %s has no digest; write it as NAME@sha256:..., which namespace %s asks for by %s"
+        return text % (image, empty_ns, of_limit(key))
+
+    assert asks("reg/shop:2") is None
+    for value in ("true", "True ", "yes"):
+        limits({key: value})
+        eventually(lambda: asks("reg/shop:2") == words("reg/shop:2"), "digests are asked for", 30)
+        limits({key: " False"})
+        eventually(lambda: asks("reg/shop:2") is None, "no digests are asked for", 30)
+    limits({key: "true"})
+    for image in ("reg/shop@latest", "reg/shop:2@", "reg/shop@sha256:0", "reg/shop" + DIGEST + "x"):
+        eventually(lambda image=image: asks(image) == words(image), image, 30)
+    assert asks("reg/shop:2" + DIGEST) is None
+    assert asks("") is None
 
 
 def test_the_policies_are_typed_right(kube):
     """The API server checks expressions against the schemas of what a policy is about."""
-    shipped = [yaml.safe_load(path.read_text().split("\n---\n")[0]) for path in (ROOT / "policies").glob("*.yaml")]
+    shipped = [yaml.safe_load(path.read_text().split("\n---\n")[0]) for path in (ROOT / "policies").rglob("*.yaml")]
     names = {d["metadata"]["name"] for d in shipped if d.get("kind") == "ValidatingAdmissionPolicy"}
-    assert len(names) == 5
+    assert len(names) == 6
 
     def checked(name):
         found = kube.call("GET", POLICIES + "/" + name)
@@ -227,3 +268,27 @@ def test_what_the_roles_for_people_hold(kube, role):
         eventually(lambda plural=plural, expected=expected: verbs(plural) == expected, "%s: %s" % (role, plural), 60)
     if role == "django-admin":
         assert {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]} in kube.call("GET", path)["rules"]
+
+
+ASKS = [
+    ("runner", task("DjangoMigrate", "m"), True),
+    ("runner", task("DjangoCelery", "p", app="shop"), True),
+    ("runner", task("DjangoMigrate", "m", target={"podTemplate": "next"}), False),
+    ("runner", command(), False),
+    ("runner", django_user(), False),
+    ("admin", command(), True),
+    ("admin", task("DjangoMigrate", "m", target={"podTemplate": "next"}), True),
+    ("admin", django_user(), False),
+    ("viewer", task("DjangoMigrate", "m"), False),
+]
+
+
+@pytest.mark.parametrize("role, body, allowed", ASKS)
+def test_who_has_such_a_role_may(kube, empty_ns, role, body, allowed):
+    kube.kubectl("apply", "-k", str(ROOT / "config/user-roles"))
+    name = "%s-%s" % (role, empty_ns)
+    kube.kubectl("create", "rolebinding", role, "-n", empty_ns, "--clusterrole=django-" + role, "--user=" + name)
+    somebody = kube.as_user(name)
+    path = kube.path(body["kind"], empty_ns)
+    eventually(lambda: somebody.call("GET", path, ok=()).get("code") is None, "the role is in force")
+    assert (answer(somebody, "POST", path + "?dryRun=All", body) is None) == allowed

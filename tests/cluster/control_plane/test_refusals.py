@@ -33,6 +33,8 @@ REJECTED = [
     ("DjangoUser", {**USER, "username": "a\nb"}, "spec.username"),
     ("DjangoUser", {**USER, "email": "a\u0000b"}, "spec.email"),
     ("DjangoUser", {"username": "a"}, "spec.passwordSecretRef"),
+    ("DjangoUser", {**USER, "passwordSecretRef": {"name": "pw; id", "key": "k"}}, "spec.passwordSecretRef.name"),
+    ("DjangoUser", {**USER, "passwordSecretRef": {"name": "pw", "key": "a/b"}}, "spec.passwordSecretRef.key"),
     ("DjangoUser", {**USER, "attributes": {str(i): "" for i in range(33)}}, "spec.attributes"),
     ("DjangoStatic", {"ignore": [""]}, "spec.ignore"),
     ("DjangoStatic", {"ignore": ["x"] * 33}, "spec.ignore"),

@@ -9,7 +9,7 @@ import pytest
 from .kube import ROOT, Audit, Kube, deployment, eventually
 from .kubelet import Kubelet
 from .operator import Operator, grant
-from .policies import enforce, set_parameters
+from .policies import enforce, set_limits
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +102,13 @@ def kubelet(kube, ns):
 
 
 @pytest.fixture
-def parameters(kube):
-    """Sets parameters of the policies, and takes them back at the end."""
+def limits(kube):
+    """Sets limits of the policies, and takes them back at the end."""
     made = {}
 
     def put(values):
         made.update(values)
-        set_parameters(kube, values)
+        set_limits(kube, values)
 
     yield put
-    set_parameters(kube, dict.fromkeys(made))
+    set_limits(kube, dict.fromkeys(made))

@@ -11,7 +11,6 @@ import urllib.request
 import yaml
 
 from .kube import ROOT, TIMEOUT, account, eventually
-from .policies import let_operate
 
 ACCOUNT = "django-operator"
 
@@ -39,7 +38,6 @@ def grant(kube, ns, watched=()):
     user = account(ns)
     for target in (ns, *watched):
         eventually(lambda: may(kube, user, target, "list", "django.my.domain", "djangomigrates"), "the role is in force")
-        let_operate(kube, target, ns)
     eventually(lambda: may(kube, user, ns, "create", "coordination.k8s.io", "leases"), "the role is in force")
     return user
 

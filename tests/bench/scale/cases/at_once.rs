@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio_util::task::TaskTracker;
 
 use super::finished;
-use crate::audit::{Audit, Entry};
+use crate::audit::{Audit, Entry, failures};
 use crate::bare::{Bare, Samples};
 use crate::bench::{Bench, KIND, Table};
 use crate::operator::USER;
@@ -100,7 +100,7 @@ async fn operator(bench: &Bench, table: &Table, namespace: &str, count: usize) -
     };
     let measured = format!("{reads:.2}, {:.2}, {:.2}", calls.writes, calls.events);
     table.goal("calls a task: reads, writes, events", measured, "2, 4, 2");
-    table.goal("calls that failed", entries.iter().filter(|e| e.code >= 400).count(), "0");
+    table.goal("calls that failed", failures(&entries), "0");
     tokio::time::sleep(Duration::from_secs(20)).await; // what the end leaves to be done
     table.row("resident memory afterwards", format!("{:.0} MB", operator.memory().0));
     let samples = Arc::new(Samples::of(&bench.api, namespace, KIND, "t00000").await?);

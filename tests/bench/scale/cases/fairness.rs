@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::api;
-use crate::audit::Audit;
+use crate::audit::{Audit, failures};
 use crate::bench::{Bench, KIND, Table, percentile};
 use crate::operator::USER;
 use crate::simulation::Seen;
@@ -106,7 +106,7 @@ pub async fn limit(bench: &Bench) -> Result<()> {
     let (most, mean) = open(&seen);
     table.goal("open at most / on average", format!("{most} / {mean:.1}"), "20 / 20");
     table.row("most others by which one was overtaken", overtaken(&seen, "limit/t"));
-    table.goal("calls that failed", audit.entries(USER)?.iter().filter(|e| e.code >= 400).count(), "0");
+    table.goal("calls that failed", failures(&audit.entries(USER)?), "0");
     table.row("processor time", format!("{:.1} s", operator.cpu()));
     Ok(())
 }
