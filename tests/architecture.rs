@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("server", &["cluster", "metrics"]),
     ("controller", &["api", "cluster", "core", "helper", "metrics", "names", "server", "settings", "task"]),
     ("manifests", &["api", "core", "names", "settings", "task"]),
-    ("cli", &["controller", "core", "helper", "manifests", "settings", "task", "telemetry"]),
+    ("cli", &["api", "controller", "core", "helper", "manifests", "names", "settings", "task", "telemetry"]),
     ("main", &["cli"]),
 ];
 /// Rooms whose code is pure: no client, nothing asynchronous, no clock.

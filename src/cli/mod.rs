@@ -3,6 +3,7 @@
 mod generate;
 pub mod render;
 mod run;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,10 @@ struct Cli {
 enum Subcommands {
     /// Run the operator.
     Run(Box<crate::settings::Settings>),
+    /// Wait until tasks have ended. Exit codes: 0 succeeded, 2 failed, 3 timeout, 4 no usable target, 5 forbidden.
+    Wait(wait::Wait),
+    /// Apply the manifests of tasks, and wait until these have ended, likewise.
+    ApplyAndWait(wait::ApplyAndWait),
     /// Print the Job that a task would get, and what was copied, converted and dropped, offline.
     Render(render::Render),
     /// Write the generated files (CRDs, roles, samples, reference) into a checkout.
@@ -57,8 +62,18 @@ pub enum Error {
 
 /// Carries out the arguments.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help is printed the same way. 2 is what a task's failure has.
+            let code = if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return usage.print().map_or(ExitCode::FAILURE, |()| code);
+        }
+    };
+    let result = match cli.command {
         Subcommands::Run(settings) => run::run(*settings),
+        Subcommands::Wait(wait) => return wait.run(),
+        Subcommands::ApplyAndWait(apply) => return apply.run(),
         Subcommands::Render(render) => render.run(),
         Subcommands::Generate(generate) => generate.run(),
     };

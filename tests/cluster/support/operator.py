@@ -58,6 +58,28 @@ def is_free(port):
         return s.connect_ex(("127.0.0.1", port)) != 0
 
 
+def write_kubeconfig(kube, ns, account_name, path, server=None):
+    """For a service account; its path."""
+    reply = kube.call(
+        "POST",
+        "/api/v1/namespaces/%s/serviceaccounts/%s/token" % (ns, account_name),
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
+    )
+    cluster = {"server": server or kube.server}
+    if not server:
+        cluster.update({"certificate-authority": kube.ca, "tls-server-name": "kubernetes.default.svc"})
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": reply["status"]["token"]}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": ns}}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
 class Operator:
     """Starts, kills and restarts one operator."""
 
@@ -66,24 +88,7 @@ class Operator:
         self.name, self.binary = name, binary_path or binary()
         self.port = next(filter(is_free, PORTS))
         self.process = None
-        reply = kube.call(
-            "POST",
-            "/api/v1/namespaces/%s/serviceaccounts/%s/token" % (ns, ACCOUNT),
-            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
-        )
-        cluster = {"server": server or kube.server}
-        if not server:
-            cluster.update({"certificate-authority": kube.ca, "tls-server-name": "kubernetes.default.svc"})
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": cluster}],
-            "users": [{"name": "u", "user": {"token": reply["status"]["token"]}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        self.config = directory / ("%s.kubeconfig" % name)
-        self.config.write_text(yaml.safe_dump(config))
+        self.config = write_kubeconfig(kube, ns, ACCOUNT, directory / ("%s.kubeconfig" % name), server)
         self.log = directory / ("%s.log" % name)
         self.env = {
             "PATH": os.environ["PATH"],
