@@ -98,12 +98,15 @@ user-roles: ## ClusterRoles for the people who use the kinds: django-viewer, dja
 policies: ## Who may ask for what, and what the operators of the namespaces OPERATORS may do: docs/policies.md
 	@$(MAKE) -s print-policies | kubectl apply --server-side -f -
 
+# An empty list would guard against nobody.
 print-policies:
-	@kubectl kustomize policies | sed "s|$(SHIPPED_ACCOUNT)|$(ACCOUNTS)|g; s|$(SHIPPED_LABELS)|$(POD_LABELS)|g"
+	@printf '%s\n' "$(OPERATORS)" | grep -Eqx '[a-z0-9]([a-z0-9 ,-]*)' || { echo "OPERATORS: write namespaces, with blanks between them" >&2; exit 2; }
+	@printf '%s\n' "$(POD_LABELS)" | grep -Eqx '[A-Za-z0-9./:=_, -]+[:=][A-Za-z0-9./:=_, -]*' || { echo "POD_LABELS: write key:value, with commas between them" >&2; exit 2; }
+	@kubectl kustomize policies | sed "s|$(SHIPPED_ACCOUNT)|$(ACCOUNTS)|g; s|$(SHIPPED_LABELS)|$(subst =,:,$(POD_LABELS))|g"
 
 OPERATORS ?= $(NAMESPACE)
 SHIPPED_ACCOUNT := system:serviceaccount:django-operator:django-operator
-ACCOUNTS = $(subst $(space),$(comma),$(OPERATORS:%=system:serviceaccount:%:django-operator))
+ACCOUNTS = $(subst $(space),$(comma),$(patsubst %,system:serviceaccount:%:django-operator,$(subst $(comma),$(space),$(OPERATORS))))
 SHIPPED_LABELS := app.kubernetes.io/component:django-server,app.kubernetes.io/component:django-celery-work-celery
 POD_LABELS ?= $(SHIPPED_LABELS)
 comma := ,

@@ -47,7 +47,7 @@ reasons! {
     DependencyFailed: "A task that `spec.dependsOn` names has failed; this one goes on when that is mended. Where it had failed before this task began to wait, Stalled after a minute, as both may be about to be applied.",
     DependencyCycle: "Tasks wait for each other in a circle, which the message names.",
     JobNameTaken: "A Job of somebody else has the name of this run's Job; delete it. Stalled after ten minutes.",
-    JobRejected: "The API server refused the Job; the message is its own. It is tried again, for as long as that lasts.",
+    JobRejected: "The API server refused the Job, or that it begins; the message is its own. It is tried again, for as long as that lasts.",
     ApiError: "The API server, or a webhook that it asks, keeps answering with an error; the message is its own. Tried again.",
     ConcurrencyLimit: "As many Jobs run as the operator's settings allow; this one follows.",
     Superseding: "The run before gives way to a newer spec; its Job and pods are still being removed.",

@@ -23,7 +23,7 @@ impl FromStr for TaskName {
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, name) = text.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or("write it as KIND/NAME")?;
         let resource = resource_named(kind)?;
-        Ok(Self { resource, name: name.to_owned() })
+        Ok(Self { resource, name: valid_name(name)? })
     }
 }
 
@@ -36,7 +36,15 @@ impl TaskName {
         if manifest["apiVersion"] != resource.api_version {
             return Err(format!("apiVersion: write {}", resource.api_version));
         }
-        Ok(Self { resource, name: name.ok_or("metadata.name: is missing")?.to_owned() })
+        Ok(Self { resource, name: valid_name(name.ok_or("metadata.name: is missing")?)? })
+    }
+}
+
+/// A name as the API server has them, which goes into a selector.
+fn valid_name(name: &str) -> Result<String, String> {
+    match name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.') {
+        true => Ok(name.to_owned()),
+        false => Err(format!("{name:?} is no name; write it of a-z, 0-9, - and .")),
     }
 }
 

@@ -101,9 +101,10 @@ pub fn jobs() -> AdmissionPolicy {
     AdmissionPolicy {
         name: "job-limits",
         description: "The service accounts that the operator's Jobs may have in a namespace, and whether their images need a digest.",
-        resources: vec![Resources::new("batch", "v1", "jobs")],
+        // Else an update of a Job, and so its deletion in the foreground, would take the ConfigMap.
+        resources: vec![Resources::new("batch", "v1", "jobs").created()],
         labels: Some(json!({ names::MANAGED_BY_LABEL: names::OPERATOR })),
-        conditions: vec![("is-new", "request.operation == 'CREATE'".into())],
+        conditions: vec![],
         variables: vec![
             parameters(),
             ("pod", "dyn(object).spec.template.spec".into()),

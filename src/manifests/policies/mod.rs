@@ -46,20 +46,25 @@ struct Parameters {
     namespace: &'static str,
 }
 
-/// What of a group a policy is about, when it is created or updated.
+/// What of a group a policy is about, and when.
 struct Resources {
     group: &'static str,
     version: &'static str,
     plurals: Vec<String>,
+    operations: &'static [&'static str],
 }
 
 impl Resources {
     fn new(group: &'static str, version: &'static str, plural: &str) -> Self {
-        Self { group, version, plurals: vec![plural.to_owned()] }
+        Self { group, version, plurals: vec![plural.to_owned()], operations: &["CREATE", "UPDATE"] }
     }
 
     fn tasks(kinds: &TaskKinds) -> Self {
-        Self { group: GROUP, version: VERSION, plurals: kinds.plurals.to_vec() }
+        Self { plurals: kinds.plurals.to_vec(), ..Self::new(GROUP, VERSION, "") }
+    }
+
+    fn created(self) -> Self {
+        Self { operations: &["CREATE"], ..self }
     }
 }
 
@@ -102,7 +107,7 @@ impl AdmissionPolicy {
             json!({
                 "apiGroups": [resources.group],
                 "apiVersions": [resources.version],
-                "operations": ["CREATE", "UPDATE"],
+                "operations": resources.operations,
                 "resources": resources.plurals,
             })
         });

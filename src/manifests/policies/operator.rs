@@ -1,6 +1,8 @@
 //! What the operator's own account may do, so that a stolen token is worth less than what its role says.
 
-use super::expressions::{differ, is_operator, list, operators, own_annotations_differ, shown, task_api_version};
+use super::expressions::{
+    differ, is_operator, list, operators, own_annotations_differ, shown, task_api_version, words,
+};
 use super::{AdmissionPolicy, Resources, TaskKinds, Validation};
 use crate::names;
 
@@ -20,6 +22,8 @@ const CAPABILITIES: &[&str] = &[
     "SETUID",
     "SYS_CHROOT",
 ];
+/// How the annotations begin by which AppArmor was asked for, up to the container's name.
+const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SELINUX_TYPES: &[&str] = &["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 const SYSCTLS: &[&str] = &[
     "kernel.shm_rmid_forced",
@@ -36,10 +40,11 @@ const SYSCTLS: &[&str] = &[
     "net.ipv4.tcp_wmem",
 ];
 
-/// Only the operator hands out the helper. Never about DELETE, nor about what is being deleted: a namespace has to be
-/// deletable whoever deletes it.
+/// Only the operator hands out the helper. Never about DELETE, nor about updates of metadata, such as a deletion's: a
+/// namespace has to be deletable whoever deletes it.
 pub fn helper() -> AdmissionPolicy {
     let prefix = names::HELPER_PREFIX;
+    let written = ["data", "binaryData", "immutable"].map(|field| format!("object.?{field} != oldObject.?{field}"));
     AdmissionPolicy {
         name: "helper",
         description: "ConfigMaps with the names of the helper's are written by the operator's account alone.",
@@ -47,7 +52,7 @@ pub fn helper() -> AdmissionPolicy {
         labels: None,
         conditions: vec![
             ("is-the-helper", format!("object.metadata.name.startsWith('{prefix}')")),
-            ("stays", "request.operation == 'CREATE' || !has(oldObject.metadata.deletionTimestamp)".into()),
+            ("is-written", format!("request.operation == 'CREATE' || {}", written.join(" || "))),
         ],
         variables: vec![],
         validations: vec![Validation {
@@ -103,7 +108,12 @@ fn account_variables() -> Vec<(&'static str, String)> {
         ("hostPorts", containers("c.?ports.orValue([]).exists(port, port.?hostPort.orValue(0) != 0)")),
         (
             "probedHosts",
-            containers("['startupProbe', 'livenessProbe', 'readinessProbe'].exists(probe, c[?probe].?httpGet.?host.orValue('') != '' || c[?probe].?tcpSocket.?host.orValue('') != '')"),
+            containers("['startupProbe', 'livenessProbe', 'readinessProbe'].exists(probe, c[?probe].?httpGet.?host.orValue('') != '' || c[?probe].?tcpSocket.?host.orValue('') != '') || ['postStart', 'preStop'].exists(hook, c.?lifecycle[?hook].?httpGet.?host.orValue('') != '' || c.?lifecycle[?hook].?tcpSocket.?host.orValue('') != '')"),
+        ),
+        ("annotations", "variables.createsJob ? dyn(object).spec.template.?metadata.?annotations.orValue({}) : {}".into()),
+        (
+            "unconfined",
+            format!("variables.annotations.map(key, key).filter(key, key.startsWith('{APPARMOR}') && !(variables.annotations[key] == 'runtime/default' || variables.annotations[key].startsWith('localhost/'))).map(key, key.substring({}))", APPARMOR.len()),
         ),
         ("hostPaths", "variables.pod.?volumes.orValue([]).filter(v, has(v.hostPath)).map(v, v.name)".into()),
         (
@@ -111,6 +121,7 @@ fn account_variables() -> Vec<(&'static str, String)> {
             "['hostNetwork', 'hostPID', 'hostIPC'].filter(field, variables.pod[?field].orValue(false))".into(),
         ),
         ("serviceAccount", "variables.pod.?serviceAccountName.orValue('default')".into()),
+        ("user", "'system:serviceaccount:' + request.namespace + ':' + variables.serviceAccount".into()),
     ]
 }
 
@@ -131,8 +142,11 @@ fn ownership(kinds: &TaskKinds) -> Vec<Validation> {
             ),
         },
         Validation {
-            expression: "!variables.createsJob || request.userInfo.username != 'system:serviceaccount:' + request.namespace + ':' + variables.serviceAccount".into(),
-            message: "service account {variables.serviceAccount}: no Job of a task works as the operator; give the target a service account of its own".into(),
+            expression: format!(
+                "!variables.createsJob || !(variables.user == request.userInfo.username || {}.exists(operator, operator == variables.user))",
+                words(&format!("'{}'", operators()))
+            ),
+            message: "service account {variables.serviceAccount}: no Job of a task works as an operator; give the target a service account of its own".into(),
         },
     ]
 }
@@ -161,11 +175,22 @@ fn pod_rules() -> Vec<Validation> {
             ),
         ),
         none(
+            "unconfined",
+            "containers ",
+            &format!(
+                "no Job of a task goes without AppArmor's profile; take the annotation {APPARMOR}... out of the pod template"
+            ),
+        ),
+        none(
             "hostPorts",
             "containers ",
             "no Job of a task has ports of the node; take hostPort out of the pod template",
         ),
-        none("probedHosts", "containers ", "no Job of a task probes another host; take host out of the probe"),
+        none(
+            "probedHosts",
+            "containers ",
+            "no Job of a task probes or calls another host; take host out of the probe or the lifecycle",
+        ),
     ]
 }
 
@@ -176,7 +201,10 @@ fn writes() -> Vec<Validation> {
     // What else is on a Job may be the work of the cluster's mutating admission.
     let released = [
         format!("!{}", differ("dyn(object).spec", "dyn(oldObject).spec", "key == 'suspend'")),
+        "(dyn(oldObject).spec.?suspend.orValue(false) || !dyn(object).spec.?suspend.orValue(false))".to_owned(),
+        format!("dyn(oldObject).metadata.?labels[?'{}'].orValue('') == '{}'", names::MANAGED_BY_LABEL, names::OPERATOR),
         unchanged("ownerReferences"),
+        unchanged("finalizers"),
         unchanged(&format!("labels[?'{}']", names::MANAGED_BY_LABEL)),
         unchanged(&format!("labels[?'{}']", names::KIND_LABEL)),
         format!("!{}", own_annotations_differ(&[names::HELD_ANNOTATION])),
@@ -187,7 +215,7 @@ fn writes() -> Vec<Validation> {
                 "request.resource.resource != 'jobs' || request.operation != 'UPDATE' || {}",
                 released.join(" && ")
             ),
-            message: "{request.userInfo.username} changes of a Job spec.suspend alone; make other changes with another account".into(),
+            message: "{request.userInfo.username} lets its own Jobs begin, and changes nothing else of a Job; make other changes with another account".into(),
         },
         Validation {
             expression: format!(

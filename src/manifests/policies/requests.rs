@@ -13,10 +13,12 @@ fn shell_quoted(expression: &str) -> String {
 /// rule.
 fn missing_right(what: &str, why: &str, role: &str, rule: &str) -> String {
     let user = shell_quoted("request.userInfo.username");
+    // What a name of an object may not have.
+    let binding = shell_quoted("request.userInfo.username.replace('/', '-').replace('%', '-')");
     format!(
         "{{request.userInfo.username}} needs the right to {what} in namespace {{request.namespace}}, as {why}; to grant it: \
          kubectl -n {{request.namespace}} create role {role} {rule}; \
-         kubectl -n {{request.namespace}} create rolebinding {role}-{user} --role={role} --user={user}"
+         kubectl -n {{request.namespace}} create rolebinding {role}-{binding} --role={role} --user={user}"
     )
 }
 

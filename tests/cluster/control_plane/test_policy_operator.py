@@ -13,7 +13,7 @@ OWNER = {"apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoMigrate", "na
 CONTAINER = {"name": "django", "image": "reg/shop:1"}
 
 
-def job(name="j", metadata=None, container=None, init=None, **pod):
+def job(name="j", metadata=None, container=None, init=None, annotations=None, **pod):
     """What the operator makes, but for what a row says."""
     spec = {"restartPolicy": "Never", "containers": [{**CONTAINER, **(container or {})}], **pod}
     if init:
@@ -22,7 +22,7 @@ def job(name="j", metadata=None, container=None, init=None, **pod):
     return {
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "labels": labels, "ownerReferences": [OWNER], **(metadata or {})},
-        "spec": {"suspend": True, "backoffLimit": 0, "template": {"spec": spec}},
+        "spec": {"suspend": True, "backoffLimit": 0, "template": {"metadata": {"annotations": annotations or {}}, "spec": spec}},
     }
 
 
@@ -38,9 +38,11 @@ BASELINE = (
     "procMount); keep the securityContext to it, " + OR_DROP
 )
 NAMESPACES = "%s: no Job of a task has the node's namespaces; take it out of the pod template"
-PROBES = "containers proxy: no Job of a task probes another host; take host out of the probe"
+PROBES = "containers proxy: no Job of a task probes or calls another host; take host out of the probe or the lifecycle"
 HOST_PORTS = "containers proxy: no Job of a task has ports of the node; take hostPort out of the pod template"
-ITSELF = "service account django-operator: no Job of a task works as the operator; give the target a service account of its own"
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+UNCONFINED = "containers django: no Job of a task goes without AppArmor's profile; take the annotation %s... out of the pod template" % APPARMOR
+ITSELF = "service account django-operator: no Job of a task works as an operator; give the target a service account of its own"
 DEPLOYMENT_OWNER = {**OWNER, "apiVersion": "apps/v1", "kind": "Deployment"}
 
 
@@ -85,6 +87,9 @@ JOBS = [
     )), None),
     ("with a port of the node", job(init={"ports": [{"containerPort": 80, "hostPort": 80}]}), HOST_PORTS),
     ("with a probe of another host", job(init={"restartPolicy": "Always", "startupProbe": {"httpGet": {"host": "10.0.0.1", "port": 80}}}), PROBES),
+    ("with a hook to another host", job(init={"restartPolicy": "Always", "lifecycle": {"postStart": {"httpGet": {"host": "10.0.0.1", "port": 80}}}}), PROBES),
+    ("without AppArmor, as of old", job(annotations={APPARMOR + "django": "unconfined", "a": "unconfined"}), UNCONFINED),
+    ("with AppArmor, as of old", job(annotations={APPARMOR + "django": "runtime/default"}), None),
     ("with a probe", job(init={"restartPolicy": "Always", "startupProbe": {"httpGet": {"port": 80}}}), None),
     ("with another account", job(serviceAccountName="web"), None),
     ("with the operator's account", job(serviceAccountName="django-operator"), ITSELF),
@@ -106,6 +111,7 @@ def test_the_jobs_that_the_operator_may_make(kube, empty_ns, the_operator, body,
 
 CHANGES = [
     ("release", {"spec": {"suspend": False}, "metadata": {"annotations": {"django.my.domain/held": None}}}, True),
+    ("suspension", {"spec": {"suspend": True, "backoffLimit": 0}}, True),
     ("parallelism", {"spec": {"parallelism": 2}}, False),
     ("deadline", {"spec": {"activeDeadlineSeconds": 9}}, False),
     ("image", {"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}}, False),
@@ -114,7 +120,8 @@ CHANGES = [
     ("owner", {"metadata": {"ownerReferences": [{**OWNER, "uid": "1"}]}}, False),
     ("annotation", {"metadata": {"annotations": {"django.my.domain/run": "2"}}}, False),
     ("annotation gone", {"metadata": {"annotations": {"django.my.domain/run": None}}}, False),
-    ("what others write", {"metadata": {"annotations": {"a": "b"}, "labels": {"a": "b"}, "finalizers": ["example.com/a"]}}, True),
+    ("finalizer", {"metadata": {"finalizers": ["example.com/kept"]}}, False),
+    ("what others write", {"metadata": {"annotations": {"a": "b"}, "labels": {"a": "b"}}}, True),
 ]
 
 
@@ -127,8 +134,12 @@ def test_of_a_job_the_operator_changes_nothing_but_its_suspension(kube, empty_ns
         body["metadata"]["ownerReferences"] = [{**OWNER, "name": owner["name"], "uid": owner["uid"]}]
         kube.create(empty_ns, body)
         found = answer(the_operator, "PATCH", kube.path("Job", empty_ns, body["metadata"]["name"]), patch, "application/merge-patch+json")
-        assert found == (None if allowed else account(empty_ns) + " changes of a Job spec.suspend alone; make other changes with another account"), name
-    kube.patch("Job", empty_ns, "what-others-write", {"metadata": {"finalizers": None}})
+        assert found == (None if allowed else account(empty_ns) + " lets its own Jobs begin, and changes nothing else of a Job; make other changes with another account"), name
+    stop = {"spec": {"suspend": True}}
+    refused = account(empty_ns) + " lets its own Jobs begin, and changes nothing else of a Job; make other changes with another account"
+    assert answer(the_operator, "PATCH", kube.path("Job", empty_ns, "release"), stop, "application/merge-patch+json") == refused
+    kube.create(empty_ns, {**job("foreign"), "metadata": {"name": "foreign"}})
+    assert answer(the_operator, "PATCH", kube.path("Job", empty_ns, "foreign"), {"spec": {"suspend": False}}, "application/merge-patch+json") == refused
 
 
 def test_the_helpers_names_are_the_operators_alone(kube, empty_ns, the_operator):
@@ -142,7 +153,7 @@ def test_the_helpers_names_are_the_operators_alone(kube, empty_ns, the_operator)
     assert answer(kube, "POST", path, config_map("others")) is None
     assert answer(the_operator, "POST", path, config_map(name)) is None
     labelled = {"metadata": {"labels": {"a": "b"}}}
-    assert answer(kube, "PATCH", path + "/" + name, labelled, "application/merge-patch+json") == words
+    assert answer(kube, "PATCH", path + "/" + name, labelled, "application/merge-patch+json") is None, "which garbage collection does too"
     alone = (
         user + " creates ConfigMaps alone that are immutable and whose names begin with django-operator-tasks-; "
         "write others with another account"
@@ -297,3 +308,8 @@ def test_the_policies_of_operators_elsewhere_and_other_labels():
         return [replaced(item) for item in value] if isinstance(value, list) else value
 
     assert printed == [replaced(document) for document in shipped] != shipped
+    for wrong in ("OPERATORS=", "OPERATORS=a b;id", "POD_LABELS=tier", "POD_LABELS="):
+        done = subprocess.run([*make[:-2], wrong], capture_output=True, text=True)
+        assert done.returncode and "write" in done.stderr and not done.stdout, wrong
+    other = subprocess.run([*make[:-2], "OPERATORS=shop,other", "POD_LABELS=tier=web,example.com/a=b"], check=True, capture_output=True, text=True)
+    assert list(yaml.safe_load_all(other.stdout)) == printed

@@ -164,7 +164,7 @@ def test_a_pod_template_that_tasks_run_is_not_changed_behind_them(kube, empty_ns
 
 def test_the_way_to_grant_it_that_a_refusal_tells(kube, empty_ns, user):
     """Its commands are run as they stand, for two users, one of whom has a name that a shell would read."""
-    for name in ("alice", "o'neil; $(id) *"):
+    for name in ("alice", "o'neil; $(id) *", "https://idp.example.com#bob"):
         somebody = user(name)
         for body in (command(), django_user()):
             path = kube.path(body["kind"], empty_ns) + "?dryRun=All"

@@ -17,7 +17,8 @@ class Waiter(subprocess.Popen):
 
     def __init__(self, config, *argv, stdin=""):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        super().__init__([binary(), *argv], env={"PATH": os.environ["PATH"], "KUBECONFIG": str(config)}, **pipes)
+        self.environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(config)}
+        super().__init__([binary(), *argv], env=self.environment, **pipes)
         self.stdin.write(stdin)
         self.stdin.flush()
         if stdin:
@@ -48,7 +49,9 @@ def call(kube, ns, tmp_path):
             name = (role or "nobody").replace("django-", "")
             account_with(kube, ns, name, role)
             made[role] = write_kubeconfig(kube, ns, name, tmp_path / (name + ".kubeconfig"))
-        return Waiter(made[role], *argv, **options)
+        waiter = Waiter(made[role], *argv, **options)
+        call.environment = waiter.environment
+        return waiter
 
     return call
 
@@ -82,7 +85,7 @@ def test_a_request_by_annotation_is_waited_for(kube, ns, operator, kubelet, call
     operator.kill()
     kube.patch("DjangoMigrate", ns, "m", {"metadata": {"annotations": {"django.my.domain/requestedAt": "now"}}})
     waiter = call("wait", "djm/m")
-    assert "the operator has not looked at it yet" in waiter.stderr.readline()
+    assert "has not acted upon the annotation requestedAt yet" in waiter.stderr.readline()
     operator.start()
     assert waiter.ended()[0] == 0
     assert kube.get("DjangoMigrate", ns, "m")["status"]["lastRun"]["number"] == 2
@@ -179,3 +182,49 @@ def test_an_api_server_that_comes_late(kube, ns, operator, kubelet, call, tmp_pa
     begun = time.monotonic()
     code, out, err = call("wait", "djm/m", "--timeout=3s").ended()
     assert (code, out) == (3, "") and time.monotonic() - begun >= 3, err
+
+
+def test_a_step_that_is_stopped_or_that_nobody_reads(kube, ns, operator, kubelet, call):
+    kube.create(ns, task("DjangoMigrate", "m"))
+    waiter = call("wait", "djm/m")
+    assert "djangomigrate/m " in waiter.stderr.readline()
+    waiter.terminate()
+    code, _, err = waiter.ended()
+    assert code == 143 and "stopped" in err
+    kubelet.work()
+    becomes(kube, ns, "m", "Succeeded")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([binary(), "wait", "djm/m"], env=dict(call.environment), stdout=full, stderr=full)
+    assert done.returncode == 0, "that nobody reads it is no failure"
+    silent = call("apply-and-wait", "-f", "-", "--timeout=2s", role="django-admin")
+    assert silent.wait(timeout=60) == 3, "whose standard input stays open"
+
+
+def test_yesterdays_failure_of_what_it_depends_on(kube, ns, operator, kubelet, call):
+    """The first is mended and the second follows; the operator looks only later."""
+    migrate = task("DjangoMigrate", "m")
+    static = task("DjangoStatic", "s", dependsOn=[{"kind": "DjangoMigrate", "name": "m"}])
+    kube.create(ns, static)
+    kube.create(ns, migrate)
+    pod = kubelet.pod_of_run("DjangoMigrate", "m", 1)
+    kubelet.run(pod)
+    kubelet.end(pod, code=1, line=FAILED)
+    becomes(kube, ns, "s", "DependencyFailed", "DjangoStatic")
+    assert call("wait", "djs/s").ended()[0] == 2, "nobody mends it"
+    operator.kill()
+    kube.patch("DjangoMigrate", ns, "m", {"spec": {"trigger": "2"}})
+    waiter = call("wait", "djs/s", "djm/m")
+    assert "has not looked at its newest spec yet" in waiter.stderr.readline()
+    kubelet.work()
+    operator.start()
+    code, out, err = waiter.ended()
+    assert code == 0 and len(out.splitlines()) == 2, (code, out, err)
+
+
+def test_a_list_and_json_are_manifests_too(kube, ns, operator, kubelet, call):
+    kubelet.work()
+    items = [task("DjangoMigrate", "m"), task("DjangoStatic", "s")]
+    for text in (json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), "---\n".join(json.dumps(item) + "\n" for item in items)):
+        assert call("apply-and-wait", "-f", "-", role="django-admin", stdin=text).ended()[0] == 0
+    code, _, err = call("apply-and-wait", "-f", "-", role="django-admin", stdin="a: --password=hunter2\nb: [").ended()
+    assert code == 1 and "is no YAML or JSON" in err and "hunter2" not in err
