@@ -70,7 +70,8 @@ pub struct TaskPolicy {
     #[schemars(range(min = 1, max = 604_800))]
     pub timeout_seconds: Option<i64>,
 
-    /// How many times a failed pod is started again within one run. 0 to 10. Default: 0.
+    /// How many times what failed is tried again within one run: the pod, and of a DjangoCommand the command that failed.
+    /// 0 to 10. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10))]
     pub retries: i32,
@@ -80,7 +81,7 @@ pub struct TaskPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// How many finished Jobs of this task stay, for their logs. 0 to 100. Default: 3.
+    /// How many finished Jobs of this task stay, for their logs; a `schedule` has limits of its own. 0 to 100. Default: 3.
     #[serde(default = "default_history_limit")]
     #[schemars(range(min = 0, max = 100))]
     pub history_limit: i32,
