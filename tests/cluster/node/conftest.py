@@ -10,7 +10,9 @@ NS = "django-operator"
 @pytest.fixture(scope="session")
 def site(kube):
     """The namespace of the seed's page, with the project and the operator installed as that page says."""
-    kube.kubectl("label", "namespace", NS, "pod-security.kubernetes.io/enforce=restricted")
+    kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": NS, "labels": {
+        "pod-security.kubernetes.io/enforce": "restricted",
+    }}})
     kube.kubectl("apply", "-k", str(ROOT / "config/rbac"), "-n", NS)
     manifests = kube.kubectl("kustomize", str(ROOT / "config/default")).stdout
     kube.apply(manifests.replace("localhost/django-operator:latest", "localhost/django-operator:test"), NS)
