@@ -5,10 +5,11 @@ import subprocess
 import yaml
 from support.kube import ROOT
 
-# Namespaces of tests in which a quota or a policy refuses by 403, a right is taken away, or the API server has just begun
-# and does not know its roles yet.
+# Namespaces of tests in which a quota or a policy refuses by 403, a right is taken away (also with its whole namespace), or
+# the API server has just begun and does not know its roles yet.
 REFUSED_ON_PURPOSE = (
-    "that-the-api-server-refuses", "what-the-policy-refuses", "release-that-other-policies", "what-the-api-server-says", "a-right-is-taken-away", "what-was-under-way-goes-on", "after-an-outage",
+    "that-the-api-server-refuses", "what-the-policy-refuses", "release-that-other-policies", "a-namespace-with-everything",
+    "what-the-api-server-says", "a-right-is-taken-away", "what-was-under-way-goes-on", "after-an-outage",
 )
 
 
