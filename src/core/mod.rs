@@ -6,6 +6,7 @@ pub mod json;
 pub mod lean;
 pub mod owned_meta;
 pub mod reason;
+pub mod request;
 pub mod text;
 pub mod views;
 

@@ -88,19 +88,15 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
         // The operator's own, where the samples expect Django as well.
         &json!({ "namespace": names::OPERATOR, "resources": sample_files }),
     )?;
-    let user_roles = user_roles::files(&plurals, &any_command);
-    for (file, role) in &user_roles {
-        add(&format!("config/user-roles/{file}"), role)?;
-    }
-    let user_role_files: Vec<&String> = user_roles.iter().map(|(file, _)| file).collect();
-    add("config/user-roles/kustomization.yaml", &json!({ "resources": user_role_files }))?;
-    for (file, documents) in policies::files(&policies::TaskKinds {
+    let kinds = policies::TaskKinds {
         names: &kind_names,
         plurals: &plurals,
         commands_fields: &commands_fields,
         secret_fields: &secret_fields,
-    }) {
-        add_all(&format!("policies/{file}"), &documents)?;
+    };
+    let user_roles = directory("config/user-roles/", user_roles::files(&plurals, &any_command));
+    for (path, documents) in user_roles.into_iter().chain(policies::files(&kinds)) {
+        add_all(&path, &documents)?;
     }
     files.push(("config/manager/manager.yaml".into(), format!("{GENERATED_HEADER}{}", manager::deployment())));
     for (file, sample) in &samples {
@@ -108,6 +104,13 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     }
     files.push(("docs/reference.md".into(), reference::page(&crds, &manager::settings())));
     Ok(files)
+}
+
+/// The files of a directory, by name, with the kustomization of them.
+fn directory(path: &str, mut files: Vec<(String, Vec<Value>)>) -> Vec<(String, Vec<Value>)> {
+    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    files.push(("kustomization.yaml".into(), vec![json!({ "resources": names })]));
+    files.into_iter().map(|(name, documents)| (format!("{path}{name}"), documents)).collect()
 }
 
 fn yaml(documents: &[Value]) -> Result<String, String> {

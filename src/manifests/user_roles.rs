@@ -7,9 +7,9 @@ use crate::api::GROUP;
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 
-/// File name and manifest of each, given the plurals of the task kinds, and of those that run commands of their author's
+/// File name and document of each, given the plurals of the task kinds, and of those that run commands of their author's
 /// choice.
-pub fn files(tasks: &[String], any_command: &[String]) -> Vec<(String, Value)> {
+pub fn files(tasks: &[String], any_command: &[String]) -> Vec<(String, Vec<Value>)> {
     let given_command: Vec<&String> = tasks.iter().filter(|plural| !any_command.contains(plural)).collect();
     let rule = |group: &str, resources: Value, verbs: &[&str]| json!({ "apiGroups": [group], "resources": resources, "verbs": verbs });
     let read = rule(GROUP, json!(tasks), READ);
@@ -32,7 +32,7 @@ pub fn files(tasks: &[String], any_command: &[String]) -> Vec<(String, Value)> {
 }
 
 /// `aggregates_to`: the role of Kubernetes that takes in its rules.
-fn role(name: &str, aggregates_to: &str, description: &str, rules: Vec<Value>) -> (String, Value) {
+fn role(name: &str, aggregates_to: &str, description: &str, rules: Vec<Value>) -> (String, Vec<Value>) {
     let manifest = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -43,5 +43,5 @@ fn role(name: &str, aggregates_to: &str, description: &str, rules: Vec<Value>) -
         },
         "rules": rules,
     });
-    (format!("{name}.yaml"), manifest)
+    (format!("{name}.yaml"), vec![manifest])
 }

@@ -12,8 +12,8 @@ use super::progress::Obstacle;
 use super::schedule::ObservedSchedule;
 use super::target::Candidate;
 use crate::api::TaskStatus;
-use crate::core::Blocked;
 use crate::core::views::{JobView, PodView};
+use crate::core::{Blocked, request};
 
 /// What is known of the newest run's Job.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +89,7 @@ pub struct Observed {
 impl Observed {
     /// Whether the request annotation asks for a run that there was none for.
     pub fn has_open_request(&self) -> bool {
-        self.requested.is_some() && self.requested != self.status.last_handled_request
+        request::is_open(self.requested.as_ref(), &self.status)
     }
 
     /// Whether the target runs another image than the newest run, which the task follows.

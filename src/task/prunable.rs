@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::{Task, run_key};
 use crate::api::{Outcome, RunPolicy};
-use crate::core::condition;
+use crate::core::{condition, request};
 use crate::names;
 
 /// Marks of tools that would apply a deleted resource again, and so run it again.
@@ -29,9 +29,8 @@ pub fn is_prunable<T: Task>(task: &T) -> bool {
     let Some(run) = status.last_run.as_ref().filter(|_| finished && meta.deletion_timestamp.is_none()) else {
         return false;
     };
-    let requested = task.annotations().get(names::REQUESTED_AT_ANNOTATION).filter(|value| !value.is_empty());
     run.result.is_some_and(|result| result != Outcome::Superseded)
-        && (requested.is_none() || requested == status.last_handled_request.as_ref())
+        && !request::is_open(request::requested(task), status)
         && task.policy().run_policy != RunPolicy::OnImageChange
         && !task.policy().rerun_with_dependencies
         && task.schedule().is_none()

@@ -7,17 +7,16 @@ use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::tasks::TaskName;
 use super::watching::{Awaited, tell};
-use super::{Ending, FORBIDDEN, USAGE};
+use super::{Ending, FORBIDDEN, FORBIDDEN_PATIENCE, USAGE, is_forbidden, words};
 
 /// Owner of the fields that are applied.
 const FIELD_MANAGER: &str = "django-operator-apply";
 /// How soon a call is made again that met no answer.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// For how many times the API server may forbid what it allows: when it starts, it knows no roles yet.
-const FORBIDDEN_TIMES: usize = 10;
 
 /// The manifests of a file, `-` being standard input; `List`s are taken apart.
 pub async fn read(filename: &Path) -> Result<Vec<Value>, Ending> {
@@ -81,35 +80,37 @@ async fn apply_one(
 ) -> Result<DynamicObject, Ending> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &task.resource);
     let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(manifest));
-    let (mut forbidden, mut told) = (0, String::new());
+    let (mut forbidden_since, mut told) = (None, String::new());
     loop {
         let error = match api.patch(&task.name, &parameters, &patch).await {
             Ok(applied) => return Ok(applied),
             Err(error) => error,
         };
-        let message = match &error {
-            kube::Error::Api(status) => {
-                let ending = |code| Ending::new(code, format!("{task}: {}", status.message));
-                match status.code {
-                    401 | 403 => {
-                        forbidden += 1;
-                        if forbidden >= FORBIDDEN_TIMES {
-                            return Err(ending(FORBIDDEN));
-                        }
-                    }
-                    400..=499 if status.code != 429 => return Err(ending(USAGE)),
-                    // What the schema does not know.
-                    500 if status.message.contains("failed to create typed patch object") => return Err(ending(USAGE)),
-                    _ => {}
-                }
-                status.message.clone()
+        let message = words(&error);
+        let ending = |code| Ending::new(code, format!("{task}: {message}"));
+        if is_forbidden(&error) {
+            if forbidden_since.get_or_insert_with(Instant::now).elapsed() >= FORBIDDEN_PATIENCE {
+                return Err(ending(FORBIDDEN));
             }
-            other => other.to_string(),
-        };
+        } else if is_final(&error) {
+            return Err(ending(USAGE));
+        }
         if message != told {
             tell(&format!("{task} {message}"));
             told = message;
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Whether the API server says that the manifest cannot be applied.
+fn is_final(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    match status.code {
+        429 => false,
+        400..=499 => true,
+        // What the schema does not know.
+        500 => status.message.contains("failed to create typed patch object"),
+        _ => false,
     }
 }

@@ -72,6 +72,22 @@ impl Ending {
     }
 }
 
+/// For how long the API server may forbid what it allows: when it starts, it knows no roles yet.
+const FORBIDDEN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether the API server does not let it be done.
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
+}
+
+/// What an error says, for a person.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 impl Wait {
     /// Waits for the tasks.
     pub fn run(self) -> ExitCode {

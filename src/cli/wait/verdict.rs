@@ -3,8 +3,7 @@
 use kube::core::DynamicObject;
 
 use crate::api::{Outcome, TaskStatus};
-use crate::core::{Reason, condition};
-use crate::names;
+use crate::core::{Reason, condition, request};
 
 /// How a task ended, or how it is. Each with the operator's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,19 +22,19 @@ pub enum Verdict {
 
 /// Of an object as the API server has it.
 pub fn judge(object: &DynamicObject) -> Verdict {
-    let waiting = |for_target, message: &str| Verdict::Waiting { for_target, message: message.to_owned() };
+    let waiting = |message: &str| Verdict::Waiting { for_target: false, message: message.to_owned() };
     let Ok(status) = serde_json::from_value::<TaskStatus>(object.data["status"].clone()) else {
-        return waiting(false, "its status cannot be read by this version");
+        return waiting("its status cannot be read by this version");
     };
     if object.metadata.deletion_timestamp.is_some() {
-        return waiting(false, "it is being deleted");
+        return waiting("it is being deleted");
     }
     if status.observed_generation != object.metadata.generation {
-        return waiting(false, "the operator has not looked at its newest spec yet");
+        return waiting("the operator has not looked at its newest spec yet");
     }
     let conditions = &status.conditions;
     let Some(ready) = condition::find(conditions, condition::READY) else {
-        return waiting(false, "the operator has not looked at it yet");
+        return waiting("the operator has not looked at it yet");
     };
     let message = format!("{}: {}", ready.reason, ready.message);
     let is_about_target = condition::find(conditions, condition::TARGET_RESOLVED)
@@ -43,25 +42,18 @@ pub fn judge(object: &DynamicObject) -> Verdict {
     if !condition::is_true(conditions, condition::FINISHED) {
         return Verdict::Waiting { for_target: is_about_target, message };
     }
+    let is_ready = ready.status == "True";
     // What blocks a run blocks the one that is asked for as well; the end of a run is not that run's.
-    let of_a_run = status.last_run.as_ref().and_then(|run| run.reason.as_deref()) == Some(&*ready.reason)
-        || condition::is_true(conditions, condition::READY);
-    if has_open_request(object, &status) && of_a_run {
-        return waiting(false, "the operator has not acted upon the annotation requestedAt yet");
+    let of_a_run = is_ready || status.last_run.as_ref().and_then(|run| run.reason.as_deref()) == Some(&*ready.reason);
+    if request::is_open(request::requested(object), &status) && of_a_run {
+        return waiting("the operator has not acted upon the annotation requestedAt yet");
     }
     match () {
-        () if condition::is_true(conditions, condition::READY) => Verdict::Succeeded(message),
+        () if is_ready => Verdict::Succeeded(message),
         () if ready.reason == Reason::DependencyFailed.as_str() => Verdict::DependencyFailed(message),
         () if is_about_target => Verdict::TargetUnusable(message),
         () => Verdict::Failed(with_last_words(message, &status)),
     }
-}
-
-fn has_open_request(object: &DynamicObject, status: &TaskStatus) -> bool {
-    let annotations = object.metadata.annotations.as_ref();
-    let requested =
-        annotations.and_then(|all| all.get(names::REQUESTED_AT_ANNOTATION)).filter(|value| !value.is_empty());
-    requested.is_some() && requested != status.last_handled_request.as_ref()
 }
 
 /// With what the newest run said, if that is more.

@@ -12,10 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::tasks::TaskName;
 use super::verdict::{Verdict, judge};
-use super::{Ending, FAILED, FORBIDDEN, TARGET_UNUSABLE, TIMED_OUT, USAGE};
+use super::{Ending, FAILED, FORBIDDEN, FORBIDDEN_PATIENCE, TARGET_UNUSABLE, TIMED_OUT, USAGE, is_forbidden, words};
 
-/// For how long the API server may forbid what it allows: when it starts, it knows no roles yet.
-const FORBIDDEN_PATIENCE: Duration = Duration::from_secs(10);
 /// How soon the operator notices that the task that another depends on was mended.
 const DEPENDENCY_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -191,10 +189,9 @@ fn state_of_error(error: &watcher::Error) -> State {
         | watcher::Error::WatchFailed(error) => error,
         other => return State::Unknown(other.to_string()),
     };
-    match error {
-        kube::Error::Api(status) if matches!(status.code, 401 | 403) => State::Refused(status.message.clone()),
-        kube::Error::Api(status) => State::Unknown(status.message.clone()),
-        other => State::Unknown(other.to_string()),
+    match is_forbidden(error) {
+        true => State::Refused(words(error)),
+        false => State::Unknown(words(error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Texts in CEL that several policies use. Objects of several kinds are `dyn`, so that their fields can be gone through by
 //! name.
 
-use crate::api::{GROUP, TaskPolicy};
+use crate::api::{GROUP, TaskPolicy, VERSION};
 use crate::names;
 
 /// The most of a list that a message shows, in characters: an API server drops messages of more than five kilobytes.
@@ -67,9 +67,9 @@ pub fn may(group: &str, resource: &str, name: Option<&str>, verb: &str) -> Strin
     )
 }
 
-/// Whether the requester is an operator. `make policies` replaces the list.
-pub fn is_operator() -> String {
-    format!("{}.exists(account, account == request.userInfo.username)", words(&format!("'{}'", operators())))
+/// Whether a user is an operator. `make policies` replaces the list.
+pub fn is_operator(user: &str) -> String {
+    format!("{}.exists(account, account == {user})", words(&format!("'{}'", operators())))
 }
 
 /// The operator's account, where it is installed as shipped.
@@ -84,7 +84,7 @@ pub fn list(texts: &[&str]) -> String {
 
 /// The API version of the tasks.
 pub fn task_api_version() -> String {
-    format!("{GROUP}/{}", crate::api::VERSION)
+    format!("{GROUP}/{VERSION}")
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub fn jobs() -> AdmissionPolicy {
         name: "job-limits",
         description: "The service accounts that the operator's Jobs may have in a namespace, and whether their images need a digest.",
         // Else an update of a Job, and so its deletion in the foreground, would take the ConfigMap.
-        resources: vec![Resources::new("batch", "v1", "jobs").created()],
+        resources: vec![Resources::new("batch", "v1", &["jobs"]).created()],
         labels: Some(json!({ names::MANAGED_BY_LABEL: names::OPERATOR })),
         conditions: vec![],
         variables: vec![

@@ -11,6 +11,7 @@ mod requests;
 
 use serde_json::{Value, json};
 
+use super::directory;
 use crate::api::{GROUP, VERSION};
 use expressions::message;
 
@@ -55,12 +56,13 @@ struct Resources {
 }
 
 impl Resources {
-    fn new(group: &'static str, version: &'static str, plural: &str) -> Self {
-        Self { group, version, plurals: vec![plural.to_owned()], operations: &["CREATE", "UPDATE"] }
+    fn new(group: &'static str, version: &'static str, plurals: &[impl ToString]) -> Self {
+        let plurals = plurals.iter().map(ToString::to_string).collect();
+        Self { group, version, plurals, operations: &["CREATE", "UPDATE"] }
     }
 
     fn tasks(kinds: &TaskKinds) -> Self {
-        Self { plurals: kinds.plurals.to_vec(), ..Self::new(GROUP, VERSION, "") }
+        Self::new(GROUP, VERSION, kinds.plurals)
     }
 
     fn created(self) -> Self {
@@ -74,23 +76,15 @@ struct Validation {
     message: String,
 }
 
-/// Path below `policies/` and documents of each generated file.
+/// Path and documents of each generated file.
 pub fn files(kinds: &TaskKinds) -> Vec<(String, Vec<Value>)> {
     let guards = [requests::rights(kinds), requests::pod_templates(), operator::helper(), operator::account(kinds)];
     let limits = [limits::tasks(kinds), limits::jobs()];
-    let mut files = directory("", guards.map(AdmissionPolicy::file).into());
+    let mut files = directory("policies/", guards.map(AdmissionPolicy::file).into());
     let mut limit_files = limits::parameter_files();
     limit_files.extend(limits.map(AdmissionPolicy::file));
-    files.extend(directory("limits/", limit_files));
+    files.extend(directory("policies/limits/", limit_files));
     files
-}
-
-/// The files of a directory, with the kustomization of them.
-fn directory(path: &str, files: Vec<(String, Vec<Value>)>) -> Vec<(String, Vec<Value>)> {
-    let names: Vec<&String> = files.iter().map(|(name, _)| name).collect();
-    let kustomization = ("kustomization.yaml".to_owned(), vec![json!({ "resources": names })]);
-    let place = |(name, documents)| (format!("{path}{name}"), documents);
-    files.iter().cloned().chain([kustomization]).map(place).collect()
 }
 
 impl AdmissionPolicy {

@@ -1,11 +1,10 @@
 //! What the operator's own account may do, so that a stolen token is worth less than what its role says.
 
-use super::expressions::{
-    differ, is_operator, list, operators, own_annotations_differ, shown, task_api_version, words,
-};
+use super::expressions::{differ, is_operator, list, operators, own_annotations_differ, shown, task_api_version};
 use super::{AdmissionPolicy, Resources, TaskKinds, Validation};
 use crate::names;
 
+const REQUESTER: &str = "request.userInfo.username";
 /// What Pod Security's baseline lets a pod have.
 const CAPABILITIES: &[&str] = &[
     "AUDIT_WRITE",
@@ -48,7 +47,7 @@ pub fn helper() -> AdmissionPolicy {
     AdmissionPolicy {
         name: "helper",
         description: "ConfigMaps with the names of the helper's are written by the operator's account alone.",
-        resources: vec![Resources::new("", "v1", "configmaps")],
+        resources: vec![Resources::new("", "v1", &["configmaps"])],
         labels: None,
         conditions: vec![
             ("is-the-helper", format!("object.metadata.name.startsWith('{prefix}')")),
@@ -56,7 +55,7 @@ pub fn helper() -> AdmissionPolicy {
         ],
         variables: vec![],
         validations: vec![Validation {
-            expression: is_operator(),
+            expression: is_operator(REQUESTER),
             message: format!(
                 "ConfigMap {{object.metadata.name}}: names that begin with {prefix} are the helper's, which only the operator's account writes ({}), and not {{request.userInfo.username}}; use another name",
                 operators()
@@ -71,9 +70,9 @@ pub fn account(kinds: &TaskKinds) -> AdmissionPolicy {
     AdmissionPolicy {
         name: "account",
         description: "The operator's account makes Jobs of tasks that keep to Pod Security's baseline, releases them, and creates the helper's ConfigMap, and nothing else of these kinds.",
-        resources: vec![Resources::new("batch", "v1", "jobs"), Resources::new("", "v1", "configmaps")],
+        resources: vec![Resources::new("batch", "v1", &["jobs"]), Resources::new("", "v1", &["configmaps"])],
         labels: None,
-        conditions: vec![("is-an-operator", is_operator())],
+        conditions: vec![("is-an-operator", is_operator(REQUESTER))],
         variables: account_variables(),
         validations: [ownership(kinds), pod_rules(), writes()].into_iter().flatten().collect(),
         parameters: None,
@@ -143,8 +142,8 @@ fn ownership(kinds: &TaskKinds) -> Vec<Validation> {
         },
         Validation {
             expression: format!(
-                "!variables.createsJob || !(variables.user == request.userInfo.username || {}.exists(operator, operator == variables.user))",
-                words(&format!("'{}'", operators()))
+                "!variables.createsJob || !(variables.user == {REQUESTER} || {})",
+                is_operator("variables.user")
             ),
             message: "service account {variables.serviceAccount}: no Job of a task works as an operator; give the target a service account of its own".into(),
         },
@@ -157,8 +156,10 @@ fn pod_rules() -> Vec<Validation> {
         expression: format!("variables.{variable}.size() == 0"),
         message: format!("{what}{}: {why}", shown(&format!("variables.{variable}"))),
     };
-    let or_drop =
-        "or leave the container out by the target's annotation django.my.domain/drop-containers if it is not Django's";
+    let or_drop = format!(
+        "or leave the container out by the target's annotation {} if it is not Django's",
+        names::DROP_CONTAINERS_ANNOTATION
+    );
     vec![
         none("hostNamespaces", "", "no Job of a task has the node's namespaces; take it out of the pod template"),
         none("hostPaths", "volumes ", "no Job of a task mounts a hostPath; use a PersistentVolumeClaim"),

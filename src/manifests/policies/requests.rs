@@ -76,7 +76,7 @@ pub fn pod_templates() -> AdmissionPolicy {
     AdmissionPolicy {
         name: "pod-templates",
         description: "Whoever may not create Jobs may not write a PodTemplate that carries a label of the operator's targets, as Jobs are made of it.",
-        resources: vec![Resources::new("", "v1", "podtemplates")],
+        resources: vec![Resources::new("", "v1", &["podtemplates"])],
         labels: None,
         conditions: vec![
             (

@@ -21,7 +21,7 @@ use super::target_change::target_changed;
 use super::{Task, run_key};
 use crate::api::{Dependency, Run, RunPolicy, Target, TaskStatus, non_empty};
 use crate::core::views::{JobView, PodView};
-use crate::core::{Blocked, Reason};
+use crate::core::{Blocked, Reason, request};
 use crate::names;
 
 /// Longest value of the request annotation, which the status repeats.
@@ -174,7 +174,7 @@ fn of_spec<T: Task>(task: &T, status: TaskStatus, now: Timestamp) -> Observed {
         uid: task.uid().unwrap_or_default(),
         generation: task.meta().generation.unwrap_or_default(),
         suspend: policy.suspend,
-        requested: task.annotations().get(names::REQUESTED_AT_ANNOTATION).filter(|v| !v.is_empty()).cloned(),
+        requested: request::requested(task).cloned(),
         completed_at: task.completed_at().cloned(),
         spec_changed: status.last_run.as_ref().is_some_and(|run| run_key::spec_changed(task, run)),
         follows_image: policy.run_policy == RunPolicy::OnImageChange,

@@ -126,7 +126,7 @@ def test_several_tasks_and_one_that_fails_or_goes(kube, ns, operator, kubelet, c
         kube.create(ns, task("DjangoMigrate", name))
     waiter, one = call("wait", "djm/a", "djm/b"), call("wait", "djm/c")
     becomes(kube, ns, "c", "Starting")
-    assert "Starting" in one.stderr.readline() or one.stderr.readline()
+    assert "djangomigrate/c " in one.stderr.readline(), "it has seen it"
     kube.delete("DjangoMigrate", ns, "c")
     code, _, err = one.ended()
     assert code == 2 and err.endswith("djangomigrate/c was deleted\n")
