@@ -13,7 +13,7 @@ PYTHON := .venv/bin
 RUST_FILES = build.rs $(shell find src tests -name '*.rs')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-projects bench bench-scale build generate verify format check lint dependencies audit docker-build docker-push install uninstall deploy undeploy watch policies print-policies user-roles overlay
+.PHONY: help demo test test-faults test-projects test-delivery bench bench-scale build generate verify format check lint dependencies audit docker-build docker-push install uninstall deploy undeploy watch policies print-policies user-roles overlay
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -29,6 +29,9 @@ test-faults: ## All plans of faults, one by PLAN=NUMBER; takes up to two hours
 
 test-projects: ## Published projects in unchanged images, with slow migrations; some by PROJECTS="ara nemo"; half an hour
 	tests/all projects
+
+test-delivery: ## The charts, by Helm 3 and 4 on a real node; builds both once
+	tests/all delivery
 
 bench: build ## The figures of docs/figures.md, measured on the real control plane
 	tests/bench/run $(BINARY)

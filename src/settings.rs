@@ -1,6 +1,7 @@
 //! The operator's settings: each a flag and an environment variable.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use clap::{Args, ValueEnum};
 
@@ -15,6 +16,9 @@ pub enum LogFormat {
     Text,
 }
 
+/// Seconds that `WATCH_SECONDS` may be.
+pub const WATCH_SECONDS: RangeInclusive<u32> = 10..=290;
+
 /// The settings of `django-operator run`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -23,7 +27,8 @@ pub struct Settings {
     #[arg(long, env = "DJANGO_POD_LABEL", value_parser = parse_labels, default_value = "app.kubernetes.io/component:django-server")]
     pub django_pod_label: TargetLabels,
 
-    /// Label of the Deployments that Celery's workers run in, likewise.
+    /// Label of the Deployments that Celery's workers run in, as `key:value`; several, separated by commas, mean any of
+    /// them.
     #[arg(long, env = "CELERY_POD_LABEL", value_parser = parse_labels, default_value = "app.kubernetes.io/component:django-celery-work-celery")]
     pub celery_pod_label: TargetLabels,
 
@@ -44,7 +49,7 @@ pub struct Settings {
     /// Seconds after which each watch is begun anew, 10 to 290; to be less than what a load balancer before the API server
     /// allows a connection to be silent for. `/readyz` fails when a watch has not begun for this and a minute more,
     /// `/livez` when for twice this and a minute.
-    #[arg(long, env = "WATCH_SECONDS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=290))]
+    #[arg(long, env = "WATCH_SECONDS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(i64::from(*WATCH_SECONDS.start())..=i64::from(*WATCH_SECONDS.end())))]
     pub watch_seconds: u32,
 
     /// Where `/livez`, `/readyz` and `/metrics` are served.
@@ -122,7 +127,8 @@ fn parse_labels(text: &str) -> Result<TargetLabels, InvalidSetting> {
     }
 }
 
-fn parse_namespaces(text: &str) -> Result<Namespaces, InvalidSetting> {
+/// Names separated by commas.
+pub fn parse_namespaces(text: &str) -> Result<Namespaces, InvalidSetting> {
     let names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
     let valid = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     match names.iter().find(|name| !valid(name)) {

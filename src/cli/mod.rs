@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod check;
 mod generate;
 pub mod render;
 mod run;
@@ -28,6 +29,8 @@ enum Subcommands {
     Wait(wait::Wait),
     /// Apply the manifests of tasks, and wait until these have ended, likewise.
     ApplyAndWait(wait::ApplyAndWait),
+    /// Look whether an installation is complete: rights and kinds.
+    Check(check::Check),
     /// Print the Job that a task would get, and what was copied, converted and dropped, offline.
     Render(render::Render),
     /// Write the generated files (CRDs, roles, samples, reference) into a checkout.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Subcommands::Run(settings) => run::run(*settings),
         Subcommands::Wait(wait) => return wait.run(),
         Subcommands::ApplyAndWait(apply) => return apply.run(),
+        Subcommands::Check(check) => return check.run(),
         Subcommands::Render(render) => render.run(),
         Subcommands::Generate(generate) => generate.run(),
     };

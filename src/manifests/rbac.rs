@@ -1,5 +1,6 @@
 //! The operator's permissions: one table, from which the roles are generated.
 
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use serde_json::{Value, json};
 
 use crate::api::GROUP;
@@ -47,6 +48,42 @@ fn lease_rules() -> Vec<PolicyRule> {
     vec![create, PolicyRule { names: &[names::OPERATOR], ..lease }]
 }
 
+/// What the operator does in each watched namespace, one by one.
+pub fn namespace_rights(tasks: &[String]) -> Vec<ResourceAttributes> {
+    rights(&namespace_rules(tasks))
+}
+
+/// What it does with its lease.
+pub fn lease_rights() -> Vec<ResourceAttributes> {
+    rights(&lease_rules())
+}
+
+fn rights(rules: &[PolicyRule]) -> Vec<ResourceAttributes> {
+    let mut rights = Vec::new();
+    for rule in rules {
+        for resource in &rule.resources {
+            let (resource, subresource) =
+                resource.split_once('/').map_or((resource.as_str(), None), |(resource, sub)| (resource, Some(sub)));
+            for verb in rule.verbs {
+                rights.push(ResourceAttributes {
+                    group: Some(rule.group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    subresource: subresource.map(str::to_owned),
+                    verb: Some((*verb).to_owned()),
+                    name: rule.names.first().map(|&name| name.to_owned()),
+                    ..ResourceAttributes::default()
+                });
+            }
+        }
+    }
+    rights
+}
+
+/// Rules of the account that asks whether tasks would be taken.
+pub fn test_rules(tasks: &[String]) -> Value {
+    json!([{ "apiGroups": [GROUP], "resources": tasks, "verbs": ["create"] }])
+}
+
 /// The Role for one watched namespace, given the plurals of the task kinds.
 pub fn role(tasks: &[String]) -> Value {
     role_manifest("Role", names::OPERATOR, &namespace_rules(tasks))
@@ -64,6 +101,24 @@ pub fn cluster_role(tasks: &[String]) -> Value {
 
 pub fn lease_role() -> Value {
     role_manifest("Role", "django-operator-lease", &lease_rules())
+}
+
+/// The account that the operator works as.
+pub fn service_account() -> Value {
+    json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": names::OPERATOR } })
+}
+
+/// Gives the rules of a role to the operator's account, whose namespace an overlay may change.
+pub fn binding(role: &Value) -> Value {
+    let (kind, name) = (&role["kind"], &role["metadata"]["name"]);
+    let binding = if kind == "ClusterRole" { "ClusterRoleBinding" } else { "RoleBinding" };
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": binding,
+        "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name },
+        "subjects": [{ "kind": "ServiceAccount", "name": names::OPERATOR, "namespace": names::OPERATOR }],
+    })
 }
 
 fn role_manifest(kind: &str, name: &str, rules: &[PolicyRule]) -> Value {

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::expressions::{changes_what_runs, shown, words};
-use super::{AdmissionPolicy, Parameters, Resources, TaskKinds, Validation};
+use super::{AdmissionPolicy, LIMITS_CONFIG_MAP, Parameters, Resources, TaskKinds, Validation};
 use crate::names;
 
 /// In a namespace of its own, as whoever may write it there sets the limits.
-const PARAMETERS: Parameters = Parameters { name: "limits", namespace: "django-operator-limits" };
+const PARAMETERS: Parameters = Parameters { name: LIMITS_CONFIG_MAP, namespace: "django-operator-limits" };
 
 /// The namespace and the ConfigMap, which limits nothing as it is shipped.
 pub fn parameter_files() -> Vec<(String, Vec<Value>)> {

@@ -40,6 +40,9 @@ struct AdmissionPolicy {
     parameters: Option<Parameters>,
 }
 
+/// Name of the ConfigMap with the limits.
+pub const LIMITS_CONFIG_MAP: &str = "limits";
+
 /// Name and namespace of a ConfigMap.
 #[derive(Clone, Copy)]
 struct Parameters {

@@ -1,0 +1,195 @@
+//! `check`: whether an installation is complete.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use http::Request;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::api::{DynamicObject, PostParams};
+use kube::core::ApiResource;
+use kube::{Api, Client, Config};
+use serde_json::Value;
+
+use crate::api::{GROUP, VERSION};
+use crate::manifests::{self, KindManifest};
+use crate::settings::{Namespaces, parse_namespaces};
+
+#[derive(Args)]
+pub struct Check {
+    /// What to look at [default: both].
+    #[arg(value_enum)]
+    subjects: Vec<Subject>,
+    /// Namespaces that the operator works in, as its setting; empty: all.
+    #[arg(long, env = "WATCH_NAMESPACE", default_value = "", value_parser = parse_namespaces)]
+    watch_namespace: Namespaces,
+    /// Namespace in which tasks would be created; none is [default: that of the kubeconfig's context, or of this pod].
+    #[arg(short, long)]
+    namespace: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Whether this account may do what the operator does.
+    Rights,
+    /// Whether the API server has the kinds as this version knows them, and would take a task of each.
+    Kinds,
+}
+
+/// What was found: in order, or what is wrong and what to do.
+type Finding = Result<String, String>;
+
+impl Check {
+    /// Prints what is in order and what is not.
+    pub fn run(self) -> ExitCode {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let findings = match runtime {
+            Ok(runtime) => runtime.block_on(self.findings()),
+            Err(error) => vec![Err(error.to_string())],
+        };
+        for finding in &findings {
+            match finding {
+                Ok(well) => println!("ok: {well}"),
+                Err(problem) => println!("failed: {problem}"),
+            }
+        }
+        if findings.iter().all(Result::is_ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    async fn findings(self) -> Vec<Finding> {
+        let client = Config::infer().await.map_err(|error| error.to_string()).and_then(|config| {
+            let namespace = config.default_namespace.clone();
+            Ok((Client::try_from(config).map_err(|error| error.to_string())?, namespace))
+        });
+        let (client, own_namespace) = match client {
+            Ok(client) => client,
+            Err(error) => return vec![Err(format!("no cluster to talk to: {error}"))],
+        };
+        let looks_at = |subject| self.subjects.is_empty() || self.subjects.contains(&subject);
+        let mut findings = Vec::new();
+        if looks_at(Subject::Rights) {
+            findings.extend(rights(&client, &self.watch_namespace.0, &own_namespace).await);
+        }
+        if looks_at(Subject::Kinds) {
+            let namespace = self.namespace.as_ref().unwrap_or(&own_namespace);
+            for kind in manifests::kinds() {
+                findings.push(check_kind(&client, &kind, namespace).await);
+            }
+        }
+        findings
+    }
+}
+
+/// What the operator does in each of its namespaces (none: all), and with its lease.
+async fn rights(client: &Client, watched: &[String], own_namespace: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let all = [String::new()];
+    for namespace in if watched.is_empty() { &all } else { watched } {
+        let what = match namespace.as_str() {
+            "" => "rights in all namespaces".to_owned(),
+            namespace => format!("rights in namespace {namespace}"),
+        };
+        findings.push(allowed(client, namespace, &what, manifests::operator_rights()).await);
+    }
+    let what = format!("rights over the lease in namespace {own_namespace}");
+    findings.push(allowed(client, own_namespace, &what, manifests::lease_rights()).await);
+    findings
+}
+
+async fn allowed(client: &Client, namespace: &str, what: &str, rights: Vec<ResourceAttributes>) -> Finding {
+    let mut lacking = Vec::new();
+    for right in rights {
+        let words = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (resource, subresource) = (words(&right.resource), words(&right.subresource));
+        let slash = if subresource.is_empty() { "" } else { "/" };
+        let told = format!("{} {resource}{slash}{subresource}", words(&right.verb));
+        let right = ResourceAttributes { namespace: Some(namespace.to_owned()), ..right };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), non_resource_attributes: None };
+        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await;
+        match answer {
+            Ok(SelfSubjectAccessReview { status: Some(status), .. }) if status.allowed => {}
+            Ok(_) => lacking.push(told),
+            Err(error) => return Err(format!("{what}: {error}")),
+        }
+    }
+    match lacking.as_slice() {
+        [] => Ok(what.to_owned()),
+        lacking => Err(format!(
+            "{what}: this account may not {}; apply the roles of this version",
+            lacking.join(", ")
+        )),
+    }
+}
+
+/// Whether the API server has a kind with all fields that this version knows, and would take a task of it.
+async fn check_kind(client: &Client, kind: &KindManifest, namespace: &str) -> Finding {
+    let name = kind.name;
+    let missing = missing_fields(client, kind).await.map_err(|problem| format!("{name}: {problem}"))?;
+    if !missing.is_empty() {
+        return Err(format!(
+            "{name}: the CustomResourceDefinition is of another version than this program: it lacks {}; apply that of this version",
+            missing.join(", ")
+        ));
+    }
+    let task = kind.task().map_err(|problem| format!("{name}: {problem}"))?;
+    let resource = ApiResource {
+        group: GROUP.into(),
+        version: VERSION.into(),
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: name.into(),
+        plural: kind.plural.clone(),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    match api.create(&dry_run, &task).await {
+        Ok(_) => Ok(format!("{name}: a task would be taken in namespace {namespace}")),
+        // A policy comes after the schema.
+        Err(kube::Error::Api(status)) if status.message.contains("ValidatingAdmissionPolicy") => Ok(format!(
+            "{name}: a task would be taken in namespace {namespace} of who has the rights that a policy asks for"
+        )),
+        Err(kube::Error::Api(status)) => Err(format!("{name}: {}", status.message)),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Fields of spec and status that this version knows and the API server does not.
+async fn missing_fields(client: &Client, kind: &KindManifest) -> Result<Vec<String>, String> {
+    let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
+    let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    let published: Value = match client.request(request).await {
+        Ok(published) => published,
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            return Err("the API server does not know it; apply the CustomResourceDefinitions of this version".into());
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let schemas = published["components"]["schemas"].as_object().into_iter().flatten();
+    let of_kind = |schema: &Value| {
+        let kinds = schema["x-kubernetes-group-version-kind"].as_array();
+        kinds.into_iter().flatten().any(|gvk| gvk["kind"] == kind.name && gvk["version"] == VERSION)
+    };
+    let published = schemas.map(|(_, schema)| schema).find(|schema| of_kind(schema)).ok_or_else(|| {
+        "the API server does not know it; apply the CustomResourceDefinitions of this version".to_owned()
+    })?;
+    let known = fields(&kind.crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
+    let published = fields(published);
+    Ok(known.into_iter().filter(|field| !published.contains(field)).collect())
+}
+
+/// Paths of the fields of spec and status.
+fn fields(schema: &Value) -> BTreeSet<String> {
+    fn collect(path: &str, schema: &Value, found: &mut BTreeSet<String>) {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            collect(&path, field, found);
+            collect(&path, &field["items"], found);
+            found.insert(path);
+        }
+    }
+    let mut found = BTreeSet::new();
+    for part in ["spec", "status"] {
+        collect(part, &schema["properties"][part], &mut found);
+    }
+    found
+}

@@ -1,0 +1,308 @@
+//! The chart of an operator in a namespace.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::chart::{self, Chart};
+use super::template::indented;
+use crate::manifests::manager::{self, Parts, Setting};
+use crate::manifests::{GENERATED_HEADER, TEMPLATE_HEADER, rbac};
+use crate::settings::WATCH_SECONDS;
+
+/// Settings that follow from other values.
+const DERIVED: &[&str] = &["WATCH_NAMESPACE", "METRICS_ADDRESS", "LEADER_ELECTION", "POD_NAMESPACE", "POD_NAME"];
+
+type Object = Map<String, Value>;
+type Strings = BTreeMap<String, String>;
+
+/// Values of the operator's chart.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Values {
+    /// Affinity of the operator's pod.
+    affinity: Object,
+    /// The operator's image.
+    image: Image,
+    /// Secrets for pulling the image.
+    image_pull_secrets: Vec<SecretName>,
+    /// What Prometheus and others read.
+    metrics: Metrics,
+    /// A NetworkPolicy for the operator's pod.
+    network_policy: NetworkPolicy,
+    /// Node selector of the operator's pod.
+    node_selector: Strings,
+    /// Annotations of the operator's pod.
+    pod_annotations: Strings,
+    /// Labels of the operator's pod beside its own.
+    pod_labels: Strings,
+    /// Security context of the operator's pod. OpenShift chooses the user itself: set runAsUser to null there.
+    pod_security_context: Object,
+    /// Priority class of the operator's pod; empty: the cluster's default.
+    priority_class_name: String,
+    /// How many operators run. One is enough: while none runs, nothing is lost, and Jobs go on. With more than one, all
+    /// but one wait for its lease.
+    #[schemars(range(min = 0))]
+    replicas: u32,
+    /// Resources of the operator's container.
+    resources: Object,
+    /// The operator's service account, whose name is django-operator, as the policies expect.
+    service_account: ServiceAccount,
+    /// Settings of the operator.
+    settings: Settings,
+    /// Tolerations of the operator's pod.
+    tolerations: Vec<Object>,
+    /// Where the operator works.
+    watch: Watch,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Image {
+    /// Digest, such as sha256:0123...; if set, the tag is not used.
+    #[schemars(regex(pattern = r"^(sha256:[0-9a-f]{64})?$"))]
+    digest: String,
+    /// When a node pulls the image: Always, IfNotPresent or Never.
+    #[schemars(extend("enum" = ["Always", "IfNotPresent", "Never"]))]
+    pull_policy: &'static str,
+    /// Registry and repository. Write where you pushed the image.
+    #[schemars(length(min = 1))]
+    repository: String,
+    /// Tag; empty: the chart's appVersion.
+    tag: String,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SecretName {
+    /// Name of the Secret.
+    name: String,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Metrics {
+    /// A Service for the metrics' port.
+    service: Service,
+    /// A ServiceMonitor of the Prometheus Operator, and the Service that it reads.
+    service_monitor: ServiceMonitor,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Service {
+    /// Annotations of the Service.
+    annotations: Strings,
+    /// Whether there is one.
+    enabled: bool,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ServiceMonitor {
+    /// Whether there is one. The cluster needs the Prometheus Operator's CRDs for it.
+    enabled: bool,
+    /// How often the metrics are read; empty: as Prometheus is set.
+    #[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h))*$"))]
+    interval: String,
+    /// Labels that your Prometheus selects ServiceMonitors by.
+    labels: Strings,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NetworkPolicy {
+    /// Ports of the API server.
+    api_server_ports: Vec<u16>,
+    /// Whether there is one: to the API server and to DNS alone, and from anywhere to the port of probes and metrics.
+    enabled: bool,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ServiceAccount {
+    /// Annotations of the service account.
+    annotations: Strings,
+}
+
+/// Read from the command line's declarations.
+#[derive(Serialize)]
+struct Settings(Object);
+
+impl JsonSchema for Settings {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Settings".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let properties: Object =
+            own_settings().iter().map(|setting| (value_name(setting), setting_schema(setting))).collect();
+        schemars::json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
+    }
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Watch {
+    /// Whether the operator works in all namespaces, by a ClusterRole.
+    all_namespaces: bool,
+    /// Namespaces to work in, each of which has to be there; empty: the release's own.
+    #[schemars(inner(regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
+    namespaces: Vec<String>,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        let object = |value: Value| value.as_object().cloned().unwrap_or_default();
+        Self {
+            affinity: Map::new(),
+            image: Image {
+                digest: String::new(),
+                pull_policy: "IfNotPresent",
+                repository: "localhost/django-operator".into(),
+                tag: String::new(),
+            },
+            image_pull_secrets: Vec::new(),
+            metrics: Metrics {
+                service: Service { annotations: BTreeMap::new(), enabled: false },
+                service_monitor: ServiceMonitor { enabled: false, interval: String::new(), labels: BTreeMap::new() },
+            },
+            network_policy: NetworkPolicy { api_server_ports: vec![443, 6443], enabled: false },
+            node_selector: BTreeMap::new(),
+            pod_annotations: BTreeMap::new(),
+            pod_labels: BTreeMap::new(),
+            pod_security_context: object(manager::pod_security()),
+            priority_class_name: String::new(),
+            replicas: 1,
+            resources: object(manager::resources()),
+            service_account: ServiceAccount { annotations: BTreeMap::new() },
+            settings: Settings(own_settings().iter().map(|setting| (value_name(setting), default(setting))).collect()),
+            tolerations: Vec::new(),
+            watch: Watch { all_namespaces: false, namespaces: Vec::new() },
+        }
+    }
+}
+
+fn own_settings() -> Vec<Setting> {
+    manager::settings().into_iter().filter(|setting| !DERIVED.contains(&setting.variable.as_str())).collect()
+}
+
+/// `NUM_OLD_CRS` as `numOldCrs`.
+fn value_name(setting: &Setting) -> String {
+    let mut words = setting.variable.split('_').map(str::to_lowercase);
+    let first = words.next().unwrap_or_default();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(1);
+        name + &initial.to_uppercase() + rest
+    })
+}
+
+fn default(setting: &Setting) -> Value {
+    setting.default.parse::<u64>().map_or_else(|_| json!(setting.default), |number| json!(number))
+}
+
+fn setting_schema(setting: &Setting) -> Value {
+    let mut schema = json!({ "description": setting.meaning });
+    if default(setting).is_u64() {
+        schema["type"] = json!("integer");
+        let (least, most) = match setting.variable.as_str() {
+            "WATCH_SECONDS" => (*WATCH_SECONDS.start(), Some(*WATCH_SECONDS.end())),
+            _ => (0, None),
+        };
+        schema["minimum"] = json!(least);
+        if let Some(most) = most {
+            schema["maximum"] = json!(most);
+        }
+    } else if setting.words.is_empty() {
+        schema["type"] = json!("string");
+        schema["minLength"] = json!(1);
+    } else {
+        schema["enum"] = json!(setting.words);
+    }
+    schema
+}
+
+/// The chart, given the plurals of the task kinds.
+pub fn chart(plurals: &[String]) -> Result<Chart, String> {
+    let (values, schema) = chart::schema::<Values>()?;
+    Ok(Chart {
+        name: "django-operator",
+        description: "An operator that runs Django's and Celery's administration commands as Jobs, for one namespace or more",
+        introduction: "It needs the chart `django-operator-cluster`, once in each cluster. Releases in different namespaces \
+                       do not disturb each other; there is one in a namespace, as its objects have fixed names.\n\n\
+                       ```sh\nhelm install django-operator config/helm/django-operator -n shop \\\n  \
+                       --set image.repository=registry.example.com/django-operator\nhelm test django-operator -n shop\n```\n",
+        annotations: json!({
+            "artifacthub.io/category": "integration-delivery",
+            "artifacthub.io/license": "Apache-2.0",
+            "artifacthub.io/operator": "true",
+            "artifacthub.io/operatorCapabilities": "Seamless Upgrades",
+        }),
+        values,
+        schema,
+        templates: vec![
+            ("templates/deployment.yaml".into(), deployment()),
+            ("templates/_rules.tpl".into(), rules(plurals)?),
+        ],
+    })
+}
+
+fn deployment() -> String {
+    let text = manager::manifest(&Parts {
+        metadata: "  namespace: {{ .Release.Namespace }}\n  labels:\n    {{- include \"django-operator.labels\" . | nindent 4 }}\n    \
+                   {{- include \"django-operator.selector\" . | nindent 4 }}\n",
+        replicas: "{{ .Values.replicas }}",
+        selector: "{{- include \"django-operator.selector\" . | nindent 6 }}",
+        pod_metadata: "      labels:\n        {{- include \"django-operator.selector\" . | nindent 8 }}\n        \
+                       {{- with .Values.podLabels }}\n        {{- toYaml . | nindent 8 }}\n        {{- end }}\n      \
+                       {{- with .Values.podAnnotations }}\n      annotations:\n        {{- toYaml . | nindent 8 }}\n      {{- end }}\n",
+        pod_spec: &["imagePullSecrets", "nodeSelector", "affinity", "tolerations", "priorityClassName"]
+            .map(pod_field)
+            .concat(),
+        pod_security: " {{- toYaml .Values.podSecurityContext | nindent 8 }}",
+        image: "{{ include \"django-operator.image\" . | quote }}",
+        pull_policy: "{{ .Values.image.pullPolicy }}",
+        resources: " {{- toYaml .Values.resources | nindent 12 }}",
+        value: &value,
+    });
+    format!("{GENERATED_HEADER}{text}")
+}
+
+/// A field of the pod's spec, where the value of its name is not empty.
+fn pod_field(name: &str) -> String {
+    format!("      {{{{- with .Values.{name} }}}}\n      {name}: {{{{ toJson . }}}}\n      {{{{- end }}}}\n")
+}
+
+fn value(setting: &Setting) -> String {
+    if matches!(setting.variable.as_str(), "POD_NAMESPACE" | "POD_NAME") {
+        return manager::plain_value(setting);
+    }
+    let expression = match setting.variable.as_str() {
+        "WATCH_NAMESPACE" => "include \"django-operator.watchNamespace\" .".to_owned(),
+        "LEADER_ELECTION" => "gt (int .Values.replicas) 1".to_owned(),
+        "METRICS_ADDRESS" => format!("{:?}", setting.default),
+        // Numbers of values are floating: a million would be written 1e+06.
+        _ if default(setting).is_u64() => format!("int64 .Values.settings.{}", value_name(setting)),
+        _ => format!(".Values.settings.{}", value_name(setting)),
+    };
+    format!("              value: {{{{ {expression} | quote }}}}\n")
+}
+
+/// The rules of the roles, as templates for all of these.
+fn rules(plurals: &[String]) -> Result<String, String> {
+    let mut text = TEMPLATE_HEADER.to_owned();
+    for (name, rules) in [
+        ("rules", rbac::role(plurals)["rules"].clone()),
+        ("leaseRules", rbac::lease_role()["rules"].clone()),
+        ("testRules", rbac::test_rules(plurals)),
+    ] {
+        let rules = serde_saphyr::to_string(&json!({ "rules": rules })).map_err(|error| error.to_string())?;
+        text.push_str(&format!(
+            "{{{{- define \"django-operator.{name}\" -}}}}\n{}{{{{- end }}}}\n",
+            indented(&rules, 0)
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,170 @@
+"""What the charts render is what the other manifests say."""
+
+import json
+import subprocess
+
+import pytest
+import yaml
+from delivery.conftest import BIN, CHARTS, by_name
+from support.kube import ROOT
+
+NS = "django-operator"
+LABELS = {
+    "app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "app.kubernetes.io/part-of", "helm.sh/chart",
+}
+
+
+def kustomized(*directories):
+    objects = []
+    for directory in directories:
+        done = subprocess.run(["kubectl", "kustomize", str(ROOT / directory)], capture_output=True, text=True, check=True)
+        objects += list(yaml.safe_load_all(done.stdout))
+    return objects
+
+
+def without_helm(documents, further=()):
+    """Without what the chart adds to each object."""
+    for document in documents:
+        metadata = document["metadata"]
+        labels = {k: v for k, v in metadata.pop("labels").items() if k not in LABELS | set(further)}
+        if labels:
+            metadata["labels"] = labels
+        annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if k != "helm.sh/resource-policy"}
+        if annotations:
+            metadata["annotations"] = annotations
+    return by_name(documents)
+
+
+def own_namespace(documents):
+    """What the chart writes where the other manifest has the field of the pod."""
+    (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
+    (watched,) = [e for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] == "WATCH_NAMESPACE"]
+    assert watched.pop("valueFrom") == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    watched["value"] = NS
+    return documents
+
+
+def test_an_operator_in_a_namespace_is_what_the_kustomization_is(helm):
+    rendered = helm.template("django-operator", NS, "--set", "image.tag=latest")
+    assert without_helm(rendered) == by_name(own_namespace(kustomized("config/default")))
+
+
+def renamed(documents):
+    """What belongs to all namespaces is named by the release's namespace."""
+    text = json.dumps([d for d in documents if d["kind"] in ("ClusterRole", "ClusterRoleBinding")])
+    return by_name(json.loads(text.replace("django-operator-shop", "django-operator").replace('"shop"', '"%s"' % NS)))
+
+
+def test_an_operator_for_all_namespaces_has_the_same_rights_in_all(helm):
+    rendered = helm.template("django-operator", "shop", "--set", "watch.allNamespaces=true")
+    expected = kustomized("config/all-namespaces")
+    assert renamed(without_helm(rendered).values()) == renamed(expected)
+    assert watch_namespace(rendered) == watch_namespace(expected) == ""
+    assert not [d for d in rendered if d["kind"] == "Role" and "lease" not in d["metadata"]["name"]]
+
+
+def watch_namespace(documents):
+    (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
+    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    return env["WATCH_NAMESPACE"]
+
+
+def test_an_operator_for_several_namespaces_has_its_role_in_each(helm):
+    rendered = helm.template("django-operator", "shop", "--set", "watch.namespaces={shop,blog,blog}")
+    assert watch_namespace(rendered) == "shop,blog,blog"
+    (watched, _) = kustomized("config/watched-namespace")
+    roles = {(d["metadata"]["namespace"], d["metadata"]["name"]): d for d in rendered if d["kind"] == "Role"}
+    assert sorted(roles) == [("blog", "django-operator-shop"), ("shop", "django-operator"), ("shop", "django-operator-lease")]
+    assert roles["blog", "django-operator-shop"]["rules"] == roles["shop", "django-operator"]["rules"] == watched["rules"]
+    bindings = [d for d in rendered if d["kind"] == "RoleBinding"]
+    assert len(bindings) == 3
+    for binding in bindings:
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NS, "namespace": "shop"}]
+        assert binding["roleRef"]["name"] == binding["metadata"]["name"]
+
+
+def test_what_a_cluster_has_once_is_what_the_kustomizations_are(helm):
+    on = "--set", "policies.enabled=true", "--set", "policies.limits.enabled=true"
+    rendered = without_helm(helm.template("django-operator-cluster", NS, *on), ["app.kubernetes.io/name"])
+    rendered["ConfigMap", "django-operator-limits", "limits"].pop("data")
+    assert rendered == by_name(kustomized("config/crd", "config/user-roles", "policies", "policies/limits"))
+
+
+def test_switches_leave_out_what_they_say(helm):
+    def kinds(*values):
+        rendered = helm.template("django-operator-cluster", NS, *[word for value in values for word in ("--set", value)])
+        return {d["kind"] for d in rendered}
+
+    assert kinds() == {"CustomResourceDefinition", "ClusterRole"}
+    assert kinds("crds.enabled=false") == {"ClusterRole"}
+    assert kinds("userRoles.enabled=false") == {"CustomResourceDefinition"}
+    assert kinds("policies.limits.enabled=true") == {"CustomResourceDefinition", "ClusterRole"}
+    crd = helm.template("django-operator-cluster", NS, "--set", "crds.keep=false")[0]
+    assert "helm.sh/resource-policy" not in crd["metadata"].get("annotations", {})
+
+
+def test_policies_name_the_operators_and_labels_of_the_values(helm, tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"policies": {
+        "enabled": True, "operators": ["shop", "blog"], "podLabels": ["tier:web"],
+        "limits": {"enabled": True, "parameters": {"commands.shop": "check"}},
+    }}))
+    rendered = helm.template("django-operator-cluster", NS, "-f", values)
+    made = subprocess.run(
+        ["make", "-s", "print-policies", "OPERATORS=shop blog", "POD_LABELS=tier:web"], cwd=ROOT, capture_output=True, text=True, check=True,
+    )
+    expected = by_name(yaml.safe_load_all(made.stdout))
+    ours = without_helm(rendered, ["app.kubernetes.io/name"])
+    assert {key: ours[key] for key in expected} == expected
+    assert ours["ConfigMap", "django-operator-limits", "limits"]["data"] == {"commands.shop": "check"}
+
+
+def test_one_file_has_kinds_and_operator():
+    expected = by_name(kustomized("config/crd", "config/default"))
+    documents = list(yaml.safe_load_all((ROOT / "config/install.yaml").read_text()))
+    namespace = documents.pop([d["kind"] for d in documents].index("Namespace"))
+    assert namespace["metadata"] == {"name": NS}
+    assert by_name(documents) == expected
+
+
+@pytest.mark.parametrize("chart", ["django-operator", "django-operator-cluster"])
+def test_the_charts_are_without_a_warning(helm, chart):
+    helm("lint", "--strict", CHARTS / chart)
+
+
+REFUSED = [
+    ("django-operator", "settings.numOldCRs=3", "numOldCRs"),
+    ("django-operator", "setings.numOldCrs=3", "setings"),
+    ("django-operator", "settings.watchSeconds=300", "watchSeconds"),
+    ("django-operator", "settings.logFormat=xml", "logFormat"),
+    ("django-operator", "settings.maxConcurrentJobs=many", "maxConcurrentJobs"),
+    ("django-operator", "image.digest=sha256:1", "digest"),
+    ("django-operator", "watch.namespaces={Shop}", "namespaces"),
+    ("django-operator", "replicas=-1", "replicas"),
+    ("django-operator-cluster", "policies.operators={}", "operators"),
+    ("django-operator-cluster", "policies.podLabels={web}", "podLabels"),
+    ("django-operator-cluster", "crd.keep=false", "crd"),
+]
+
+
+@pytest.mark.parametrize("chart, value, named", REFUSED)
+def test_values_that_mean_nothing_are_refused_by_name(helm, chart, value, named):
+    done = helm("template", CHARTS / chart, "--set", value, check=False)
+    assert done.returncode and named in done.stderr, done.stderr
+
+
+def test_as_a_part_of_another_chart_it_takes_what_is_global(helm):
+    helm.template("django-operator", NS, "--set", "global.registry=example.com")
+
+
+def test_large_numbers_stay_numbers(helm):
+    (deployment,) = [d for d in helm.template("django-operator", NS, "--set", "settings.numOldCrs=1000000") if d["kind"] == "Deployment"]
+    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["NUM_OLD_CRS"] == "1000000"
+
+
+@pytest.mark.parametrize("chart", ["django-operator", "django-operator-cluster"])
+def test_the_suites_of_the_charts(chart):
+    done = subprocess.run([str(BIN / "helm-unittest"), "--strict", str(CHARTS / chart)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)

@@ -1,0 +1,145 @@
+"""The charts on a real cluster: installed, tested, upgraded, rolled back, uninstalled, installed again."""
+
+import os
+import subprocess
+
+import pytest
+import yaml
+from delivery.conftest import CHARTS, IMAGE, changed_chart
+from support.kube import KINDS, ROOT, becomes, eventually, reason, task
+
+NS = "django-operator"
+CLUSTER = ("django-operator-cluster", CHARTS / "django-operator-cluster", "-n", NS)
+FIELD = "addedByAnUpgrade"
+
+
+@pytest.fixture
+def installed(kube, shop, cluster_helm):
+    """Releases that go after the test, and with them the kinds."""
+    kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": "blog"}}, ok=(201, 409))
+    yield cluster_helm
+    for name, ns in (("django-operator", "shop"), ("django-operator", "blog"), ("django-operator-cluster", NS)):
+        cluster_helm("uninstall", name, "-n", ns, "--ignore-not-found", "--wait")
+    kube.kubectl("delete", "--ignore-not-found", "-k", str(ROOT / "config/crd"))
+    eventually(lambda: not jobs(kube), "the tasks' Jobs are gone")
+
+
+def jobs(kube):
+    return {job["metadata"]["uid"] for job in kube.list("Job", "shop", "app.kubernetes.io/managed-by=django-operator")}
+
+
+def operator_pod(kube, ns):
+    (pod,) = kube.list("Pod", ns, "app.kubernetes.io/name=django-operator")
+    return pod["metadata"]["uid"]
+
+
+def paste(kube, notes):
+    """Does in a shell what the notes end with."""
+    command = notes[notes.index("kubectl apply -f - <<'EOF'"):]
+    done = subprocess.run(["bash", "-euc", command], env={"PATH": os.environ["PATH"], "KUBECONFIG": kube.kubeconfig}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def add_a_field(chart):
+    """What a later version may have: a further field of a kind."""
+    path = chart / "templates/crds/djangomigrates.yaml"
+    text = path.read_text()
+    field = "              %s: {type: string, description: Of a later version.}\n" % FIELD
+    at = text.index("            properties:\n", text.index("          spec:\n")) + len("            properties:\n")
+    path.write_text(text[:at] + field + text[at:])
+    version = chart / "Chart.yaml"
+    version.write_text(version.read_text().replace('"0.1.0"', '"0.2.0"'))
+
+
+def knows_the_field(kube):
+    crd = yaml.safe_load(kube.kubectl("get", "crd", "djangomigrates.django.my.domain", "-o", "yaml").stdout)
+    return FIELD in crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+
+
+def test_a_life_of_two_releases(kube, shop, installed, tmp_path):
+    helm = installed
+    helm("install", *CLUSTER, "--create-namespace")
+    kube.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=django-operator", "--timeout=60s")
+    operator = ("django-operator", CHARTS / "django-operator", *IMAGE, "--wait", "--timeout=3m")
+    notes = helm("install", *operator, "-n", "shop").stdout
+    helm("install", *operator, "-n", "blog")
+    # What the notes end with works.
+    paste(kube, notes)
+    becomes(kube, "shop", "migrate", "Succeeded")
+    told = helm("test", "django-operator", "-n", "shop", "--logs").stdout
+    assert "failed:" not in told and all("ok: %s: a task would be taken" % kind in told for kind in KINDS), told
+    assert "ok: rights in namespace shop" in told and "ok: rights over the lease in namespace shop" in told, told
+
+    # An upgrade leaves a task that runs alone, and changes the kinds.
+    kube.create("shop", task("DjangoCommand", "long", commands=[["shell", "-c", "import time; time.sleep(45)"]]))
+    becomes(kube, "shop", "long", "Running", "DjangoCommand")
+    before, others_pod, pod = jobs(kube), operator_pod(kube, "blog"), operator_pod(kube, "shop")
+    newer = changed_chart("django-operator-cluster", tmp_path, add_a_field)
+    assert not knows_the_field(kube)
+    helm("upgrade", "django-operator-cluster", newer, "-n", NS)
+    assert knows_the_field(kube)
+    helm("upgrade", *operator, "-n", "shop", "--set", "settings.logLevel=debug")
+    assert reason(kube.get("DjangoCommand", "shop", "long")) == "Running"
+    becomes(kube, "shop", "long", "Succeeded", "DjangoCommand")
+    assert kube.get("DjangoCommand", "shop", "long")["status"]["lastRun"]["number"] == 1
+    assert jobs(kube) == before
+    assert operator_pod(kube, "shop") != pod and operator_pod(kube, "blog") == others_pod
+
+    # So does the way back.
+    helm("rollback", "django-operator-cluster", "-n", NS)
+    helm("rollback", "django-operator", "-n", "shop", "--wait")
+    assert not knows_the_field(kube) and jobs(kube) == before and operator_pod(kube, "blog") == others_pod
+
+    # What goes takes no task with it; what comes again finds them, and runs none.
+    helm("uninstall", "django-operator", "-n", "shop", "--wait")
+    helm("uninstall", "django-operator-cluster", "-n", NS, "--wait")
+    assert not kube.list("Pod", "shop", "app.kubernetes.io/name=django-operator")
+    assert reason(kube.get("DjangoMigrate", "shop", "migrate")) == "Succeeded" and jobs(kube) == before
+    assert operator_pod(kube, "blog") == others_pod
+    helm("install", *CLUSTER)
+    helm("install", *operator, "-n", "shop")
+    kube.patch("DjangoMigrate", "shop", "migrate", {"spec": {"trigger": "2"}})
+    eventually(lambda: kube.get("DjangoMigrate", "shop", "migrate")["status"]["lastRun"]["number"] == 2)
+    becomes(kube, "shop", "migrate", "Succeeded")
+    assert len(jobs(kube) - before) == 1, "only the run that was asked for"
+    assert kube.get("DjangoCommand", "shop", "long")["status"]["lastRun"]["number"] == 1
+
+
+def test_what_is_missing_is_told_by_its_test(kube, shop, installed):
+    helm = installed
+    helm("install", *CLUSTER, "--create-namespace", "--set", "policies.enabled=true", "--set", "policies.operators={shop}")
+    helm("install", "django-operator", CHARTS / "django-operator", *IMAGE, "-n", "shop", "--wait")
+    told = helm("test", "django-operator", "-n", "shop", "--logs").stdout
+    assert "DjangoCommand: a task would be taken in namespace shop of who has the rights that a policy asks for" in told, told
+    role = kube.get("Role", "shop", "django-operator")
+    rules = [rule for rule in role["rules"] if rule["resources"] != ["pods"]]
+    kube.patch("Role", "shop", "django-operator", {"rules": rules})
+    failed = helm("test", "django-operator", "-n", "shop", "--logs", check=False)
+    assert failed.returncode
+    log = kube.kubectl("logs", "-n", "shop", "django-operator-test-rights").stdout
+    assert "failed: rights in namespace shop: this account may not list pods, watch pods; apply the roles of this version" in log
+    kube.kubectl("delete", "crd", "djangostatics.django.my.domain")
+    helm("upgrade", "django-operator", CHARTS / "django-operator", *IMAGE, "-n", "shop")
+    kube.patch("Role", "shop", "django-operator", {"rules": role["rules"]})
+    failed = helm("test", "django-operator", "-n", "shop", check=False)
+    assert failed.returncode
+    log = kube.kubectl("logs", "-n", "shop", "django-operator-test-kinds").stdout
+    assert "failed: DjangoStatic: the API server does not know it; apply the CustomResourceDefinitions of this version" in log
+
+
+def test_kinds_that_kubectl_applied_are_taken_over(kube, installed):
+    kube.kubectl("apply", "--server-side", "-k", str(ROOT / "config/crd"))
+    refused = installed("install", *CLUSTER, "--create-namespace", check=False)
+    assert refused.returncode and "django.my.domain" in refused.stderr
+    installed("install", *CLUSTER, "--create-namespace", "--take-ownership")
+
+
+def test_one_file_installs(kube, shop):
+    """As seed 001 does."""
+    text = (ROOT / "config/install.yaml").read_text().replace("localhost/django-operator:latest", "localhost/django-operator:test")
+    try:
+        kube.apply(text)
+        kube.kubectl("rollout", "status", "-n", NS, "deployment/django-operator", "--timeout=180s")
+        kube.apply(text)
+    finally:
+        kube.kubectl("delete", "--ignore-not-found", "-f", "-", input=text)
