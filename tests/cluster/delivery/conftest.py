@@ -48,6 +48,17 @@ def cluster_helm(request, tmp_path, kube):
     return Helm(request.param, tmp_path, kube.kubeconfig)
 
 
+@pytest.fixture
+def cluster_helm_4(tmp_path, kube):
+    """With the kinds, which go again."""
+    helm = Helm("helm4", tmp_path, kube.kubeconfig)
+    helm("install", "django-operator-cluster", CHARTS / "django-operator-cluster", "-n", "default")
+    kube.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=django-operator", "--timeout=60s")
+    yield helm
+    helm("uninstall", "django-operator-cluster", "-n", "default")
+    kube.kubectl("delete", "--ignore-not-found", "-k", str(ROOT / "config/crd"))
+
+
 def by_name(documents):
     """Objects by kind, namespace and name."""
     return {(d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]): d for d in documents}
