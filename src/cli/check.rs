@@ -115,10 +115,7 @@ async fn allowed(client: &Client, namespace: &str, what: &str, rights: Vec<Resou
     }
     match lacking.as_slice() {
         [] => Ok(what.to_owned()),
-        lacking => Err(format!(
-            "{what}: this account may not {}; apply the roles of this version",
-            lacking.join(", ")
-        )),
+        lacking => Err(format!("{what}: this account may not {}; apply the roles of this version", lacking.join(", "))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The files of the checkout that are generated.
 
+mod argo_cd;
 mod crd;
 mod helm;
 mod install;
@@ -148,6 +149,9 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
         commands_fields: &commands_fields,
         secret_fields: &secret_fields,
     };
+    let path = "config/argo-cd/argocd-cm.yaml";
+    let patch = argo_cd::config_map(&kind_names).map_err(|problem| Error::Yaml { path: path.to_owned(), problem })?;
+    add(path, &patch)?;
     let user_roles = directory("config/user-roles/", user_roles::files(&plurals, &any_command));
     let policies = policies::files(&kinds);
     for (path, documents) in user_roles.iter().chain(&policies) {

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import yaml
 from delivery.conftest import BIN
-from support.kube import ROOT, condition
+from support.kube import KINDS, ROOT, condition
 
 STATES = json.loads((ROOT / "tests/states/states.json").read_text())
 ARGO = ROOT / "config/argo-cd/resource_customizations/django.my.domain/_"
@@ -109,3 +109,17 @@ def test_run_again_asks_as_the_annotation_does():
     assert abs(datetime.now(timezone.utc) - asked) < timedelta(minutes=1)
     del after["metadata"]["annotations"]
     assert after == made
+
+
+def test_argo_cds_config_map_has_the_same_scripts_for_each_kind():
+    data = yaml.safe_load((ROOT / "config/argo-cd/argocd-cm.yaml").read_text())["data"]
+    keys = {"resource.customizations.%s.django.my.domain_%s" % (part, kind) for part in ("health", "actions") for kind in KINDS}
+    assert set(data) == keys
+    for key, text in data.items():
+        if ".health." in key:
+            assert text == (ARGO / "health.lua").read_text()
+            continue
+        actions = yaml.safe_load(text)
+        assert actions["discovery.lua"] == (ARGO / "actions/discovery.lua").read_text()
+        for definition in actions["definitions"]:
+            assert definition["action.lua"] == (ARGO / "actions" / definition["name"] / "action.lua").read_text()
