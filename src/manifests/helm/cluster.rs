@@ -99,14 +99,16 @@ pub fn chart(
     let (values, schema) = chart::schema::<Values>()?;
     let mut templates = Vec::new();
     for crd in crds {
-        let keep = "    {{- if .Values.crds.keep }}\n    helm.sh/resource-policy: keep\n    {{- end }}\n";
+        let keep = Some(("helm.sh/resource-policy: keep", ".Values.crds.keep"));
         let text = template(".Values.crds.enabled", keep, &[], "").of(std::slice::from_ref(crd))?;
         let plural = crd["spec"]["names"]["plural"].as_str().unwrap_or_default();
         templates.push((format!("templates/crds/{plural}.yaml"), text));
     }
     for (path, documents) in manifests(user_roles) {
-        templates
-            .push((template_path(path, "config/"), template(".Values.userRoles.enabled", "", &[], "").of(documents)?));
+        templates.push((
+            template_path(path, "config/"),
+            template(".Values.userRoles.enabled", None, &[], "").of(documents)?,
+        ));
     }
     let account = format!("system:serviceaccount:{0}:{0}", names::OPERATOR);
     let labels = shipped_labels().join(",");
@@ -126,7 +128,7 @@ pub fn chart(
             }
             _ => "",
         };
-        templates.push((template_path(path, ""), template(condition, "", &replaced, end).of(documents)?));
+        templates.push((template_path(path, ""), template(condition, None, &replaced, end).of(documents)?));
     }
     Ok(Chart {
         name: "django-operator-cluster",
@@ -149,11 +151,11 @@ pub fn chart(
 
 fn template<'a>(
     condition: &'a str,
-    annotations: &'a str,
+    annotation: Option<(&'a str, &'a str)>,
     replaced: &'a [(&'a str, &'a str)],
     end: &'a str,
 ) -> Template<'a> {
-    Template { condition, labels: LABELS, annotations, replaced, end }
+    Template { condition, labels: LABELS, annotation, replaced, end }
 }
 
 /// All but the kustomizations.
