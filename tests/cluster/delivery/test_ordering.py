@@ -72,12 +72,30 @@ def migrated_at(kube, name):
     return when(run["finishedAt"])
 
 
+def with_database(example, directory):
+    """The example with a database and a Secret of the release's own, neither of which is there before it."""
+    chart = directory / example
+    subprocess.run(["cp", "-r", str(ROOT / "examples" / example), str(chart)], check=True)
+    (chart / "templates/database.yaml").write_text(DATABASE.read_text())
+    return chart
+
+
+def assert_untouched(requests, app):
+    """The old pods served all the time, and none of the new version's main containers started."""
+    assert len(requests.answers) > 5 and set(requests.answers) == {200}
+    assert not main_starts(requests.kube, app, ":failing")
+
+
+def assert_in_order(requests, app):
+    """No request was lost, and the new version's main containers started after the migration's end."""
+    assert set(requests.answers) == {200}
+    assert requests.kube.get("DjangoMigrate", NS, app)["status"]["report"]["names"] == ["myapp.0004_slow"]
+    assert min(main_starts(requests.kube, app, ":slow")) >= migrated_at(requests.kube, app)
+
+
 def test_a_helm_hook(kube, release_ns, cluster_helm, tmp_path):
     helm = cluster_helm
-    chart = tmp_path / "helm-hook"
-    subprocess.run(["cp", "-r", str(ROOT / "examples/helm-hook"), str(chart)], check=True)
-    # The release's own database and Secret: the first installation has neither before it.
-    (chart / "templates/database.yaml").write_text(DATABASE.read_text())
+    chart = with_database("helm-hook", tmp_path)
     values = ("-n", NS, "--set", "operator.image=localhost/django-operator:test", "--timeout", "5m")
 
     helm("install", "shop", chart, *values)
@@ -88,16 +106,35 @@ def test_a_helm_hook(kube, release_ns, cluster_helm, tmp_path):
     with Requests(kube, "shop") as requests:
         failed = helm("upgrade", "shop", chart, *values, "--set", "image.tag=failing", check=False)
     assert failed.returncode, failed.stdout
-    assert len(requests.answers) > 5 and set(requests.answers) == {200}
+    assert_untouched(requests, "shop")
     log = kube.kubectl("logs", "-n", NS, "job/shop-release").stdout
     assert "this release is broken" in log, log
-    assert not main_starts(kube, "shop", ":failing")
     image = kube.get("Deployment", NS, "shop")["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "localhost/myapp:1", "the Deployment was not touched"
 
     with Requests(kube, "shop") as requests:
         helm("upgrade", "shop", chart, *values, "--set", "image.tag=slow")
         kube.kubectl("rollout", "status", "-n", NS, "deployment/shop", "--timeout=180s")
-    assert set(requests.answers) == {200}
-    assert kube.get("DjangoMigrate", NS, "shop")["status"]["report"]["names"] == ["myapp.0004_slow"]
-    assert min(main_starts(kube, "shop", ":slow")) >= migrated_at(kube, "shop")
+    assert_in_order(requests, "shop")
+
+
+def test_migrations_in_the_release(kube, release_ns, cluster_helm, tmp_path):
+    helm = cluster_helm
+    chart = with_database("helm-wait", tmp_path)
+    values = ("-n", NS, "--wait", "--timeout")
+    helm("install", "shop", chart, *values, "5m")
+    assert reason(kube.get("DjangoMigrate", NS, "shop")) == "Succeeded"
+    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+
+    # Helm 4 sees that the migration failed; Helm 3 waits for pods until the time is up.
+    is_helm_3 = helm.program == "helm3"
+    with Requests(kube, "shop") as requests:
+        failed = helm("upgrade", "shop", chart, *values, "30s" if is_helm_3 else "5m", "--set", "image.tag=failing", check=False)
+    assert failed.returncode, failed.stdout
+    assert is_helm_3 or "this release is broken" in failed.stderr, failed.stderr
+    assert_untouched(requests, "shop")
+    assert reason(kube.get("DjangoMigrate", NS, "shop")) == "CommandFailed"
+
+    with Requests(kube, "shop") as requests:
+        helm("upgrade", "shop", chart, *values, "5m", "--set", "image.tag=slow")
+    assert_in_order(requests, "shop")
