@@ -1,13 +1,18 @@
 """The examples that order migrations and pods, each with a migration that is slow and one that fails: no main container of
 the new version starts before the migration's end; after a failure the old pods serve on, and the deploy has failed."""
 
+import json
+import os
 import subprocess
 import threading
 from datetime import datetime
 
 import pytest
+import yaml
 from delivery.conftest import CHARTS, IMAGE
-from support.kube import ROOT, reason
+from delivery.test_states import ARGO, judge
+from support.kube import KINDS, ROOT, eventually, reason
+from support.operator import binary
 
 NS = "release"
 DATABASE = ROOT / "tests/project/deploy/services.yaml"
@@ -138,3 +143,113 @@ def test_migrations_in_the_release(kube, release_ns, cluster_helm, tmp_path):
     with Requests(kube, "shop") as requests:
         helm("upgrade", "shop", chart, *values, "5m", "--set", "image.tag=slow")
     assert_in_order(requests, "shop")
+
+
+def examples_of(tag, directory):
+    """The examples with the image's tag of a release, which stands in one place."""
+    examples = directory / tag
+    subprocess.run(["cp", "-r", str(ROOT / "examples"), str(examples)], check=True)
+    path = examples / "gitops/kustomization.yaml"
+    text = path.read_text()
+    assert text.count('newTag: "1"') == 1
+    path.write_text(text.replace('newTag: "1"', 'newTag: "%s"' % tag))
+    return examples
+
+
+def kustomized(kube, directory):
+    return list(yaml.safe_load_all(kube.kubectl("kustomize", str(directory)).stdout))
+
+
+def waves(kube, examples):
+    """As Argo CD applies them: by wave."""
+    found = {}
+    for document in kustomized(kube, examples / "argo-cd"):
+        wave = int(document["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
+        found.setdefault(wave, []).append(document)
+    assert sorted(found) == [-2, -1, 0]
+    return [found[wave] for wave in sorted(found)]
+
+
+def kustomizations(kube, examples):
+    """As Flux applies them: one after the other, as they depend on each other."""
+    documents = yaml.safe_load_all((examples / "flux/kustomizations.yaml").read_text())
+    first, second = sorted(documents, key=lambda d: len(d["spec"].get("dependsOn", [])))
+    assert second["spec"]["dependsOn"] == [{"name": first["metadata"]["name"]}] and first["spec"]["wait"]
+    return [kustomized(kube, examples / kustomization["spec"]["path"]) for kustomization in (first, second)]
+
+
+class Failed(Exception):
+    """What the engine would end with."""
+
+
+def deploy(kube, groups, verdict):
+    """Applies group by group, each when the one before is healthy."""
+    for group in groups:
+        kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": group}), NS)
+
+        def look(group=group):
+            names = ["%s/%s" % (d["kind"], d["metadata"]["name"]) for d in group]
+            found = json.loads(kube.kubectl("get", "-n", NS, *names, "-o", "json").stdout)
+            found = found["items"] if found["kind"] == "List" else [found]
+            said = [verdict(each, about) for each, about in zip(found, judge(ARGO / "health.lua", about=found), strict=True)]
+            if any(failed for _, failed in said):
+                raise Failed(str(said))
+            return all(healthy for healthy, _ in said)
+
+        eventually(look, "the group is healthy")
+
+
+def argo_cd(each, verdict):
+    """By our script where there is one, else as Argo CD's own checks, which are about as kstatus has it."""
+    if each["kind"] in KINDS:
+        return verdict["Health"] == "Healthy", verdict["Health"] == "Degraded" and verdict["HealthMessage"]
+    return flux(each, verdict)
+
+
+def flux(each, verdict):
+    return verdict["Kstatus"] == "Current", verdict["Kstatus"] == "Failed" and verdict["KstatusMessage"]
+
+
+@pytest.fixture
+def database(kube, release_ns):
+    """What is there before the application is."""
+    kube.kubectl("apply", "-n", NS, "-f", str(DATABASE))
+
+
+@pytest.mark.parametrize("cluster_helm", ["helm4"], indirect=True)
+@pytest.mark.parametrize("groups, verdict", [(waves, argo_cd), (kustomizations, flux)], ids=["argo-cd", "flux"])
+def test_gitops(kube, database, tmp_path, groups, verdict):
+    deploy(kube, groups(kube, examples_of("1", tmp_path)), verdict)
+    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+    with Requests(kube, "shop") as requests, pytest.raises(Failed, match="this release is broken"):
+        deploy(kube, groups(kube, examples_of("failing", tmp_path)), verdict)
+    assert_untouched(requests, "shop")
+    with Requests(kube, "shop") as requests:
+        deploy(kube, groups(kube, examples_of("slow", tmp_path)), verdict)
+    assert_in_order(requests, "shop")
+
+
+@pytest.mark.parametrize("cluster_helm", ["helm4"], indirect=True)
+def test_the_script_of_a_pipeline(kube, database, tmp_path):
+    program = tmp_path / "bin/django-operator"
+    program.parent.mkdir()
+    program.symlink_to(binary())
+    env = {**os.environ, "PATH": "%s:%s" % (program.parent, os.environ["PATH"]), "KUBECONFIG": kube.kubeconfig}
+
+    def run(tag):
+        script = examples_of(tag, tmp_path) / "ci/deploy.sh"
+        return subprocess.run([str(script), NS], env=env, capture_output=True, text=True)
+
+    done = run("1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+    with Requests(kube, "shop") as requests:
+        done = run("failing")
+    assert done.returncode == 2 and "this release is broken" in done.stdout + done.stderr, done
+    assert_untouched(requests, "shop")
+    with Requests(kube, "shop") as requests:
+        done = run("slow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_in_order(requests, "shop")
+    for example in ("github-actions", "gitlab-ci"):
+        assert "examples/ci/deploy.sh shop" in (ROOT / ("examples/ci/%s.yaml" % example)).read_text()
