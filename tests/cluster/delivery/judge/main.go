@@ -8,11 +8,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kubejson "k8s.io/apimachinery/pkg/util/json"
 )
 
 type verdict struct {
@@ -43,13 +45,26 @@ func run(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(answer)
 }
 
+// read takes whole numbers for what they are, as Kubernetes does.
+func read(into any) error {
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	return kubejson.Unmarshal(text, into)
+}
+
 func health(path string) (any, error) {
-	var objects []map[string]any
-	if err := json.NewDecoder(os.Stdin).Decode(&objects); err != nil {
+	var objects []any
+	if err := read(&objects); err != nil {
 		return nil, err
 	}
 	verdicts := []verdict{}
-	for _, object := range objects {
+	for _, item := range objects {
+		object, ok := item.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("%T is no object", item)
+		}
 		result, err := status.Compute(&unstructured.Unstructured{Object: object})
 		if err != nil {
 			return nil, err
@@ -72,7 +87,7 @@ func health(path string) (any, error) {
 
 func action(discovery, path string) (any, error) {
 	var object map[string]any
-	if err := json.NewDecoder(os.Stdin).Decode(&object); err != nil {
+	if err := read(&object); err != nil {
 		return nil, err
 	}
 	actions, err := call(discovery, object)
@@ -139,6 +154,8 @@ func toLua(state *lua.LState, value any) lua.LValue {
 	case string:
 		return lua.LString(value)
 	case float64:
+		return lua.LNumber(value)
+	case int64:
 		return lua.LNumber(value)
 	case bool:
 		return lua.LBool(value)

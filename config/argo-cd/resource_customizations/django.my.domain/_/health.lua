@@ -8,9 +8,10 @@ local status = obj.status or {}
 if status.observedGeneration ~= obj.metadata.generation then
   return health
 end
-local ready, stalled, suspended
+local ready, reconciling, stalled, suspended
 for _, condition in ipairs(status.conditions or {}) do
   if condition.type == "Ready" then ready = condition end
+  if condition.type == "Reconciling" and condition.status == "True" then reconciling = condition end
   if condition.type == "Stalled" and condition.status == "True" then stalled = condition end
   if condition.type == "Suspended" and condition.status == "True" then suspended = condition end
 end
@@ -27,7 +28,7 @@ if stalled ~= nil then
   health.message = stalled.message
 elseif ready ~= nil and ready.status == "True" then
   health.status = "Healthy"
-elseif suspended ~= nil then
+elseif suspended ~= nil and reconciling == nil then -- else a run from before goes on
   health.status = "Suspended"
 end
 return health
