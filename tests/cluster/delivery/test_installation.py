@@ -132,14 +132,3 @@ def test_kinds_that_kubectl_applied_are_taken_over(kube, installed):
     refused = installed("install", *CLUSTER, "--create-namespace", check=False)
     assert refused.returncode and "django.my.domain" in refused.stderr
     installed("install", *CLUSTER, "--create-namespace", "--take-ownership")
-
-
-def test_one_file_installs(kube, shop):
-    """As seed 001 does."""
-    text = (ROOT / "config/install.yaml").read_text().replace("localhost/django-operator:latest", "localhost/django-operator:test")
-    try:
-        kube.apply(text)
-        kube.kubectl("rollout", "status", "-n", NS, "deployment/django-operator", "--timeout=180s")
-        kube.apply(text)
-    finally:
-        kube.kubectl("delete", "--ignore-not-found", "-f", "-", input=text)
