@@ -10,7 +10,7 @@ BUILD = $(if $(filter buildah,$(notdir $(ENGINE))),$(ENGINE) bud --isolation chr
 OVERLAY := target/deploy
 
 PYTHON := .venv/bin
-RUST_FILES = build.rs $(shell find src tests -name '*.rs')
+RUST_FILES = build.rs $(shell find src tests tools -name '*.rs')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults test-projects test-delivery bench bench-scale build generate verify format check lint dependencies audit docker-build docker-push install uninstall deploy undeploy watch policies print-policies user-roles overlay
@@ -43,7 +43,7 @@ build: ## The program, static, so that its image needs nothing else
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)
 
 generate: ## The generated files: CRDs, roles, manager, samples, reference
-	cargo run --locked --quiet -- generate .
+	cargo run --locked --quiet --example generate .
 
 verify: ## Whether the generated files are up to date, in a copy of the tree
 	tests/verify

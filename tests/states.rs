@@ -2,6 +2,8 @@
 //! written to `states/states.json`, which the tests of delivery hand to those who wait for resources: kstatus, Argo CD,
 //! kubectl. `UPDATE_STATES=1 cargo test --test states` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,8 +106,10 @@ fn runs() -> Vec<Observed> {
     all
 }
 
+type Situation = Box<dyn Fn(&mut Observed)>;
+
 /// Ways in which the rest may be.
-fn situations() -> Vec<(&'static str, Box<dyn Fn(&mut Observed)>)> {
+fn situations() -> Vec<Situation> {
     fn schedule(observed: &mut Observed) {
         let task: DjangoCommand = serde_json::from_value(json!({
             "apiVersion": "django.my.domain/v1alpha1", "kind": "DjangoCommand",
@@ -121,14 +125,14 @@ fn situations() -> Vec<(&'static str, Box<dyn Fn(&mut Observed)>)> {
         }
     };
     vec![
-        ("nothing else", Box::new(|_: &mut Observed| ())),
-        ("an edit", Box::new(|observed: &mut Observed| observed.spec_changed = true)),
-        ("a request", Box::new(|observed: &mut Observed| observed.requested = Some("1".into()))),
-        ("a rule", Box::new(|observed: &mut Observed| observed.broken_rule = Some("spec.app: a rule".into()))),
-        ("a circle", Box::new(|observed: &mut Observed| observed.dependency_cycle = Some("a -> b -> a".into()))),
-        ("no target", Box::new(target(Reason::TargetNotFound))),
-        ("several targets", Box::new(target(Reason::TargetAmbiguous))),
-        ("a schedule", Box::new(schedule)),
+        Box::new(|_: &mut Observed| ()),
+        Box::new(|observed: &mut Observed| observed.spec_changed = true),
+        Box::new(|observed: &mut Observed| observed.requested = Some("1".into())),
+        Box::new(|observed: &mut Observed| observed.broken_rule = Some("spec.app: a rule".into())),
+        Box::new(|observed: &mut Observed| observed.dependency_cycle = Some("a -> b -> a".into())),
+        Box::new(target(Reason::TargetNotFound)),
+        Box::new(target(Reason::TargetAmbiguous)),
+        Box::new(schedule),
     ]
 }
 
@@ -173,7 +177,7 @@ fn object(name: &str, status: &Value, generation: i64, suspend: bool) -> Value {
 fn states() -> Vec<Value> {
     let mut states: BTreeMap<String, (TaskStatus, bool)> = BTreeMap::new();
     for first in runs() {
-        for (_, change) in situations() {
+        for change in situations() {
             for suspend in [false, true] {
                 let mut observed = Observed { suspend, ..first.clone() };
                 change(&mut observed);

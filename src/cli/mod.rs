@@ -1,7 +1,6 @@
 //! The command line: one file per subcommand.
 
 mod check;
-mod generate;
 pub mod render;
 mod run;
 mod wait;
@@ -11,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{controller, manifests, telemetry};
+use crate::{controller, telemetry};
 
 /// Runs Django's and Celery's administration commands as Kubernetes Jobs.
 #[derive(Parser)]
@@ -33,8 +32,6 @@ enum Subcommands {
     Check(check::Check),
     /// Print the Job that a task would get, and what was copied, converted and dropped, offline.
     Render(render::Render),
-    /// Write the generated files (CRDs, roles, samples, reference) into a checkout.
-    Generate(generate::Generate),
 }
 
 /// Why a command failed.
@@ -49,9 +46,6 @@ pub enum Error {
     /// A Job cannot be shown.
     #[error(transparent)]
     Render(#[from] render::RenderError),
-    /// A file cannot be generated.
-    #[error(transparent)]
-    Manifests(#[from] manifests::Error),
     /// There are no logs.
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
@@ -79,7 +73,6 @@ pub fn main() -> ExitCode {
         Subcommands::ApplyAndWait(apply) => return apply.run(),
         Subcommands::Check(check) => return check.run(),
         Subcommands::Render(render) => render.run(),
-        Subcommands::Generate(generate) => generate.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
