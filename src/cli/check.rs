@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use http::Request;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, Config};
@@ -13,6 +16,7 @@ use serde_json::Value;
 
 use crate::api::{GROUP, VERSION};
 use crate::manifests::{self, KindManifest};
+use crate::names;
 use crate::settings::{Namespaces, parse_namespaces};
 
 #[derive(Args)]
@@ -23,9 +27,13 @@ pub struct Check {
     /// Namespaces that the operator works in, as its setting; empty: all.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "", value_parser = parse_namespaces)]
     watch_namespace: Namespaces,
-    /// Namespace in which tasks would be created; none is [default: that of the kubeconfig's context, or of this pod].
+    /// Namespace for what is tried without being done [default: that of the kubeconfig's context, or of this pod].
     #[arg(short, long)]
     namespace: Option<String>,
+    /// Account to act as, such as `system:serviceaccount:shop:django-operator`; takes the right to impersonate it [default: the
+    /// kubeconfig's, or this pod's].
+    #[arg(long = "as")]
+    account: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,8 +65,11 @@ impl Check {
     }
 
     async fn findings(self) -> Vec<Finding> {
-        let client = Config::infer().await.map_err(|error| error.to_string()).and_then(|config| {
+        let client = Config::infer().await.map_err(|error| error.to_string()).and_then(|mut config| {
             let namespace = config.default_namespace.clone();
+            if self.account.is_some() {
+                config.auth_info.impersonate.clone_from(&self.account);
+            }
             Ok((Client::try_from(config).map_err(|error| error.to_string())?, namespace))
         });
         let (client, own_namespace) = match client {
@@ -66,18 +77,42 @@ impl Check {
             Err(error) => return vec![Err(format!("no cluster to talk to: {error}"))],
         };
         let looks_at = |subject| self.subjects.is_empty() || self.subjects.contains(&subject);
-        let mut findings = Vec::new();
+        let namespace = self.namespace.as_ref().unwrap_or(&own_namespace);
+        let mut findings = vec![account(&client).await];
         if looks_at(Subject::Rights) {
             findings.extend(rights(&client, &self.watch_namespace.0, &own_namespace).await);
+            findings.push(helper(&client, namespace).await);
         }
         if looks_at(Subject::Kinds) {
-            let namespace = self.namespace.as_ref().unwrap_or(&own_namespace);
             for kind in manifests::kinds() {
                 findings.push(check_kind(&client, &kind, namespace).await);
             }
         }
         findings
     }
+}
+
+/// Whom all that follows is about.
+async fn account(client: &Client) -> Finding {
+    let review = Api::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let status = review.map_err(|error| format!("account: {error}"))?.status.and_then(|status| status.user_info);
+    Ok(format!("account {}", status.and_then(|user| user.username).unwrap_or_default()))
+}
+
+/// Whether the policies, if there are any, know this account for an operator's: nobody else hands out the helper.
+async fn helper(client: &Client, namespace: &str) -> Finding {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let metadata = ObjectMeta { name: Some(format!("{}check", names::HELPER_PREFIX)), ..ObjectMeta::default() };
+    let config_map = ConfigMap { metadata, immutable: Some(true), ..ConfigMap::default() };
+    match api.create(&dry_run(), &config_map).await {
+        Ok(_) => Ok(format!("the helper would be taken in namespace {namespace}")),
+        Err(kube::Error::Api(status)) => Err(format!("the helper: {}", status.message)),
+        Err(error) => Err(format!("the helper: {error}")),
+    }
+}
+
+fn dry_run() -> PostParams {
+    PostParams { dry_run: true, ..PostParams::default() }
 }
 
 /// What the operator does in each of its namespaces (none: all), and with its lease.
@@ -138,13 +173,15 @@ async fn check_kind(client: &Client, kind: &KindManifest, namespace: &str) -> Fi
         plural: kind.plural.clone(),
     };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    match api.create(&dry_run, &task).await {
+    match api.create(&dry_run(), &task).await {
         Ok(_) => Ok(format!("{name}: a task would be taken in namespace {namespace}")),
-        // A policy comes after the schema.
-        Err(kube::Error::Api(status)) if status.message.contains("ValidatingAdmissionPolicy") => Ok(format!(
-            "{name}: a task would be taken in namespace {namespace} of who has the rights that a policy asks for"
-        )),
+        // It comes after the schema.
+        Err(kube::Error::Api(status)) if status.message.contains(&format!("'{}'", manifests::TASK_RIGHTS_POLICY)) => {
+            let policy = manifests::TASK_RIGHTS_POLICY;
+            Ok(format!(
+                "{name}: a task would be taken in namespace {namespace} of who has the rights that {policy} asks for"
+            ))
+        }
         Err(kube::Error::Api(status)) => Err(format!("{name}: {}", status.message)),
         Err(error) => Err(format!("{name}: {error}")),
     }

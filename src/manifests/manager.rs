@@ -17,6 +17,8 @@ const FROM_POD: &[(&str, &str)] = &[
 pub struct Parts<'a> {
     /// Lines below `metadata:`, beside the name.
     pub metadata: &'a str,
+    /// What a stand-by takes.
+    pub stand_by: &'a str,
     pub replicas: &'a str,
     /// What follows `matchLabels:`.
     pub selector: &'a str,
@@ -85,6 +87,7 @@ pub fn pod_security() -> Value {
 pub fn deployment() -> Result<String, String> {
     Ok(manifest(&Parts {
         metadata: "  labels: &labels\n    app.kubernetes.io/name: django-operator\n    app.kubernetes.io/component: manager\n",
+        stand_by: "LEADER_ELECTION \"true\" and 2 replicas",
         replicas: "1",
         selector: "*labels",
         pod_metadata: "      labels: *labels\n",
@@ -105,7 +108,7 @@ fn block(value: &Value, indent: usize) -> Result<String, String> {
 
 /// The Deployment with its parts.
 pub fn manifest(parts: &Parts) -> String {
-    let Parts { metadata, replicas, selector, pod_metadata, pod_spec, .. } = parts;
+    let Parts { metadata, stand_by, replicas, selector, pod_metadata, pod_spec, .. } = parts;
     let Parts { pod_security, image, pull_policy, resources, value, .. } = parts;
     let env: String = settings().iter().map(|setting| variable(setting, &value(setting))).collect();
     format!(
@@ -114,8 +117,8 @@ kind: Deployment
 metadata:
   name: django-operator
 {metadata}spec:
-  # One is enough: while none runs, nothing is lost, and Jobs go on. For a stand-by, set LEADER_ELECTION
-  # to \"true\" and replicas to 2.
+  # One is enough: while none runs, nothing is lost, and Jobs go on. A stand-by takes
+  # {stand_by}.
   replicas: {replicas}
   strategy:
     type: Recreate

@@ -105,6 +105,7 @@ pub fn operator_rights() -> Vec<ResourceAttributes> {
     rbac::namespace_rights(&plurals)
 }
 
+pub use policies::TASK_RIGHTS_POLICY;
 pub use rbac::lease_rights;
 
 /// Path and text of each generated file.

@@ -44,8 +44,9 @@ struct Policies {
     enabled: bool,
     /// Limits on commands, service accounts and images.
     limits: Limits,
-    /// Namespaces that operators run in. Their accounts alone may do what operators do.
-    #[schemars(length(min = 1), inner(regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
+    /// Namespaces that operators run in, such as `[shop]`: their accounts alone may do what operators do. Required with
+    /// policies.
+    #[schemars(inner(regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
     operators: Vec<String>,
     /// Labels by which operators find their targets, as `key:value`: all that any operator's settings name.
     #[schemars(length(min = 1), inner(regex(pattern = r"^[A-Za-z0-9./_-]+:[A-Za-z0-9._-]+$")))]
@@ -55,7 +56,8 @@ struct Policies {
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Limits {
-    /// Whether there are limits; with `policies.enabled` only.
+    /// Whether there are limits; only with policies. Once there are, take them back by empty parameters: where the API
+    /// server was without limits for a while, it may refuse all tasks until it is restarted (kubernetes#133827).
     enabled: bool,
     /// What the limits are: the data of the ConfigMap, such as `commands.shop: "check, clearsessions"`.
     parameters: BTreeMap<String, String>,
@@ -75,7 +77,7 @@ impl Default for Values {
             policies: Policies {
                 enabled: false,
                 limits: Limits { enabled: false, parameters: BTreeMap::new() },
-                operators: vec![names::OPERATOR.into()],
+                operators: Vec::new(),
                 pod_labels: shipped_labels(),
             },
             user_roles: UserRoles { enabled: true },

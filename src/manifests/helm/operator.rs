@@ -15,6 +15,9 @@ use crate::settings::WATCH_SECONDS;
 /// Settings that follow from other values.
 const DERIVED: &[&str] = &["WATCH_NAMESPACE", "METRICS_ADDRESS", "LEADER_ELECTION", "POD_NAMESPACE", "POD_NAME"];
 
+/// A label as the operator's settings have it.
+const POD_LABEL: &str = " *[A-Za-z0-9./_-]+ *[:=] *[A-Za-z0-9._-]+ *";
+
 type Object = Map<String, Value>;
 type Strings = BTreeMap<String, String>;
 
@@ -37,6 +40,7 @@ struct Values {
     /// Annotations of the operator's pod.
     pod_annotations: Strings,
     /// Labels of the operator's pod beside its own.
+    #[schemars(extend("patternProperties" = own_labels()))]
     pod_labels: Strings,
     /// Security context of the operator's pod. OpenShift chooses the user itself: set runAsUser to null there.
     pod_security_context: Object,
@@ -52,6 +56,8 @@ struct Values {
     service_account: ServiceAccount,
     /// Settings of the operator.
     settings: Settings,
+    /// What `helm test` runs.
+    tests: Tests,
     /// Tolerations of the operator's pod.
     tolerations: Vec<Object>,
     /// Where the operator works.
@@ -108,15 +114,17 @@ struct ServiceMonitor {
     #[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h))*$"))]
     interval: String,
     /// Labels that your Prometheus selects ServiceMonitors by.
+    #[schemars(extend("patternProperties" = own_labels()))]
     labels: Strings,
 }
 
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NetworkPolicy {
-    /// Ports of the API server.
+    /// Ports of the API server, which a NetworkPolicy cannot name: to any host on these, and to DNS.
+    #[schemars(length(min = 1), inner(range(min = 1)))]
     api_server_ports: Vec<u16>,
-    /// Whether there is one: to the API server and to DNS alone, and from anywhere to the port of probes and metrics.
+    /// Whether there is one. From anywhere only the port of probes and metrics is reached.
     enabled: bool,
 }
 
@@ -125,6 +133,13 @@ struct NetworkPolicy {
 struct ServiceAccount {
     /// Annotations of the service account.
     annotations: Strings,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Tests {
+    /// Whether there are tests, and an account that may create tasks, which it does as a dry run alone.
+    enabled: bool,
 }
 
 /// Read from the command line's declarations.
@@ -139,7 +154,10 @@ impl JsonSchema for Settings {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let properties: Object =
             own_settings().iter().map(|setting| (value_name(setting), setting_schema(setting))).collect();
-        schemars::json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
+        let required: Vec<&String> = properties.keys().collect();
+        schemars::json_schema!({
+            "type": "object", "additionalProperties": false, "properties": properties, "required": required,
+        })
     }
 }
 
@@ -148,7 +166,7 @@ impl JsonSchema for Settings {
 struct Watch {
     /// Whether the operator works in all namespaces, by a ClusterRole.
     all_namespaces: bool,
-    /// Namespaces to work in, each of which has to be there; empty: the release's own.
+    /// Namespaces to work in, each of which has to be there; empty: the release's own. Not with allNamespaces.
     #[schemars(inner(regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
     namespaces: Vec<String>,
 }
@@ -179,10 +197,16 @@ impl Default for Values {
             resources: object(manager::resources()),
             service_account: ServiceAccount { annotations: BTreeMap::new() },
             settings: Settings(own_settings().iter().map(|setting| (value_name(setting), default(setting))).collect()),
+            tests: Tests { enabled: true },
             tolerations: Vec::new(),
             watch: Watch { all_namespaces: false, namespaces: Vec::new() },
         }
     }
+}
+
+/// Labels that are the chart's own, and nobody else's.
+fn own_labels() -> Value {
+    json!({ r"^(app\.kubernetes\.io|helm\.sh)/": { "not": {} } })
 }
 
 fn own_settings() -> Vec<Setting> {
@@ -208,16 +232,17 @@ fn setting_schema(setting: &Setting) -> Value {
     if default(setting).is_u64() {
         schema["type"] = json!("integer");
         let (least, most) = match setting.variable.as_str() {
-            "WATCH_SECONDS" => (*WATCH_SECONDS.start(), Some(*WATCH_SECONDS.end())),
-            _ => (0, None),
+            "WATCH_SECONDS" => (*WATCH_SECONDS.start(), *WATCH_SECONDS.end()),
+            _ => (0, i32::MAX.unsigned_abs()),
         };
         schema["minimum"] = json!(least);
-        if let Some(most) = most {
-            schema["maximum"] = json!(most);
-        }
+        schema["maximum"] = json!(most);
     } else if setting.words.is_empty() {
         schema["type"] = json!("string");
         schema["minLength"] = json!(1);
+        if setting.variable.ends_with("_POD_LABEL") {
+            schema["pattern"] = json!(format!("^{POD_LABEL}(,{POD_LABEL})*$"));
+        }
     } else {
         schema["enum"] = json!(setting.words);
     }
@@ -251,8 +276,9 @@ pub fn chart(plurals: &[String]) -> Result<Chart, String> {
 
 fn deployment() -> String {
     let text = manager::manifest(&Parts {
-        metadata: "  namespace: {{ .Release.Namespace }}\n  labels:\n    {{- include \"django-operator.labels\" . | nindent 4 }}\n    \
+        metadata: "  namespace: {{ .Release.Namespace | quote }}\n  labels:\n    {{- include \"django-operator.labels\" . | nindent 4 }}\n    \
                    {{- include \"django-operator.selector\" . | nindent 4 }}\n",
+        stand_by: "a second replica",
         replicas: "{{ .Values.replicas }}",
         selector: "{{- include \"django-operator.selector\" . | nindent 6 }}",
         pod_metadata: "      labels:\n        {{- include \"django-operator.selector\" . | nindent 8 }}\n        \

@@ -40,6 +40,9 @@ struct AdmissionPolicy {
     parameters: Option<Parameters>,
 }
 
+/// The policy by which who may not do something by themselves cannot have it done by a task.
+pub const TASK_RIGHTS_POLICY: &str = "django-operator-task-rights";
+
 /// Name of the ConfigMap with the limits.
 pub const LIMITS_CONFIG_MAP: &str = "limits";
 

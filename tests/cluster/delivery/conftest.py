@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.fixtures import await_job_controller
-from support.kube import ROOT, TIMEOUT, Kube
+from support.kube import GROUP, KINDS, ROOT, TIMEOUT, Kube, eventually
 
 BIN = ROOT / "target/delivery"
 CHARTS = ROOT / "config/helm"
@@ -49,15 +49,40 @@ def cluster_helm(request, tmp_path, kube):
     return Helm(request.param, tmp_path, kube.kubeconfig)
 
 
+def await_kinds(kube):
+    """Until the API server serves the kinds. (`kubectl wait` fails where an object has no conditions at all yet.)"""
+    for plural in KINDS.values():
+        eventually(lambda plural=plural: serves(kube, plural), "it serves " + plural)
+
+
+def serves(kube, plural):
+    """Whether the API server has the kind. (An unknown path is answered without JSON.)"""
+    return kube.http.get("%s%s/%s" % (kube.server, GROUP, plural), timeout=30).status_code == 200
+
+
+def delete_kinds(kube):
+    """The tasks before their kinds: the garbage collector cannot look for the owner of a Job whose kind is not known."""
+    for kind, plural in KINDS.items():
+        found = kube.call("GET", "%s/%s" % (GROUP, plural))["items"] if serves(kube, plural) else []
+        for made in found:
+            kube.delete(kind, made["metadata"]["namespace"], made["metadata"]["name"])
+
+    def jobs():
+        return kube.call("GET", "/apis/batch/v1/jobs?labelSelector=app.kubernetes.io/managed-by=django-operator")["items"]
+
+    eventually(lambda: not jobs(), "the tasks' Jobs are gone")
+    kube.kubectl("delete", "--ignore-not-found", "-k", str(ROOT / "config/crd"))
+
+
 @pytest.fixture
 def cluster_helm_4(tmp_path, kube):
     """With the kinds, which go again."""
     helm = Helm("helm4", tmp_path, kube.kubeconfig)
     helm("install", "django-operator-cluster", CHARTS / "django-operator-cluster", "-n", "default")
-    kube.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=django-operator", "--timeout=60s")
+    await_kinds(kube)
     yield helm
     helm("uninstall", "django-operator-cluster", "-n", "default")
-    kube.kubectl("delete", "--ignore-not-found", "-k", str(ROOT / "config/crd"))
+    delete_kinds(kube)
 
 
 def by_name(documents):
@@ -86,7 +111,7 @@ def kube():
 @pytest.fixture(scope="session")
 def shop(kube):
     """The namespace of a real project."""
-    kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
+    kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}}, ok=(201, 409))
     kube.kubectl("apply", "-n", "shop", "-k", str(ROOT / "tests/project/deploy"))
     kube.kubectl("wait", "-n", "shop", "--for=condition=Available", "deployment", "--all", "--timeout=400s")
     return "shop"

@@ -41,7 +41,7 @@ def judged(schemas, text):
 
 def test_manifests_have_no_field_that_the_api_server_does_not_know(kube, cluster_helm_4, schemas):
     helm = cluster_helm_4
-    all_of_it = "--set", "policies.enabled=true,policies.limits.enabled=true"
+    all_of_it = "--set", "policies.enabled=true,policies.limits.enabled=true,policies.operators={default}"
     more = "--set", "networkPolicy.enabled=true,metrics.service.enabled=true,watch.allNamespaces=true,replicas=2"
     documents = [
         *yaml.safe_load_all((ROOT / "config/install.yaml").read_text()),
@@ -56,12 +56,14 @@ def test_manifests_have_no_field_that_the_api_server_does_not_know(kube, cluster
     assert not done["resources"] and done["summary"]["valid"] == len(documents) > 50, done
     # It would have been seen.
     (deployment,) = [d for d in helm.template("django-operator", "default") if d["kind"] == "Deployment"]
-    deployment["spec"]["template"]["spec"]["serviceAcountName"] = "misspelt"
+    deployment["spec"]["template"]["spec"]["serviceAccountNames"] = "misspelt"
     done = judged(schemas, yaml.safe_dump(deployment))
-    assert done["summary"]["invalid"] == 1 and "serviceAcountName" in done["resources"][0]["msg"], done
+    assert done["summary"]["invalid"] == 1 and "serviceAccountNames" in done["resources"][0]["msg"], done
 
 
 def test_hooks_conform_as_well(cluster_helm_4, schemas):
     text = cluster_helm_4("template", "django-operator", CHARTS / "django-operator", "--kube-version", "1.35.0").stdout
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    assert [d["kind"] for d in documents].count("Pod") == 2
     done = judged(schemas, text)
-    assert not done["resources"] and done["summary"]["valid"] == len([d for d in yaml.safe_load_all(text) if d]), done
+    assert not done["resources"] and done["summary"]["valid"] == len(documents), done

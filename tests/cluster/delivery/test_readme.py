@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from delivery.conftest import BIN
+from delivery.conftest import BIN, delete_kinds
 from support.kube import ROOT, becomes
 
 README = (ROOT / "README.md").read_text()
@@ -57,7 +57,7 @@ def test_installation_first_task_and_uninstallation(kube, shop, shell):
     becomes(kube, "shop", "migrate", "Succeeded")
     shell([block for block in blocks("Uninstall") if "helm uninstall" in block][0])
     assert kube.get("DjangoMigrate", "shop", "migrate")
-    kube.kubectl("delete", "-k", str(ROOT / "config/crd"))
+    delete_kinds(kube)
 
 
 def test_installation_by_one_file(kube, shell):

@@ -1,6 +1,9 @@
 {{- define "django-operator-cluster.labels" -}}
+{{- if and .Values.policies.limits.enabled (not .Values.policies.enabled) }}
+{{- fail "policies.limits.enabled: limits are a part of the policies; set policies.enabled as well" }}
+{{- end }}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: django-operator
@@ -9,6 +12,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* The operators' accounts, with commas between them. */}}
 {{- define "django-operator-cluster.accounts" -}}
+{{- if not .Values.policies.operators }}
+{{- fail "policies.operators is empty: list the namespaces that operators run in, as policies would refuse what they do" }}
+{{- end }}
 {{- $accounts := list }}
 {{- range .Values.policies.operators }}
 {{- $accounts = append $accounts (printf "system:serviceaccount:%s:django-operator" .) }}

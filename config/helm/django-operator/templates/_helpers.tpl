@@ -4,7 +4,7 @@ app.kubernetes.io/component: manager
 {{- end }}
 
 {{- define "django-operator.labels" -}}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: django-operator
@@ -21,6 +21,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* As the operator's setting: empty means all. */}}
 {{- define "django-operator.watchNamespace" -}}
+{{- if and .Values.watch.allNamespaces .Values.watch.namespaces }}
+{{- fail "watch: allNamespaces and namespaces exclude each other; take one of them out" }}
+{{- end }}
 {{- if not .Values.watch.allNamespaces -}}
 {{ .Values.watch.namespaces | default (list .Release.Namespace) | join "," }}
 {{- end -}}
@@ -34,5 +37,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "django-operator.subjects" -}}
 - kind: ServiceAccount
   name: django-operator
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
