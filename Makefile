@@ -24,7 +24,7 @@ demo: build ## A local cluster with a real Django project and the operator; leav
 test: ## All tests
 	tests/all
 
-test-faults: ## All plans of faults, one by PLAN=NUMBER; takes up to two hours
+test-faults: ## All plans of faults, one by PLAN=NUMBER; takes two hours
 	FAULTS=$(or $(PLAN),all) tests/all faults
 
 test-projects: ## Published projects in unchanged images, with slow migrations; some by PROJECTS="ara nemo"; half an hour

@@ -1,6 +1,5 @@
 """The charts on a real cluster: installed, tested, upgraded, rolled back, uninstalled, installed again."""
 
-import os
 import subprocess
 
 import pytest
@@ -40,10 +39,10 @@ def operator_pod(kube, ns):
     return pod["metadata"]["uid"]
 
 
-def paste(kube, notes):
+def paste(helm, notes):
     """Does in a shell what the notes end with."""
     command = notes[notes.index("kubectl apply -f - <<'EOF'"):]
-    done = subprocess.run(["bash", "-euc", command], env={"PATH": os.environ["PATH"], "KUBECONFIG": kube.kubeconfig}, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-euc", command], env=helm.env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -71,7 +70,7 @@ def test_a_life_of_two_releases(kube, shop, installed, tmp_path):
     notes = helm("install", *operator, "-n", "shop").stdout
     helm("install", *operator, "-n", "blog")
     # What the notes end with works.
-    paste(kube, notes)
+    paste(helm, notes)
     becomes(kube, "shop", "migrate", "Succeeded")
     told = helm("test", "django-operator", "-n", "shop", "--logs").stdout
     assert "failed:" not in told and all("ok: %s: a task would be taken" % kind in told for kind in KINDS), told
