@@ -59,6 +59,7 @@ impl Operators {
         let process = Command::new(&self.binary)
             .arg("run")
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("MALLOC_TRIM_THRESHOLD_", "131072") // as in its image
             .env("WATCH_NAMESPACE", namespaces)
             .env("METRICS_ADDRESS", format!("127.0.0.1:{port}"))
             .envs(env.iter().copied())
