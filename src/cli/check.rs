@@ -10,10 +10,10 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessR
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DynamicObject, PostParams};
-use kube::core::ApiResource;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use serde_json::Value;
 
+use super::connection::{connect, words};
 use crate::api::{GROUP, VERSION};
 use crate::manifests::{self, KindManifest};
 use crate::names;
@@ -65,16 +65,9 @@ impl Check {
     }
 
     async fn findings(self) -> Vec<Finding> {
-        let client = Config::infer().await.map_err(|error| error.to_string()).and_then(|mut config| {
-            let namespace = config.default_namespace.clone();
-            if self.account.is_some() {
-                config.auth_info.impersonate.clone_from(&self.account);
-            }
-            Ok((Client::try_from(config).map_err(|error| error.to_string())?, namespace))
-        });
-        let (client, own_namespace) = match client {
-            Ok(client) => client,
-            Err(error) => return vec![Err(format!("no cluster to talk to: {error}"))],
+        let (client, own_namespace) = match connect(self.account.as_deref()).await {
+            Ok(connected) => connected,
+            Err(error) => return vec![Err(error)],
         };
         let looks_at = |subject| self.subjects.is_empty() || self.subjects.contains(&subject);
         let namespace = self.namespace.as_ref().unwrap_or(&own_namespace);
@@ -84,8 +77,12 @@ impl Check {
             findings.push(helper(&client, namespace).await);
         }
         if looks_at(Subject::Kinds) {
+            let schemas = published_schemas(&client).await;
             for kind in manifests::kinds() {
-                findings.push(check_kind(&client, &kind, namespace).await);
+                findings.push(match &schemas {
+                    Ok(schemas) => check_kind(&client, &kind, schemas, namespace).await,
+                    Err(error) => Err(format!("{}: {error}", kind.name)),
+                });
             }
         }
         findings
@@ -106,8 +103,7 @@ async fn helper(client: &Client, namespace: &str) -> Finding {
     let config_map = ConfigMap { metadata, immutable: Some(true), ..ConfigMap::default() };
     match api.create(&dry_run(), &config_map).await {
         Ok(_) => Ok(format!("the helper would be taken in namespace {namespace}")),
-        Err(kube::Error::Api(status)) => Err(format!("the helper: {}", status.message)),
-        Err(error) => Err(format!("the helper: {error}")),
+        Err(error) => Err(format!("the helper: {}", words(&error))),
     }
 }
 
@@ -117,28 +113,27 @@ fn dry_run() -> PostParams {
 
 /// What the operator does in each of its namespaces (none: all), and with its lease.
 async fn rights(client: &Client, watched: &[String], own_namespace: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let (mut findings, rights) = (Vec::new(), manifests::operator_rights());
     let all = [String::new()];
     for namespace in if watched.is_empty() { &all } else { watched } {
         let what = match namespace.as_str() {
             "" => "rights in all namespaces".to_owned(),
             namespace => format!("rights in namespace {namespace}"),
         };
-        findings.push(allowed(client, namespace, &what, manifests::operator_rights()).await);
+        findings.push(allowed(client, namespace, &what, &rights).await);
     }
     let what = format!("rights over the lease in namespace {own_namespace}");
-    findings.push(allowed(client, own_namespace, &what, manifests::lease_rights()).await);
+    findings.push(allowed(client, own_namespace, &what, &manifests::lease_rights()).await);
     findings
 }
 
-async fn allowed(client: &Client, namespace: &str, what: &str, rights: Vec<ResourceAttributes>) -> Finding {
+async fn allowed(client: &Client, namespace: &str, what: &str, rights: &[ResourceAttributes]) -> Finding {
     let mut lacking = Vec::new();
     for right in rights {
-        let words = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (resource, subresource) = (words(&right.resource), words(&right.subresource));
-        let slash = if subresource.is_empty() { "" } else { "/" };
-        let told = format!("{} {resource}{slash}{subresource}", words(&right.verb));
-        let right = ResourceAttributes { namespace: Some(namespace.to_owned()), ..right };
+        let word = |text: &Option<String>| text.clone().unwrap_or_default();
+        let subresource = right.subresource.as_ref().map(|subresource| format!("/{subresource}"));
+        let told = format!("{} {}{}", word(&right.verb), word(&right.resource), word(&subresource));
+        let right = ResourceAttributes { namespace: Some(namespace.to_owned()), ..right.clone() };
         let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), non_resource_attributes: None };
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
         let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await;
@@ -155,9 +150,11 @@ async fn allowed(client: &Client, namespace: &str, what: &str, rights: Vec<Resou
 }
 
 /// Whether the API server has a kind with all fields that this version knows, and would take a task of it.
-async fn check_kind(client: &Client, kind: &KindManifest, namespace: &str) -> Finding {
+async fn check_kind(client: &Client, kind: &KindManifest, schemas: &Value, namespace: &str) -> Finding {
     let name = kind.name;
-    let missing = missing_fields(client, kind).await.map_err(|problem| format!("{name}: {problem}"))?;
+    let missing = missing_fields(schemas, kind).ok_or_else(|| {
+        format!("{name}: the API server does not know it; apply the CustomResourceDefinitions of this version")
+    })?;
     if !missing.is_empty() {
         return Err(format!(
             "{name}: the CustomResourceDefinition is of another version than this program: it lacks {}; apply that of this version",
@@ -165,50 +162,38 @@ async fn check_kind(client: &Client, kind: &KindManifest, namespace: &str) -> Fi
         ));
     }
     let task = kind.task().map_err(|problem| format!("{name}: {problem}"))?;
-    let resource = ApiResource {
-        group: GROUP.into(),
-        version: VERSION.into(),
-        api_version: format!("{GROUP}/{VERSION}"),
-        kind: name.into(),
-        plural: kind.plural.clone(),
-    };
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind.resource);
+    let policy = manifests::task_rights_policy();
     match api.create(&dry_run(), &task).await {
         Ok(_) => Ok(format!("{name}: a task would be taken in namespace {namespace}")),
         // It comes after the schema.
-        Err(kube::Error::Api(status)) if status.message.contains(&format!("'{}'", manifests::TASK_RIGHTS_POLICY)) => {
-            let policy = manifests::TASK_RIGHTS_POLICY;
-            Ok(format!(
-                "{name}: a task would be taken in namespace {namespace} of who has the rights that {policy} asks for"
-            ))
-        }
-        Err(kube::Error::Api(status)) => Err(format!("{name}: {}", status.message)),
-        Err(error) => Err(format!("{name}: {error}")),
+        Err(kube::Error::Api(status)) if status.message.contains(&format!("'{policy}'")) => Ok(format!(
+            "{name}: a task would be taken in namespace {namespace} of who has the rights that {policy} asks for"
+        )),
+        Err(error) => Err(format!("{name}: {}", words(&error))),
     }
 }
 
-/// Fields of spec and status that this version knows and the API server does not.
-async fn missing_fields(client: &Client, kind: &KindManifest) -> Result<Vec<String>, String> {
+/// The schemas of our group as the API server publishes them; null where it does not know the group.
+async fn published_schemas(client: &Client) -> Result<Value, String> {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
     let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    let published: Value = match client.request(request).await {
-        Ok(published) => published,
-        Err(kube::Error::Api(status)) if status.code == 404 => {
-            return Err("the API server does not know it; apply the CustomResourceDefinitions of this version".into());
-        }
-        Err(error) => return Err(error.to_string()),
-    };
-    let schemas = published["components"]["schemas"].as_object().into_iter().flatten();
-    let of_kind = |schema: &Value| {
+    match client.request::<Value>(request).await {
+        Ok(mut published) => Ok(published["components"]["schemas"].take()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Value::Null),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Fields of spec and status that this version knows and the API server does not; none if it does not know the kind.
+fn missing_fields(schemas: &Value, kind: &KindManifest) -> Option<Vec<String>> {
+    let of_kind = |schema: &&Value| {
         let kinds = schema["x-kubernetes-group-version-kind"].as_array();
         kinds.into_iter().flatten().any(|gvk| gvk["kind"] == kind.name && gvk["version"] == VERSION)
     };
-    let published = schemas.map(|(_, schema)| schema).find(|schema| of_kind(schema)).ok_or_else(|| {
-        "the API server does not know it; apply the CustomResourceDefinitions of this version".to_owned()
-    })?;
+    let published = fields(schemas.as_object()?.values().find(of_kind)?);
     let known = fields(&kind.crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
-    let published = fields(published);
-    Ok(known.into_iter().filter(|field| !published.contains(field)).collect())
+    Some(known.into_iter().filter(|field| !published.contains(field)).collect())
 }
 
 /// Paths of the fields of spec and status.

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod check;
+mod connection;
 pub mod render;
 mod run;
 mod wait;

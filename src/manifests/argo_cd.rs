@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::yaml;
 use crate::api::GROUP;
 
 const HEALTH: &str = include_str!("../../config/argo-cd/resource_customizations/django.my.domain/_/health.lua");
@@ -24,8 +25,7 @@ const ACTIONS: &[(&str, &str)] = &[
 pub fn config_map(kinds: &[&str]) -> Result<Value, String> {
     let definitions: Vec<Value> =
         ACTIONS.iter().map(|(name, script)| json!({ "name": name, "action.lua": script })).collect();
-    let actions = json!({ "discovery.lua": DISCOVERY, "definitions": definitions });
-    let actions = serde_saphyr::to_string(&actions).map_err(|error| error.to_string())?;
+    let actions = yaml(&json!({ "discovery.lua": DISCOVERY, "definitions": definitions }))?;
     let mut data = Map::new();
     for kind in kinds {
         data.insert(format!("resource.customizations.health.{GROUP}_{kind}"), json!(HEALTH));

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{rbac, yaml};
+use super::{generated_yaml, rbac};
 use crate::names;
 
 /// The image that `config/default` names.
 const IMAGE: &str = "localhost/django-operator:latest";
 
 /// What `kubectl apply -k config/crd`, and then `-k config/default`, would apply.
-pub fn text(crds: &[Value], plurals: &[String], deployment: &str) -> Result<String, String> {
+pub fn text(crds: &[&Value], plurals: &[String], deployment: &str) -> Result<String, String> {
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": names::OPERATOR } });
     let mut deployment: Value = serde_saphyr::from_str(deployment).map_err(|error| error.to_string())?;
     deployment["spec"]["template"]["spec"]["containers"][0]["image"] = json!(IMAGE);
@@ -19,6 +19,5 @@ pub fn text(crds: &[Value], plurals: &[String], deployment: &str) -> Result<Stri
         object["metadata"]["namespace"] = json!(names::OPERATOR);
         object
     });
-    let documents: Vec<Value> = crds.iter().cloned().chain([namespace]).chain(own).collect();
-    yaml(&documents)
+    generated_yaml(crds.iter().copied().chain([&namespace]).chain(&own))
 }

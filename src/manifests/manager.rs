@@ -3,6 +3,7 @@
 use clap::{Args, Command};
 use serde_json::{Value, json};
 
+use super::{indented, yaml};
 use crate::names;
 use crate::settings::Settings;
 
@@ -52,6 +53,11 @@ impl Setting {
         meaning.split(". ").next().unwrap_or_default().to_owned()
     }
 
+    /// Whether it is a label by which targets are found.
+    pub fn is_target_label(&self) -> bool {
+        self.variable.ends_with("_POD_LABEL")
+    }
+
     /// The field of the operator's own pod that is its value.
     pub fn field_of_pod(&self) -> Option<&'static str> {
         FROM_POD.iter().find(|(name, _)| *name == self.variable).map(|(_, field)| *field)
@@ -71,6 +77,11 @@ pub fn settings() -> Vec<Setting> {
         })
     };
     command.get_arguments().filter_map(setting).collect()
+}
+
+/// The labels of targets, as the settings are shipped.
+pub fn target_labels() -> Vec<String> {
+    settings().into_iter().filter(Setting::is_target_label).map(|setting| setting.default).collect()
 }
 
 /// What the operator needs of a node.
@@ -102,8 +113,7 @@ pub fn deployment() -> Result<String, String> {
 
 /// A value as YAML below its field, indented by so many blanks.
 fn block(value: &Value, indent: usize) -> Result<String, String> {
-    let text = serde_saphyr::to_string(value).map_err(|error| error.to_string())?;
-    Ok(text.lines().map(|line| format!("\n{:indent$}{line}", "")).collect())
+    Ok(format!("\n{}", indented(&yaml(value)?, indent).trim_end()))
 }
 
 /// The Deployment with its parts.

@@ -11,7 +11,7 @@ use crate::core::Reason;
 use crate::names;
 
 /// Markdown of all kinds, reasons and settings.
-pub fn page(crds: &[Value], settings: &[Setting]) -> String {
+pub fn page(crds: &[&Value], settings: &[Setting]) -> String {
     let mut page = MARKDOWN_HEADER.to_owned();
     page.push_str("# Reference\n\nGroup `django.my.domain`, version `v1alpha1`.\n");
     for crd in crds {
@@ -63,12 +63,12 @@ fn schema(crd: &Value) -> &Value {
 }
 
 /// Fields of the spec or the status that all kinds have.
-fn shared_fields<'a>(crds: &'a [Value], part: &str) -> BTreeSet<&'a str> {
+fn shared_fields<'a>(crds: &[&'a Value], part: &str) -> BTreeSet<&'a str> {
     let fields = |crd: &'a Value| -> BTreeSet<&'a str> {
         let fields = schema(crd)["properties"][part]["properties"].as_object();
         fields.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     };
-    crds.iter().map(fields).reduce(|a, b| &a & &b).unwrap_or_default()
+    crds.iter().copied().map(fields).reduce(|a, b| &a & &b).unwrap_or_default()
 }
 
 fn table(page: &mut String, part: &str, schema: &Value, wanted: impl Fn(&str) -> bool) {

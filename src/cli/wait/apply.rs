@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::tasks::TaskName;
 use super::watching::{Awaited, tell};
-use super::{Ending, FORBIDDEN, FORBIDDEN_PATIENCE, USAGE, is_forbidden, words};
+use super::{Ending, FORBIDDEN, FORBIDDEN_PATIENCE, USAGE, is_forbidden};
+use crate::cli::connection::words;
 
 /// Owner of the fields that are applied.
 const FIELD_MANAGER: &str = "django-operator-apply";

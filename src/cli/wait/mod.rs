@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::SignedDuration;
-use kube::{Client, Config};
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 
+use super::connection::connect;
 use tasks::TaskName;
 use watching::{Awaited, tell, wait_for_all};
 
@@ -80,14 +81,6 @@ fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
 }
 
-/// What an error says, for a person.
-fn words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
 impl Wait {
     /// Waits for the tasks.
     pub fn run(self) -> ExitCode {
@@ -138,10 +131,8 @@ impl Options {
 
     async fn wait(self, begin: impl AsyncFnOnce(&Client, &str) -> Result<Vec<Awaited>, Ending>) -> Result<(), Ending> {
         let deadline = Instant::now() + self.timeout;
-        let usage = |error: String| Ending::new(USAGE, error);
-        let config = Config::infer().await.map_err(|error| usage(format!("no cluster to talk to: {error}")))?;
-        let namespace = self.namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| usage(error.to_string()))?;
+        let (client, own_namespace) = connect(None).await.map_err(|error| Ending::new(USAGE, error))?;
+        let namespace = self.namespace.unwrap_or(own_namespace);
         match timeout_at(deadline, begin(&client, &namespace)).await {
             Ok(awaited) => wait_for_all(&client, &namespace, awaited?, deadline).await,
             Err(_) => Err(Ending::new(TIMED_OUT, "not all could be applied in time")),

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::tasks::TaskName;
 use super::verdict::{Verdict, judge};
-use super::{Ending, FAILED, FORBIDDEN, FORBIDDEN_PATIENCE, TARGET_UNUSABLE, TIMED_OUT, USAGE, is_forbidden, words};
+use super::{Ending, FAILED, FORBIDDEN, FORBIDDEN_PATIENCE, TARGET_UNUSABLE, TIMED_OUT, USAGE, is_forbidden};
+use crate::cli::connection::words;
 
 /// How soon the operator notices that the task that another depends on was mended.
 const DEPENDENCY_PATIENCE: Duration = Duration::from_secs(5);

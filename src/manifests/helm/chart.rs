@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::manifests::{GENERATED_HEADER, JSON_COMMENT, MARKDOWN_HEADER};
+use crate::manifests::{GENERATED, GENERATED_HEADER, MARKDOWN_HEADER, indented, yaml};
 
 /// Columns of a comment.
 const WIDTH: usize = 100;
@@ -38,15 +38,12 @@ pub fn schema<T: JsonSchema + Serialize + Default>() -> Result<(Value, Value), S
     Ok((values, schema))
 }
 
-/// Takes away what only Rust means, and the defaults, which `values.yaml` has.
+/// Takes away what only Rust means.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            for name in ["format", "title", "default"] {
-                if fields.get(name).is_some_and(|value| name == "default" || value.is_string()) {
-                    fields.remove(name);
-                }
-            }
+            // The words, not values of these names.
+            fields.retain(|name, value| !(matches!(name.as_str(), "format" | "title") && value.is_string()));
             fields.values_mut().for_each(tidy);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
@@ -57,14 +54,13 @@ fn tidy(schema: &mut Value) {
 impl Chart {
     /// Path and text of each file, below `config/helm/`.
     pub fn files(self) -> Result<Vec<(String, String)>, String> {
-        let text = |value: &Value| serde_saphyr::to_string(value).map_err(|error| error.to_string());
         let mut schema = self.schema.clone();
-        schema["$comment"] = json!(JSON_COMMENT);
+        schema["$comment"] = json!(GENERATED);
         let schema = serde_json::to_string_pretty(&schema).map_err(|error| error.to_string())?;
         let mut values = GENERATED_HEADER.to_owned();
         write_values(&mut values, &self.schema, &self.values, 0)?;
         let mut files = vec![
-            ("Chart.yaml".to_owned(), format!("{GENERATED_HEADER}{}", text(&self.metadata())?)),
+            ("Chart.yaml".to_owned(), format!("{GENERATED_HEADER}{}", yaml(&self.metadata())?)),
             ("values.yaml".to_owned(), values),
             ("values.schema.json".to_owned(), schema + "\n"),
             ("README.md".to_owned(), self.page()),
@@ -117,11 +113,7 @@ fn write_values(text: &mut String, schema: &Value, values: &Value, indent: usize
             let _ = writeln!(text, "{:indent$}{name}:", "");
             write_values(text, schema, value, indent + 2)?;
         } else if filled {
-            let _ = writeln!(text, "{:indent$}{name}:", "");
-            let block = serde_saphyr::to_string(value).map_err(|error| error.to_string())?;
-            for line in block.lines() {
-                let _ = writeln!(text, "{:width$}{line}", "", width = indent + 2);
-            }
+            let _ = write!(text, "{:indent$}{name}:\n{}", "", indented(&yaml(value)?, indent + 2));
         } else {
             let _ = writeln!(text, "{:indent$}{name}: {value}", "");
         }

@@ -8,10 +8,8 @@ use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
 use super::template::Template;
-use crate::api::GROUP;
-use crate::manifests::manager;
-use crate::manifests::policies::LIMITS_CONFIG_MAP;
-use crate::names;
+use crate::manifests::policies::{LIMITS_CONFIG_MAP, operators};
+use crate::manifests::{KindManifest, manager, yaml};
 
 const LABELS: &str = "django-operator-cluster.labels";
 
@@ -78,42 +76,36 @@ impl Default for Values {
                 enabled: false,
                 limits: Limits { enabled: false, parameters: BTreeMap::new() },
                 operators: Vec::new(),
-                pod_labels: shipped_labels(),
+                pod_labels: manager::target_labels(),
             },
             user_roles: UserRoles { enabled: true },
         }
     }
 }
 
-/// The labels of targets, as the settings are shipped.
-fn shipped_labels() -> Vec<String> {
-    let labels = manager::settings().into_iter().filter(|setting| setting.variable.ends_with("_POD_LABEL"));
-    labels.map(|setting| setting.default).collect()
-}
-
 /// The chart, given the CRDs and samples of the kinds, and path and documents of the other manifests.
 pub fn chart(
-    crds: &[Value],
-    samples: &[&str],
+    kinds: &[KindManifest],
     user_roles: &[(String, Vec<Value>)],
     policies: &[(String, Vec<Value>)],
 ) -> Result<Chart, String> {
     let (values, schema) = chart::schema::<Values>()?;
     let mut templates = Vec::new();
-    for crd in crds {
-        let keep = Some(("helm.sh/resource-policy: keep", ".Values.crds.keep"));
-        let text = template(".Values.crds.enabled", keep, &[], "").of(std::slice::from_ref(crd))?;
-        let plural = crd["spec"]["names"]["plural"].as_str().unwrap_or_default();
-        templates.push((format!("templates/crds/{plural}.yaml"), text));
+    let of_crds = Template {
+        condition: ".Values.crds.enabled",
+        labels: LABELS,
+        annotation: Some(("helm.sh/resource-policy: keep", ".Values.crds.keep")),
+        ..Template::default()
+    };
+    for kind in kinds {
+        let text = of_crds.of(std::slice::from_ref(&kind.crd))?;
+        templates.push((format!("templates/crds/{}.yaml", kind.resource.plural), text));
     }
+    let of_roles = Template { condition: ".Values.userRoles.enabled", labels: LABELS, ..Template::default() };
     for (path, documents) in manifests(user_roles) {
-        templates.push((
-            template_path(path, "config/"),
-            template(".Values.userRoles.enabled", None, &[], "").of(documents)?,
-        ));
+        templates.push((template_path(path, "config/"), of_roles.of(documents)?));
     }
-    let account = format!("system:serviceaccount:{0}:{0}", names::OPERATOR);
-    let labels = shipped_labels().join(",");
+    let (account, labels) = (operators(), manager::target_labels().join(","));
     let replaced = [
         (account.as_str(), "{{ include \"django-operator-cluster.accounts\" . }}"),
         (labels.as_str(), "{{ join \",\" .Values.policies.podLabels }}"),
@@ -130,7 +122,8 @@ pub fn chart(
             }
             _ => "",
         };
-        templates.push((template_path(path, ""), template(condition, None, &replaced, end).of(documents)?));
+        let template = Template { condition, labels: LABELS, replaced: &replaced, end, ..Template::default() };
+        templates.push((template_path(path, ""), template.of(documents)?));
     }
     Ok(Chart {
         name: "django-operator-cluster",
@@ -142,22 +135,13 @@ pub fn chart(
             "artifacthub.io/category": "integration-delivery",
             "artifacthub.io/license": "Apache-2.0",
             "artifacthub.io/operator": "true",
-            "artifacthub.io/crds": crd_list(crds)?,
-            "artifacthub.io/crdsExamples": examples(samples)?,
+            "artifacthub.io/crds": crd_list(kinds)?,
+            "artifacthub.io/crdsExamples": examples(kinds)?,
         }),
         values,
         schema,
         templates,
     })
-}
-
-fn template<'a>(
-    condition: &'a str,
-    annotation: Option<(&'a str, &'a str)>,
-    replaced: &'a [(&'a str, &'a str)],
-    end: &'a str,
-) -> Template<'a> {
-    Template { condition, labels: LABELS, annotation, replaced, end }
 }
 
 /// All but the kustomizations.
@@ -171,31 +155,21 @@ fn template_path(path: &str, prefix: &str) -> String {
 }
 
 /// For Artifact Hub, which takes texts.
-fn crd_list(crds: &[Value]) -> Result<String, String> {
-    let entries = crds.iter().map(|crd| {
+fn crd_list(kinds: &[KindManifest]) -> Result<String, String> {
+    let entries = kinds.iter().map(|KindManifest { name, crd, .. }| {
         let version = &crd["spec"]["versions"][0];
         json!({
-            "kind": crd["spec"]["names"]["kind"],
+            "kind": name,
             "name": crd["metadata"]["name"],
             "version": version["name"],
-            "displayName": crd["spec"]["names"]["kind"],
+            "displayName": name,
             "description": version["schema"]["openAPIV3Schema"]["description"],
         })
     });
     yaml(&entries.collect())
 }
 
-/// The resources of our kinds in the samples.
-fn examples(samples: &[&str]) -> Result<String, String> {
-    let mut examples = Vec::new();
-    for sample in samples {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(sample).map_err(|error| error.to_string())?;
-        let ours = |document: &Value| document["apiVersion"].as_str().is_some_and(|version| version.starts_with(GROUP));
-        examples.extend(documents.into_iter().filter(ours));
-    }
-    yaml(&json!(examples))
-}
-
-fn yaml(value: &Value) -> Result<String, String> {
-    serde_saphyr::to_string(value).map_err(|error| error.to_string())
+fn examples(kinds: &[KindManifest]) -> Result<String, String> {
+    let tasks: Result<Vec<Value>, String> = kinds.iter().map(KindManifest::sample_task).collect();
+    yaml(&json!(tasks?))
 }

@@ -8,11 +8,12 @@ mod template;
 
 use serde_json::Value;
 
+use super::KindManifest;
+
 /// Manifests that the charts are made from.
 pub struct Manifests<'a> {
-    pub crds: &'a [Value],
+    pub kinds: &'a [KindManifest],
     pub plurals: &'a [String],
-    pub samples: &'a [&'a str],
     /// Path and documents.
     pub user_roles: &'a [(String, Vec<Value>)],
     pub policies: &'a [(String, Vec<Value>)],
@@ -20,8 +21,8 @@ pub struct Manifests<'a> {
 
 /// Path and text of each generated file.
 pub fn files(manifests: &Manifests) -> Result<Vec<(String, String)>, String> {
-    let Manifests { crds, plurals, samples, user_roles, policies } = manifests;
-    let mut files = cluster::chart(crds, samples, user_roles, policies)?.files()?;
+    let Manifests { kinds, plurals, user_roles, policies } = manifests;
+    let mut files = cluster::chart(kinds, user_roles, policies)?.files()?;
     files.extend(operator::chart(plurals)?.files()?);
     Ok(files)
 }

@@ -7,13 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::chart::{self, Chart};
-use super::template::indented;
 use crate::manifests::manager::{self, Parts, Setting};
-use crate::manifests::{GENERATED_HEADER, TEMPLATE_HEADER, rbac};
+use crate::manifests::{GENERATED_HEADER, TEMPLATE_HEADER, rbac, yaml};
 use crate::settings::WATCH_SECONDS;
-
-/// Settings that follow from other values.
-const DERIVED: &[&str] = &["WATCH_NAMESPACE", "METRICS_ADDRESS", "LEADER_ELECTION", "POD_NAMESPACE", "POD_NAME"];
 
 /// A label as the operator's settings have it.
 const POD_LABEL: &str = " *[A-Za-z0-9./_-]+ *[:=] *[A-Za-z0-9._-]+ *";
@@ -48,7 +44,6 @@ struct Values {
     priority_class_name: String,
     /// How many operators run. One is enough: while none runs, nothing is lost, and Jobs go on. With more than one, all
     /// but one wait for its lease.
-    #[schemars(range(min = 0))]
     replicas: u32,
     /// Resources of the operator's container.
     resources: Object,
@@ -210,7 +205,7 @@ fn own_labels() -> Value {
 }
 
 fn own_settings() -> Vec<Setting> {
-    manager::settings().into_iter().filter(|setting| !DERIVED.contains(&setting.variable.as_str())).collect()
+    manager::settings().into_iter().filter(|setting| derived(setting).is_none()).collect()
 }
 
 /// `NUM_OLD_CRS` as `numOldCrs`.
@@ -240,7 +235,7 @@ fn setting_schema(setting: &Setting) -> Value {
     } else if setting.words.is_empty() {
         schema["type"] = json!("string");
         schema["minLength"] = json!(1);
-        if setting.variable.ends_with("_POD_LABEL") {
+        if setting.is_target_label() {
             schema["pattern"] = json!(format!("^{POD_LABEL}(,{POD_LABEL})*$"));
         }
     } else {
@@ -301,18 +296,29 @@ fn pod_field(name: &str) -> String {
     format!("      {{{{- with .Values.{name} }}}}\n      {name}: {{{{ toJson . }}}}\n      {{{{- end }}}}\n")
 }
 
+/// A setting's value as the Deployment has it.
 fn value(setting: &Setting) -> String {
-    if matches!(setting.variable.as_str(), "POD_NAMESPACE" | "POD_NAME") {
-        return manager::plain_value(setting);
+    derived(setting).unwrap_or_else(|| {
+        let name = value_name(setting);
+        match default(setting).is_u64() {
+            // Numbers of values are floating: a million would be written 1e+06.
+            true => quoted(&format!("int64 .Values.settings.{name}")),
+            false => quoted(&format!(".Values.settings.{name}")),
+        }
+    })
+}
+
+/// The same of a setting that is no value of the chart, but follows from others or stays as it is.
+fn derived(setting: &Setting) -> Option<String> {
+    match setting.variable.as_str() {
+        "WATCH_NAMESPACE" => Some(quoted("include \"django-operator.watchNamespace\" .")),
+        "LEADER_ELECTION" => Some(quoted("gt (int .Values.replicas) 1")),
+        "METRICS_ADDRESS" | "POD_NAMESPACE" | "POD_NAME" => Some(manager::plain_value(setting)),
+        _ => None,
     }
-    let expression = match setting.variable.as_str() {
-        "WATCH_NAMESPACE" => "include \"django-operator.watchNamespace\" .".to_owned(),
-        "LEADER_ELECTION" => "gt (int .Values.replicas) 1".to_owned(),
-        "METRICS_ADDRESS" => format!("{:?}", setting.default),
-        // Numbers of values are floating: a million would be written 1e+06.
-        _ if default(setting).is_u64() => format!("int64 .Values.settings.{}", value_name(setting)),
-        _ => format!(".Values.settings.{}", value_name(setting)),
-    };
+}
+
+fn quoted(expression: &str) -> String {
     format!("              value: {{{{ {expression} | quote }}}}\n")
 }
 
@@ -324,11 +330,8 @@ fn rules(plurals: &[String]) -> Result<String, String> {
         ("leaseRules", rbac::lease_role()["rules"].clone()),
         ("testRules", rbac::test_rules(plurals)),
     ] {
-        let rules = serde_saphyr::to_string(&json!({ "rules": rules })).map_err(|error| error.to_string())?;
-        text.push_str(&format!(
-            "{{{{- define \"django-operator.{name}\" -}}}}\n{}{{{{- end }}}}\n",
-            indented(&rules, 0)
-        ));
+        let rules = yaml(&json!({ "rules": rules }))?;
+        text.push_str(&format!("{{{{- define \"django-operator.{name}\" -}}}}\n{rules}{{{{- end }}}}\n"));
     }
     Ok(text)
 }

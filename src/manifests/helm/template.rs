@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::manifests::GENERATED_HEADER;
+use crate::manifests::{GENERATED_HEADER, indented, yaml};
 
 /// A manifest as a template.
+#[derive(Default)]
 pub struct Template<'a> {
     /// The condition under which it is there.
     pub condition: &'a str,
@@ -27,7 +28,7 @@ impl Template<'_> {
     }
 
     fn document(&self, document: &Value) -> Result<String, String> {
-        let text = |value: &Value| serde_saphyr::to_string(value).map_err(|error| error.to_string()).map(verbatim);
+        let text = |value: &Value| yaml(value).map(verbatim);
         let mut fields = document.as_object().cloned().unwrap_or_default();
         let mut metadata =
             fields.remove("metadata").and_then(|metadata| metadata.as_object().cloned()).unwrap_or_default();
@@ -61,11 +62,6 @@ impl Template<'_> {
 /// A text that says the same as a template.
 fn verbatim(text: String) -> String {
     text.replace("{{", "{{ \"{{\" }}")
-}
-
-/// Lines, each with so many blanks before it.
-pub fn indented(text: &str, indent: usize) -> String {
-    text.lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 #[cfg(test)]

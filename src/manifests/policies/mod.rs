@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::directory;
 use crate::api::{GROUP, VERSION};
 use expressions::message;
+pub use expressions::operators;
 
 /// What the policies say of the task kinds.
 pub struct TaskKinds<'a> {
@@ -40,8 +41,14 @@ struct AdmissionPolicy {
     parameters: Option<Parameters>,
 }
 
-/// The policy by which who may not do something by themselves cannot have it done by a task.
-pub const TASK_RIGHTS_POLICY: &str = "django-operator-task-rights";
+/// Name of the policy by which who may not do something by themselves cannot have it done by a task.
+pub fn task_rights_policy() -> String {
+    full_name(requests::TASK_RIGHTS)
+}
+
+fn full_name(name: &str) -> String {
+    format!("django-operator-{name}")
+}
 
 /// Name of the ConfigMap with the limits.
 pub const LIMITS_CONFIG_MAP: &str = "limits";
@@ -98,10 +105,6 @@ impl AdmissionPolicy {
         (format!("{}.yaml", self.name), vec![self.manifest(), self.binding()])
     }
 
-    fn full_name(&self) -> String {
-        format!("django-operator-{}", self.name)
-    }
-
     fn manifest(&self) -> Value {
         let rules = self.resources.iter().map(|resources| {
             json!({
@@ -139,20 +142,20 @@ impl AdmissionPolicy {
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicy",
-            "metadata": { "name": self.full_name(), "annotations": { "kubernetes.io/description": self.description } },
+            "metadata": { "name": full_name(self.name), "annotations": { "kubernetes.io/description": self.description } },
             "spec": spec,
         })
     }
 
     fn binding(&self) -> Value {
-        let mut spec = json!({ "policyName": self.full_name(), "validationActions": ["Deny"] });
+        let mut spec = json!({ "policyName": full_name(self.name), "validationActions": ["Deny"] });
         if let Some(Parameters { name, namespace }) = self.parameters {
             spec["paramRef"] = json!({ "name": name, "namespace": namespace, "parameterNotFoundAction": "Deny" });
         }
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": { "name": self.full_name() },
+            "metadata": { "name": full_name(self.name) },
             "spec": spec,
         })
     }

@@ -2,7 +2,10 @@
 
 use super::expressions::{changes_what_runs, may, own_annotations_differ, words};
 use super::{AdmissionPolicy, Resources, TaskKinds, Validation};
-use crate::manifests::manager::settings;
+use crate::manifests::manager::target_labels;
+
+/// Name of the policy about the rights of who writes a task.
+pub const TASK_RIGHTS: &str = "task-rights";
 
 /// In single quotes for a shell, whatever is in it.
 fn shell_quoted(expression: &str) -> String {
@@ -56,7 +59,7 @@ pub fn rights(kinds: &TaskKinds) -> AdmissionPolicy {
         }
     });
     AdmissionPolicy {
-        name: "task-rights",
+        name: TASK_RIGHTS,
         description: "Whoever may not create Jobs may not have the operator run commands of their choice, or PodTemplates, and whoever may not read a Secret may not name it in a task.",
         resources: vec![Resources::tasks(kinds)],
         labels: None,
@@ -69,9 +72,8 @@ pub fn rights(kinds: &TaskKinds) -> AdmissionPolicy {
 
 /// A PodTemplate with a target's label, and the annotations that say how it starts, are what Jobs will run.
 pub fn pod_templates() -> AdmissionPolicy {
-    let settings = settings().into_iter().filter(|setting| setting.variable.ends_with("_POD_LABEL"));
-    // `make policies` replaces the list.
-    let labels = settings.map(|setting| setting.default).collect::<Vec<_>>().join(",");
+    // `make policies`, and the chart, replace the list.
+    let labels = target_labels().join(",");
     let of_template = "dyn(object).template.?metadata.?labels.orValue({})";
     AdmissionPolicy {
         name: "pod-templates",
