@@ -42,7 +42,7 @@ bench-scale: build ## Those of them at a scale alone; CASES="limit singles": som
 build: ## The program, static, so that its image needs nothing else
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)
 
-generate: ## The generated files: CRDs, roles, manager, samples, reference
+generate: ## The generated files: CRDs, roles, manager, charts, samples, reference
 	cargo run --locked --quiet --example generate .
 
 verify: ## Whether the generated files are up to date, in a copy of the tree

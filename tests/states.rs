@@ -14,7 +14,6 @@ use django_operator::core::views::{JobView, PodView};
 use django_operator::core::{Blocked, Reason, condition};
 use django_operator::task::decide::{Decision, StatusIntent, after_waiting, decide};
 use django_operator::task::observed::{Observed, ObservedJob};
-use django_operator::task::run_result::RunResult;
 use django_operator::task::schedule::ObservedSchedule;
 use django_operator::task::status;
 use k8s_openapi::jiff::Timestamp;
@@ -48,17 +47,14 @@ fn run(result: Option<Outcome>, job: bool) -> Run {
     }
 }
 
-fn job(conditions: Value, suspend: bool, held: bool, deleted: bool) -> ObservedJob {
+fn job(suspend: bool, deleted: bool) -> ObservedJob {
     let mut job = json!({
         "metadata": {
             "name": "j", "uid": "job", "generation": 1, "annotations": {"django.my.domain/container": "c"},
             "ownerReferences": [{"apiVersion": "g/v", "kind": "K", "name": "t", "uid": "task", "controller": true}],
         },
-        "spec": {"suspend": suspend}, "status": {"conditions": conditions},
+        "spec": {"suspend": suspend},
     });
-    if held {
-        job["metadata"]["annotations"]["django.my.domain/held"] = json!("true");
-    }
     if deleted {
         job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     }
@@ -87,7 +83,7 @@ fn runs() -> Vec<Observed> {
         ..Observed::default()
     };
     let under_way = |job: ObservedJob, pods: Vec<Arc<PodView>>| of(Some(run(None, true)), job, pods, 600);
-    let plain = || job(json!([]), false, false, false);
+    let plain = || job(false, false);
     let waiting = |reason: &str| pod(json!({"waiting": {"reason": reason, "message": "why"}}));
     let mut all = vec![
         of(None, ObservedJob::Unknown, vec![], 0),
@@ -96,8 +92,8 @@ fn runs() -> Vec<Observed> {
         under_way(plain(), vec![pod(json!({"running": {}}))]),
         under_way(plain(), vec![waiting("ImagePullBackOff")]),
         under_way(plain(), vec![waiting("CreateContainerConfigError")]),
-        under_way(job(json!([]), true, false, false), vec![]),
-        under_way(job(json!([]), false, false, true), vec![pod(json!({"running": {}}))]),
+        under_way(job(true, false), vec![]),
+        under_way(job(false, true), vec![pod(json!({"running": {}}))]),
         under_way(ObservedJob::PodsTerminating, vec![]),
     ];
     for outcome in [Outcome::Succeeded, Outcome::Failed, Outcome::Superseded, Outcome::Lost] {
@@ -155,7 +151,6 @@ fn statuses(observed: &Observed) -> Vec<TaskStatus> {
             .map(|blocked| status::build(observed, &StatusIntent::Blocked(blocked)))
             .chain([status::build(observed, &StatusIntent::starting())])
             .collect(),
-        Decision::RecordResult(RunResult { .. }) | Decision::ReadResult(_) => vec![status::build_settled(observed)],
         _ => vec![],
     }
 }

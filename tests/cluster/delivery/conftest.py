@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
-from support.fixtures import await_job_controller
-from support.kube import GROUP, KINDS, ROOT, TIMEOUT, Kube, eventually
+from support.fixtures import await_job_controller, running_cluster
+from support.kube import GROUP, KINDS, ROOT, TIMEOUT, eventually
 
 BIN = ROOT / "target/delivery"
 CHARTS = ROOT / "config/helm"
@@ -24,9 +23,9 @@ class Helm:
             "NO_PROXY": os.environ.get("NO_PROXY", ""), "no_proxy": os.environ.get("NO_PROXY", ""),
         }
 
-    def __call__(self, *argv, check=True, input=None):
+    def __call__(self, *argv, check=True):
         command = [str(BIN / self.program), *map(str, argv)]
-        done = subprocess.run(command, env=self.env, input=input, capture_output=True, text=True, timeout=4 * TIMEOUT)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=4 * TIMEOUT)
         if check and done.returncode:
             raise AssertionError("%s\n%s%s" % (" ".join(command), done.stdout, done.stderr))
         return done
@@ -90,20 +89,19 @@ def by_name(documents):
     return {(d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]): d for d in documents}
 
 
-def changed_chart(chart, path, change):
-    """A copy of a chart, after `change` of its directory."""
-    copy = Path(path) / chart
-    subprocess.run(["cp", "-r", str(CHARTS / chart), str(copy)], check=True)
-    change(copy)
-    return copy
+def kustomized(*directories):
+    """The objects of these directories."""
+    objects = []
+    for directory in directories:
+        done = subprocess.run(["kubectl", "kustomize", str(ROOT / directory)], capture_output=True, text=True, check=True)
+        objects += list(yaml.safe_load_all(done.stdout))
+    return objects
 
 
 @pytest.fixture(scope="session")
 def kube():
     """A cluster without the kinds, which the charts bring."""
-    kubeconfig = os.environ.get("KUBECONFIG")
-    assert kubeconfig and Path(kubeconfig).exists(), "no cluster: start the tests by `make test-delivery`"
-    kube = Kube(kubeconfig)
+    kube = running_cluster()
     await_job_controller(kube)
     return kube
 

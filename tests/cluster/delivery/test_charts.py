@@ -1,25 +1,18 @@
 """What the charts render is what the other manifests say."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
 import yaml
-from delivery.conftest import BIN, CHARTS, by_name
+from delivery.conftest import BIN, CHARTS, by_name, kustomized
 from support.kube import ROOT
 
 NS = "django-operator"
 LABELS = {
     "app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "app.kubernetes.io/part-of", "helm.sh/chart",
 }
-
-
-def kustomized(*directories):
-    objects = []
-    for directory in directories:
-        done = subprocess.run(["kubectl", "kustomize", str(ROOT / directory)], capture_output=True, text=True, check=True)
-        objects += list(yaml.safe_load_all(done.stdout))
-    return objects
 
 
 def without_helm(documents, further=()):
@@ -35,10 +28,15 @@ def without_helm(documents, further=()):
     return by_name(documents)
 
 
+def environment(documents):
+    """The variables of the operator, by name."""
+    (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
+    return {e["name"]: e for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+
 def own_namespace(documents):
     """What the chart writes where the other manifest has the field of the pod."""
-    (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
-    (watched,) = [e for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] == "WATCH_NAMESPACE"]
+    watched = environment(documents)["WATCH_NAMESPACE"]
     assert watched.pop("valueFrom") == {"fieldRef": {"fieldPath": "metadata.namespace"}}
     watched["value"] = NS
     return documents
@@ -64,9 +62,7 @@ def test_an_operator_for_all_namespaces_has_the_same_rights_in_all(helm):
 
 
 def watch_namespace(documents):
-    (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
-    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
-    return env["WATCH_NAMESPACE"]
+    return environment(documents)["WATCH_NAMESPACE"]["value"]
 
 
 def test_an_operator_for_several_namespaces_has_its_role_in_each(helm):
@@ -165,9 +161,8 @@ def test_as_a_part_of_another_chart_it_takes_what_is_global(helm):
 
 
 def test_large_numbers_stay_numbers(helm):
-    (deployment,) = [d for d in helm.template("django-operator", NS, "--set", "settings.numOldCrs=1000000") if d["kind"] == "Deployment"]
-    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert env["NUM_OLD_CRS"] == "1000000"
+    rendered = helm.template("django-operator", NS, "--set", "settings.numOldCrs=1000000")
+    assert environment(rendered)["NUM_OLD_CRS"]["value"] == "1000000"
 
 
 def test_names_that_look_like_numbers_stay_names(helm):
@@ -218,7 +213,7 @@ def images(directory):
 
 def test_an_image_that_is_set_further_out_has_a_run_of_its_own(tmp_path):
     """As Argo CD and Flux set it, in the directory that they are given."""
-    subprocess.run(["cp", "-r", str(ROOT / "examples"), str(tmp_path / "examples")], check=True)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for directory, kinds in (
         ("argo-cd", ["Deployment", "DjangoMigrate", "PodTemplate"]), ("flux/migrations", ["DjangoMigrate", "PodTemplate"]), ("flux/web", ["Deployment"]),
     ):

@@ -3,6 +3,7 @@ the new version starts before the migration's end; after a failure the old pods 
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 from datetime import datetime
@@ -10,7 +11,7 @@ from datetime import datetime
 import pytest
 import requests
 import yaml
-from delivery.conftest import CHARTS, IMAGE, delete_kinds
+from delivery.conftest import CHARTS, IMAGE, delete_kinds, kustomized
 from delivery.test_states import ARGO, judge
 from support.kube import KINDS, ROOT, eventually, reason
 from support.operator import binary
@@ -84,8 +85,7 @@ def migrated_at(kube, name):
 
 def with_database(example, directory):
     """The example with a database and a Secret of the release's own, neither of which is there before it."""
-    chart = directory / example
-    subprocess.run(["cp", "-r", str(ROOT / "examples" / example), str(chart)], check=True)
+    chart = shutil.copytree(ROOT / "examples" / example, directory / example)
     (chart / "templates/database.yaml").write_text(DATABASE.read_text())
     return chart
 
@@ -156,8 +156,7 @@ def test_migrations_in_the_release(kube, release_ns, cluster_helm, tmp_path):
 
 def examples_of(tag, directory):
     """The examples with the image's tag of a release, which stands in one place."""
-    examples = directory / tag
-    subprocess.run(["cp", "-r", str(ROOT / "examples"), str(examples)], check=True)
+    examples = shutil.copytree(ROOT / "examples", directory / tag)
     path = examples / "gitops/kustomization.yaml"
     text = path.read_text()
     assert text.count('newTag: "1"') == 1
@@ -165,26 +164,22 @@ def examples_of(tag, directory):
     return examples
 
 
-def kustomized(kube, directory):
-    return list(yaml.safe_load_all(kube.kubectl("kustomize", str(directory)).stdout))
-
-
-def waves(kube, examples):
+def waves(examples):
     """As Argo CD applies them: by wave."""
     found = {}
-    for document in kustomized(kube, examples / "argo-cd"):
+    for document in kustomized(examples / "argo-cd"):
         wave = int(document["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
         found.setdefault(wave, []).append(document)
     assert sorted(found) == [-2, -1, 0]
     return [found[wave] for wave in sorted(found)]
 
 
-def kustomizations(kube, examples):
+def kustomizations(examples):
     """As Flux applies them: one after the other, as they depend on each other."""
     documents = yaml.safe_load_all((examples / "flux/kustomizations.yaml").read_text())
     first, second = sorted(documents, key=lambda d: len(d["spec"].get("dependsOn", [])))
     assert second["spec"]["dependsOn"] == [{"name": first["metadata"]["name"]}] and first["spec"]["wait"]
-    return [kustomized(kube, examples / kustomization["spec"]["path"]) for kustomization in (first, second)]
+    return [kustomized(examples / kustomization["spec"]["path"]) for kustomization in (first, second)]
 
 
 class Failed(Exception):
@@ -228,13 +223,13 @@ def database(kube, release_ns):
 @pytest.mark.parametrize("cluster_helm", ["helm4"], indirect=True)
 @pytest.mark.parametrize("groups, verdict", [(waves, argo_cd), (kustomizations, flux)], ids=["argo-cd", "flux"])
 def test_gitops(kube, database, tmp_path, groups, verdict):
-    deploy(kube, groups(kube, examples_of("1", tmp_path)), verdict)
+    deploy(kube, groups(examples_of("1", tmp_path)), verdict)
     assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
     with Requests(kube, "shop") as asked, pytest.raises(Failed, match="this release is broken"):
-        deploy(kube, groups(kube, examples_of("failing", tmp_path)), verdict)
+        deploy(kube, groups(examples_of("failing", tmp_path)), verdict)
     assert_untouched(asked, "shop")
     with Requests(kube, "shop") as asked:
-        deploy(kube, groups(kube, examples_of("slow", tmp_path)), verdict)
+        deploy(kube, groups(examples_of("slow", tmp_path)), verdict)
     assert_in_order(asked, "shop")
 
 

@@ -12,12 +12,17 @@ from .operator import Operator, grant
 from .policies import enforce, set_limits
 
 
-@pytest.fixture(scope="session")
-def kube():
+def running_cluster():
     """The cluster that `make test` started. There is no skipping: without one, the tests have failed."""
     kubeconfig = os.environ.get("KUBECONFIG")
     assert kubeconfig and Path(kubeconfig).exists(), "no cluster: start the tests by `make test`"
-    kube = Kube(kubeconfig)
+    return Kube(kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def kube():
+    """The cluster, with the kinds and under the policies."""
+    kube = running_cluster()
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config/crd"))
     kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
     enforce(kube)
