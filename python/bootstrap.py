@@ -8,6 +8,8 @@ import runpy
 import sys
 
 path, digest, *arguments = sys.argv[1:]
+# While a pod that mounts an immutable ConfigMap is on the node, its kubelet gives others the same, even once deleted.
+MEND = "delete the helper's ConfigMap and this pod, then run again"
 
 
 def refuse(reason, message):
@@ -39,9 +41,9 @@ try:
     with open(path, "rb") as file:
         code = file.read()
 except OSError as error:
-    refuse("HelperTampered", "%s; delete the helper's ConfigMap, and run again" % error)
+    refuse("HelperTampered", "%s; %s" % (error, MEND))
 if hashlib.sha256(code).hexdigest() != digest:
-    refuse("HelperTampered", "%s is not what the operator put there; delete its ConfigMap, and run again" % path)
+    refuse("HelperTampered", "%s is not what the operator put there; %s" % (path, MEND))
 try:
     fd = memory()
     with open(fd, "wb", closefd=False) as file:
