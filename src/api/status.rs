@@ -26,7 +26,7 @@ pub struct TaskStatus {
     /// The newest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<Run>,
-    /// The runs before it, newest first; at most five.
+    /// The runs before it, newest first; at most five, among them the newest that succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRun>,
     /// The value of the annotation `django.my.domain/requestedAt` that was last acted upon.

@@ -147,7 +147,12 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
                 finished_at: before.finished_at,
             },
         );
-        status.history.truncate(MAX_PAST_RUNS);
+        while status.history.len() > MAX_PAST_RUNS {
+            // The newest that succeeded stays, however many came after it: by its image the target was last served.
+            let succeeded = status.history.iter().position(|past| past.result == Some(Outcome::Succeeded));
+            let oldest = status.history.len() - 1;
+            status.history.remove(if succeeded == Some(oldest) { oldest - 1 } else { oldest });
+        }
     }
     if let Some(requested) = requested {
         status.last_handled_request = Some(requested.to_owned());
@@ -357,6 +362,24 @@ mod tests {
             }),
             Just(StatusIntent::InProgress { reason: Reason::Running, message: "m".into() }),
         ]
+    }
+
+    #[test]
+    fn the_history_keeps_the_newest_runs_and_the_newest_that_succeeded() {
+        let (ok, no) = (Some(Outcome::Succeeded), Some(Outcome::Failed));
+        for (results, expected) in [
+            (vec![ok, no, no, no], vec![3, 2, 1]),
+            (vec![ok, no, no, no, no, no, no], vec![6, 5, 4, 3, 1]),
+            (vec![ok, no, no, ok, no, no, no, no, no], vec![8, 7, 6, 5, 4]),
+            (vec![ok, no, no, no, no, no, ok, no], vec![7, 6, 5, 4, 3]),
+            (vec![no; 7], vec![6, 5, 4, 3, 2]),
+        ] {
+            let run = |(number, result): (i64, &Option<Outcome>)| Run { number, result: *result, ..Run::default() };
+            let runs = (1..).zip(&results).map(run);
+            let status = runs.fold(TaskStatus::default(), |status, run| with_run(&status, run, None));
+            let history: Vec<i64> = status.history.iter().map(|past| past.number).collect();
+            assert_eq!(history, expected, "{results:?}");
+        }
     }
 
     proptest! {
