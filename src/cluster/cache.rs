@@ -86,6 +86,12 @@ impl<V> Cache<V> {
         found.filter(|(_, cached)| test(&cached.object)).map(|(_, cached)| cached.object.clone()).collect()
     }
 
+    /// Shows each object, until one cannot be shown. Nothing changes meanwhile.
+    pub fn try_for_each<E>(&self, mut visit: impl FnMut(&CacheKey, &V) -> Result<(), E>) -> Result<(), E> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.objects.iter().try_for_each(|(key, cached)| visit(key, &cached.object))
+    }
+
     /// One object.
     pub fn get(&self, key: &CacheKey) -> Option<Cached<V>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);

@@ -15,13 +15,22 @@ use super::cache::{Cache, CacheKey};
 use super::compressed_text::CompressedText;
 use super::watch::map_event;
 
+/// An object of which something is kept beside its text, for who goes through all of them.
+pub trait Summarize: Sized {
+    type Summary: Send + Sync;
+
+    /// Of an object; `None`: of one that cannot be read.
+    fn summarize(object: Option<&Self>) -> Self::Summary;
+}
+
 /// The objects by namespace and name.
-pub struct ObjectStore<K> {
-    objects: Cache<Stored>,
+pub struct ObjectStore<K: Summarize> {
+    objects: Cache<Stored<K::Summary>>,
     kind: PhantomData<fn() -> K>,
 }
 
-struct Stored {
+struct Stored<S> {
+    summary: S,
     uid: Option<Box<str>>,
     version: Option<Box<str>>,
     content: Content,
@@ -32,13 +41,13 @@ enum Content {
     Unreadable(Box<InvalidObject>),
 }
 
-impl<K> Default for ObjectStore<K> {
+impl<K: Summarize> Default for ObjectStore<K> {
     fn default() -> Self {
         Self { objects: Cache::default(), kind: PhantomData }
     }
 }
 
-impl<K: Resource + Serialize + DeserializeOwned> ObjectStore<K> {
+impl<K: Resource + Serialize + DeserializeOwned + Summarize> ObjectStore<K> {
     /// An object, whether or not it can be read.
     pub fn get(&self, key: &CacheKey) -> Option<DeserializeGuard<K>> {
         let stored = self.objects.get(key)?.object;
@@ -65,12 +74,18 @@ impl<K: Resource + Serialize + DeserializeOwned> ObjectStore<K> {
         })
     }
 
+    /// Shows the summary of each object, until one cannot be shown.
+    pub fn try_for_each<E>(&self, mut visit: impl FnMut(&CacheKey, &K::Summary) -> Result<(), E>) -> Result<(), E> {
+        self.objects.try_for_each(|key, stored| visit(key, &stored.summary))
+    }
+
     /// Applies an event of the watch.
     pub fn apply_event(&self, event: Event<DeserializeGuard<K>>) {
         self.objects.apply_event(map_event(event, |object| {
             let meta = object.meta();
             let key = CacheKey::of(meta);
             let text = |text: &Option<String>| text.as_deref().map(Box::from);
+            let summary = K::summarize(object.0.as_ref().ok());
             let (uid, version) = (text(&meta.uid), text(&meta.resource_version));
             let content = match object.0 {
                 Ok(object) => match serde_json::to_vec(&object) {
@@ -82,7 +97,7 @@ impl<K: Resource + Serialize + DeserializeOwned> ObjectStore<K> {
                 },
                 Err(invalid) => Content::Unreadable(Box::new(invalid)),
             };
-            (key, Stored { uid, version, content })
+            (key, Stored { summary, uid, version, content })
         }));
     }
 }
@@ -126,6 +141,12 @@ mod tests {
         store.apply_event(Event::Apply(object("9", json!({"retries": "many"}))));
         let invalid = store.get(&key).unwrap().0.unwrap_err();
         assert!(invalid.error.contains("many") && invalid.metadata.name.as_deref() == Some("m"), "{invalid:?}");
+        let mut readable = Vec::new();
+        let shown = store.try_for_each(|key, summary| {
+            readable.push((key.name.clone(), summary.not_ready.is_none()));
+            Ok::<(), ()>(())
+        });
+        assert_eq!((shown, readable), (Ok(()), vec![("m".to_owned(), false)]));
         store.apply_event(Event::Delete(object("10", json!({}))));
         assert!(store.get(&key).is_none());
     }

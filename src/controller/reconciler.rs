@@ -28,7 +28,7 @@ use super::work_queue::Urgency;
 use crate::cluster::cache::CacheKey;
 use crate::cluster::client;
 use crate::cluster::lean_object::LeanObject;
-use crate::cluster::object_store::ObjectStore;
+use crate::cluster::object_store::{ObjectStore, Summarize};
 use crate::core::condition;
 
 /// Longest time for one reconcile: a call that is never answered must not hold an object for ever.
@@ -47,6 +47,7 @@ pub trait Reconcile:
     + Debug
     + Serialize
     + DeserializeOwned
+    + Summarize
     + Send
     + Sync
     + 'static

@@ -25,6 +25,7 @@ pub mod schedule;
 pub mod source;
 pub mod status;
 mod steps;
+pub mod summary;
 pub mod target;
 pub mod target_change;
 
@@ -110,6 +111,10 @@ pub trait Task: TaskResource {
     fn command(&self) -> Command;
     /// When it runs by the clock.
     fn schedule(&self) -> Option<&Schedule> {
+        None
+    }
+    /// Django's alias of the database in which its command migrates everything; absent where it does not.
+    fn migrates_everything_in(&self) -> Option<&str> {
         None
     }
     /// Reason of the event, and the sentence, for a run that succeeded.

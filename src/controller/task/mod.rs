@@ -6,6 +6,7 @@ mod dependency_reader;
 mod reconcile;
 mod retention;
 mod start;
+mod summaries;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl<T: Task> Reconcile for T {
 
     fn on_start(context: &Arc<Context<Self>>) {
         context.shared.dependency_readers.add(context);
+        context.shared.metrics.add_tasks(context.clone());
     }
 
     fn on_gone(key: &ObjectKey, context: &NamespaceContext) {

@@ -252,7 +252,12 @@ impl<'a, T: Task> Reconciliation<'a, T> {
         let concluded = status::build_settled(&ended);
         let run = concluded.last_run.clone().unwrap_or_default();
         self.write(concluded).await?;
-        self.shared.metrics.record_run(T::KIND, &format!("{:?}", result.outcome), run.duration_seconds);
+        self.shared.metrics.record_run(
+            T::KIND,
+            &self.namespace,
+            &format!("{:?}", result.outcome),
+            run.duration_seconds,
+        );
         info!(
             kind = T::KIND, ns = self.namespace, name = self.task.name_any(), run = run.number, job = run.job_name,
             outcome = ?result.outcome, reason = result.reason, "run over"

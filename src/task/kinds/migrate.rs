@@ -1,8 +1,8 @@
 //! DjangoMigrate runs `lockedmigrate`.
 
 use super::pluralize;
-use crate::api::DjangoMigrate;
 use crate::api::migrate::LockMode;
+use crate::api::{DEFAULT_DATABASE, DjangoMigrate};
 use crate::api::{Report, non_empty};
 use crate::task::{Command, Runner, TargetLabel, Task};
 
@@ -34,6 +34,12 @@ impl Task for DjangoMigrate {
         }
         argv.extend([&spec.app, &spec.migration].into_iter().filter_map(non_empty).map(str::to_owned));
         Command { default_timeout: None, ..Command::new(Runner::Manage, argv) }
+    }
+
+    fn migrates_everything_in(&self) -> Option<&str> {
+        let spec = &self.spec;
+        let everything = non_empty(&spec.app).is_none() && !spec.fake;
+        everything.then(|| non_empty(&spec.database).unwrap_or(DEFAULT_DATABASE))
     }
 
     fn success(&self, report: Option<&Report>) -> (&'static str, String) {

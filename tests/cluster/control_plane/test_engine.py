@@ -336,7 +336,7 @@ def test_health_metrics_and_a_clean_stop(kube, ns, operator, kubelet, one):
     one.create()
     one.ready_after(1)
     assert operator.http("/livez")[0] == operator.http("/readyz")[0] == 200
-    for line in ('runs_total{kind="DjangoMigrate",outcome="Succeeded"} 1', 'reconcile_total{kind="DjangoMigrate",result="ok"}'):
+    for line in ('runs_total{kind="DjangoMigrate",namespace="%s",result="Succeeded"} 1' % ns, 'reconcile_total{kind="DjangoMigrate",result="ok"}'):
         eventually(lambda: "django_operator_" + line in operator.http("/metrics")[1], line)
     assert operator.stop() == 0
     assert "panicked" not in operator.log.read_text()
