@@ -5,6 +5,7 @@ mod crd;
 mod helm;
 mod install;
 mod manager;
+mod monitoring;
 mod policies;
 mod rbac;
 mod reference;
@@ -170,6 +171,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     for (file, kind) in sample_files.iter().zip(&kinds) {
         files.push((format!("config/samples/{file}"), format!("{GENERATED_HEADER}{}", kind.sample)));
     }
+    files.extend(monitoring::files().map_err(invalid("config/monitoring"))?);
     files.push(("docs/reference.md".into(), reference::page(&crds, &manager::settings())));
     Ok(files)
 }

@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::chart::{self, Chart};
+use super::template::verbatim;
 use crate::manifests::manager::{self, Parts, Setting};
+use crate::manifests::monitoring::{self, alerts};
 use crate::manifests::{GENERATED_HEADER, TEMPLATE_HEADER, rbac, yaml};
 use crate::settings::WATCH_SECONDS;
 
@@ -23,6 +25,11 @@ type Strings = BTreeMap<String, String>;
 struct Values {
     /// Affinity of the operator's pod.
     affinity: Object,
+    /// Alerts, as a PrometheusRule of the Prometheus Operator. They tell this operator's metrics from others' by the label
+    /// operator_namespace, which the ServiceMonitor adds.
+    alerts: Alerts,
+    /// A dashboard, as a ConfigMap that Grafana's sidecar reads.
+    dashboard: Dashboard,
     /// The operator's image.
     image: Image,
     /// Secrets for pulling the image.
@@ -57,6 +64,31 @@ struct Values {
     tolerations: Vec<Object>,
     /// Where the operator works.
     watch: Watch,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Alerts {
+    /// Whether there are any. The cluster needs the Prometheus Operator's CRDs for them.
+    enabled: bool,
+    /// Labels that your Prometheus selects PrometheusRules by.
+    #[schemars(extend("patternProperties" = own_labels()))]
+    labels: Strings,
+    /// Address at which your people read docs/alerts.md, for the alerts' annotation runbook_url.
+    #[schemars(length(min = 1))]
+    runbook_url: &'static str,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Dashboard {
+    /// Annotations of the ConfigMap, such as one for the sidecar's folder.
+    annotations: Strings,
+    /// Whether there is one.
+    enabled: bool,
+    /// Labels that your Grafana's sidecar selects ConfigMaps by.
+    #[schemars(extend("patternProperties" = own_labels()))]
+    labels: Strings,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -171,6 +203,12 @@ impl Default for Values {
         let object = |value: Value| value.as_object().cloned().unwrap_or_default();
         Self {
             affinity: Map::new(),
+            alerts: Alerts { enabled: false, labels: BTreeMap::new(), runbook_url: alerts::RUNBOOKS },
+            dashboard: Dashboard {
+                annotations: BTreeMap::new(),
+                enabled: false,
+                labels: [("grafana_dashboard".into(), "1".into())].into(),
+            },
             image: Image {
                 digest: String::new(),
                 pull_policy: "IfNotPresent",
@@ -265,6 +303,8 @@ pub fn chart(plurals: &[String]) -> Result<Chart, String> {
         templates: vec![
             ("templates/deployment.yaml".into(), deployment()),
             ("templates/_rules.tpl".into(), rules(plurals)?),
+            ("templates/_alerts.tpl".into(), alert_groups()?),
+            ("dashboard.json".into(), monitoring::dashboard()?),
         ],
     })
 }
@@ -334,4 +374,14 @@ fn rules(plurals: &[String]) -> Result<String, String> {
         text.push_str(&format!("{{{{- define \"django-operator.{name}\" -}}}}\n{rules}{{{{- end }}}}\n"));
     }
     Ok(text)
+}
+
+/// The alerts' rules about the metrics of the release's own operator.
+fn alert_groups() -> Result<String, String> {
+    let (own, runbooks) = ("OPERATOR_NAMESPACE", "RUNBOOKS");
+    let groups = yaml(&alerts::groups(Some(own), runbooks))?;
+    let groups = verbatim(groups)
+        .replace(own, "operator_namespace='{{ .Release.Namespace }}'")
+        .replace(runbooks, "{{ .Values.alerts.runbookUrl }}");
+    Ok(format!("{TEMPLATE_HEADER}{{{{- define \"django-operator.alerts\" -}}}}\n{groups}{{{{- end }}}}\n"))
 }

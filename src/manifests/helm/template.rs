@@ -60,7 +60,7 @@ impl Template<'_> {
 }
 
 /// A text that says the same as a template.
-fn verbatim(text: String) -> String {
+pub fn verbatim(text: String) -> String {
     text.replace("{{", "{{ \"{{\" }}")
 }
 
