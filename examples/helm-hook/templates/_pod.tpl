@@ -18,6 +18,8 @@ spec:
       {{- include "shop.container" . | nindent 6 }}
       command: [gunicorn, --bind, "0.0.0.0:8000", --worker-tmp-dir, /tmp, myapp.wsgi]
       ports: [{containerPort: 8000}]
+      # A pod that ends serves on until everybody has heard that it does.
+      lifecycle: {preStop: {sleep: {seconds: 5}}}
       readinessProbe:
         httpGet: {path: /healthz, port: 8000}
         periodSeconds: 1
