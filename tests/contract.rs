@@ -10,8 +10,9 @@ use django_operator::core::Reason;
 use django_operator::core::views::{JobView, PodView};
 use django_operator::names;
 use django_operator::task::Task;
+use django_operator::task::helper_reason::HELPER_REASONS;
 use django_operator::task::run_key;
-use django_operator::task::run_result::{self, HELPER_REASONS};
+use django_operator::task::run_result;
 use serde_json::{Value, json};
 
 fn contract() -> Value {
@@ -64,8 +65,12 @@ fn ended(exit_code: i32, line: &Value) -> (JobView, Vec<PodView>) {
 
 #[test]
 fn the_reasons_are_those_of_the_contract() {
-    let ours: BTreeSet<String> =
-        HELPER_REASONS.iter().copied().chain([Reason::CommandFailed.as_str()]).map(str::to_owned).collect();
+    let ours: BTreeSet<String> = HELPER_REASONS
+        .iter()
+        .map(|reason| reason.name)
+        .chain([Reason::CommandFailed.as_str()])
+        .map(str::to_owned)
+        .collect();
     let contract = contract();
     assert_eq!(ours, &words(&contract["reasons"]) | &words(&contract["bootstrapReasons"]));
     let bootstrap = include_str!("../python/bootstrap.py");

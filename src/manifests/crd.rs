@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 
 use crate::api::{Column, TaskResource};
+use crate::core::Reason;
 
 /// The CRD of a task kind.
 pub fn for_kind<T: TaskResource>() -> Value {
@@ -11,7 +12,7 @@ pub fn for_kind<T: TaskResource>() -> Value {
     publish(&T::crd(), &columns)
 }
 
-/// What the derive cannot say: the columns; a new status is unobserved (so that a waiter that is faster than the
+/// What the derive cannot say: the columns; what each reason means; a new status is unobserved (so that a waiter that is faster than the
 /// operator never takes an object without status for a finished one); and an optional field takes
 /// `null` as "absent", which the API server does by itself unless the schema says `nullable`.
 fn publish(crd: &CustomResourceDefinition, columns: &[Column]) -> Value {
@@ -20,9 +21,18 @@ fn publish(crd: &CustomResourceDefinition, columns: &[Column]) -> Value {
         version["additionalPrinterColumns"] = json!(columns);
         let schema = &mut version["schema"]["openAPIV3Schema"];
         strip_nullable(schema);
+        schema["properties"]["status"]["properties"]["conditions"]["items"]["properties"]["reason"]["description"] =
+            json!(reasons());
         schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
     }
     crd
+}
+
+/// For `kubectl explain KIND.status.conditions.reason`.
+fn reasons() -> String {
+    let reasons: Vec<String> =
+        Reason::ALL.iter().map(|reason| format!("{}: {}", reason.as_str(), reason.meaning())).collect();
+    format!("Why, in one word. Beside the reasons that a failed command gives itself:\n{}", reasons.join("\n"))
 }
 
 fn strip_nullable(value: &mut Value) {

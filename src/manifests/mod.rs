@@ -9,6 +9,7 @@ mod monitoring;
 mod policies;
 mod rbac;
 mod reference;
+mod troubleshooting;
 mod user_roles;
 
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
@@ -172,6 +173,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
         files.push((format!("config/samples/{file}"), format!("{GENERATED_HEADER}{}", kind.sample)));
     }
     files.extend(monitoring::files().map_err(invalid("config/monitoring"))?);
+    files.push(("docs/troubleshooting.md".into(), troubleshooting::page()));
     files.push(("docs/reference.md".into(), reference::page(&crds, &manager::settings())));
     Ok(files)
 }

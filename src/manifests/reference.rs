@@ -1,4 +1,4 @@
-//! The reference page, generated from the schemas and from the tables of reasons and settings.
+//! The reference page, generated from the schemas and from the table of settings.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::MARKDOWN_HEADER;
 use super::manager::Setting;
-use crate::core::Reason;
 use crate::names;
 
 /// Markdown of all kinds, reasons and settings.
@@ -42,14 +41,9 @@ pub fn page(crds: &[&Value], settings: &[Setting]) -> String {
     for (name, example, meaning) in names::TARGET_ANNOTATIONS {
         let _ = writeln!(page, "| `{name}` | `{example}` | {meaning} |");
     }
-    page.push_str("\n## Reasons of conditions\n\n| reason | meaning |\n| --- | --- |\n");
-    for reason in Reason::ALL {
-        let _ = writeln!(page, "| {} | {} |", reason.as_str(), reason.meaning());
-    }
-    page.push_str("\nA command that failed may also give one of these reasons itself: ");
-    page.push_str(&crate::task::run_result::HELPER_REASONS.join(", "));
     page.push_str(
-        ".\n\n## Settings of the operator\n\nEach is an environment variable and a flag of `django-operator run`.\n\n",
+        "\nReasons of conditions and of failed runs, and what to do: [troubleshooting](troubleshooting.md).\n\n\
+         ## Settings of the operator\n\nEach is an environment variable and a flag of `django-operator run`.\n\n",
     );
     page.push_str("| variable | default | meaning |\n| --- | --- | --- |\n");
     for Setting { variable, default, meaning, .. } in settings {

@@ -8,27 +8,8 @@ use crate::core::Reason;
 use crate::core::text::one_line;
 use crate::core::views::{ContainerStatusView, JobEnd, JobView, PodView, TerminatedView};
 use crate::names;
+use crate::task::helper_reason;
 
-/// Reasons that the helper may give; any other word counts as CommandFailed.
-pub const HELPER_REASONS: &[&str] = &[
-    "EphemeralDatabase",
-    "StaticRootNotPersistent",
-    "UnknownQueue",
-    "NoWorkerReplied",
-    "DatabaseUnreachable",
-    "NotMigrated",
-    "NothingRan",
-    "InsufficientPrivilege",
-    "LockTimeout",
-    "LockUnsupported",
-    "LockLost",
-    "ManageNotFound",
-    "ManageAmbiguous",
-    "InterpreterWithoutDjango",
-    "UnsupportedPython",
-    "CeleryNotInstalled",
-    "HelperTampered",
-];
 /// Longest name in a report.
 const NAME_LIMIT: usize = 256;
 const OUT_OF_MEMORY: &str = "the command used more memory than its limit; raise spec.resources.limits.memory";
@@ -207,7 +188,7 @@ fn short(name: &str) -> String {
 
 /// A reason that the helper may give.
 fn known_reason(reason: &str) -> &str {
-    if HELPER_REASONS.contains(&reason) { reason } else { Reason::CommandFailed.as_str() }
+    if helper_reason::is_known(reason) { reason } else { Reason::CommandFailed.as_str() }
 }
 
 /// Reads a Job that has its terminal condition.

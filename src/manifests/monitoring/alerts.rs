@@ -167,7 +167,7 @@ fn selecting(expr: &str, own: Option<&str>) -> String {
 pub fn page() -> String {
     let mut page = MARKDOWN_HEADER.to_owned();
     page.push_str(
-        "# Alerts\n\nThe rules are in [config/monitoring/alerts.yaml](../config/monitoring/alerts.yaml), for Prometheus' \
+        "# Alerts\n\nThe rules are in `config/monitoring/alerts.yaml`, for Prometheus' \
          `rule_files`; the chart has them as a PrometheusRule with `--set alerts.enabled=true`. \
          What the metrics mean: [metrics.md](metrics.md).\n",
     );

@@ -32,8 +32,8 @@ fn metrics_page() -> String {
         "# Metrics\n\nServed at `/metrics` on port 8080 (`METRICS_ADDRESS`), in OpenMetrics' text form. With the Prometheus \
          Operator: `--set metrics.serviceMonitor.enabled=true,alerts.enabled=true,dashboard.enabled=true`. Without it, scrape \
          the pods with `honor_labels: true`, as the label `namespace` is the task's; load \
-         [config/monitoring/alerts.yaml](../config/monitoring/alerts.yaml) by `rule_files`, and import \
-         [config/monitoring/dashboard.json](../config/monitoring/dashboard.json) into Grafana. What to do about each alert: \
+         `config/monitoring/alerts.yaml` by `rule_files`, and import \
+         `config/monitoring/dashboard.json` into Grafana. What to do about each alert: \
          [alerts.md](alerts.md).\n\nThe metrics of single tasks are made when they are asked for: a task that is deleted has \
          none. Where there are very many tasks, `metricRelabelings` can drop them.\n",
     );
