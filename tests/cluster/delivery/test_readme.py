@@ -43,6 +43,7 @@ def shell(kube, cluster_helm, tmp_path):
     for ns, release in (("shop", "django-operator"), ("django-operator", "django-operator-cluster")):
         cluster_helm("uninstall", release, "-n", ns, "--ignore-not-found")
     delete_kinds(kube)
+    kube.delete("Secret", "shop", "admin")
 
 
 def installation(page, heading):
