@@ -9,6 +9,7 @@ from support.fixtures import await_job_controller, running_cluster
 from support.kube import GROUP, KINDS, ROOT, TIMEOUT, eventually
 
 BIN = ROOT / "target/delivery"
+ARGO = ROOT / "config/argo-cd/resource_customizations/django.my.domain/_"
 CHARTS = ROOT / "config/helm"
 IMAGE = ("--set", "image.tag=test")
 

@@ -1,7 +1,6 @@
 """The examples that order migrations and pods, each with a migration that is slow and one that fails: no main container of
 the new version starts before the migration's end; after a failure the old pods serve on, and the deploy has failed."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,10 +9,9 @@ from datetime import datetime
 
 import pytest
 import requests
-import yaml
-from delivery.conftest import CHARTS, IMAGE, delete_kinds, kustomized
-from delivery.test_states import ARGO, judge
-from support.kube import KINDS, ROOT, eventually, reason
+from delivery.conftest import CHARTS, IMAGE, delete_kinds
+from delivery.gitops import ArgoCD, Flux
+from support.kube import ROOT, reason
 from support.operator import binary
 
 NS = "release"
@@ -164,56 +162,6 @@ def examples_of(tag, directory):
     return examples
 
 
-def waves(examples):
-    """As Argo CD applies them: by wave."""
-    found = {}
-    for document in kustomized(examples / "argo-cd"):
-        wave = int(document["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
-        found.setdefault(wave, []).append(document)
-    assert sorted(found) == [-2, -1, 0]
-    return [found[wave] for wave in sorted(found)]
-
-
-def kustomizations(examples):
-    """As Flux applies them: one after the other, as they depend on each other."""
-    documents = yaml.safe_load_all((examples / "flux/kustomizations.yaml").read_text())
-    first, second = sorted(documents, key=lambda d: len(d["spec"].get("dependsOn", [])))
-    assert second["spec"]["dependsOn"] == [{"name": first["metadata"]["name"]}] and first["spec"]["wait"]
-    return [kustomized(examples / kustomization["spec"]["path"]) for kustomization in (first, second)]
-
-
-class Failed(Exception):
-    """What the engine would end with."""
-
-
-def deploy(kube, groups, verdict):
-    """Applies group by group, each when the one before is healthy."""
-    for group in groups:
-        kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": group}), NS)
-
-        def look(group=group):
-            names = ["%s/%s" % (d["kind"], d["metadata"]["name"]) for d in group]
-            found = json.loads(kube.kubectl("get", "-n", NS, *names, "-o", "json").stdout)
-            found = found["items"] if found["kind"] == "List" else [found]
-            said = [verdict(each, about) for each, about in zip(found, judge(ARGO / "health.lua", about=found), strict=True)]
-            if any(failed for _, failed in said):
-                raise Failed(str(said))
-            return all(healthy for healthy, _ in said)
-
-        eventually(look, "the group is healthy")
-
-
-def argo_cd(each, verdict):
-    """By our script where there is one, else as Argo CD's own checks, which are about as kstatus has it."""
-    if each["kind"] in KINDS:
-        return verdict["Health"] == "Healthy", verdict["Health"] == "Degraded" and verdict["HealthMessage"]
-    return flux(each, verdict)
-
-
-def flux(each, verdict):
-    return verdict["Kstatus"] == "Current", verdict["Kstatus"] == "Failed" and verdict["KstatusMessage"]
-
-
 @pytest.fixture
 def database(kube, release_ns):
     """What is there before the application is."""
@@ -221,16 +169,22 @@ def database(kube, release_ns):
 
 
 @pytest.mark.parametrize("cluster_helm", ["helm4"], indirect=True)
-@pytest.mark.parametrize("groups, verdict", [(waves, argo_cd), (kustomizations, flux)], ids=["argo-cd", "flux"])
-def test_gitops(kube, database, tmp_path, groups, verdict):
-    deploy(kube, groups(examples_of("1", tmp_path)), verdict)
-    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
-    with Requests(kube, "shop") as asked, pytest.raises(Failed, match="this release is broken"):
-        deploy(kube, groups(examples_of("failing", tmp_path)), verdict)
-    assert_untouched(asked, "shop")
-    with Requests(kube, "shop") as asked:
-        deploy(kube, groups(examples_of("slow", tmp_path)), verdict)
-    assert_in_order(asked, "shop")
+@pytest.mark.parametrize("engine", [ArgoCD, Flux])
+def test_gitops(kube, database, tmp_path, engine):
+    with engine(kube, NS, tmp_path) as gitops:
+        failure = gitops.deploy(examples_of("1", tmp_path))
+        assert failure is None, failure
+        kube.kubectl("rollout", "status", "-n", NS, "deployment/shop", "--timeout=180s")
+        assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+        with Requests(kube, "shop") as asked:
+            failure = gitops.deploy(examples_of("failing", tmp_path))
+        assert "this release is broken" in failure, failure
+        assert_untouched(asked, "shop")
+        with Requests(kube, "shop") as asked:
+            failure = gitops.deploy(examples_of("slow", tmp_path))
+            assert failure is None, failure
+            kube.kubectl("rollout", "status", "-n", NS, "deployment/shop", "--timeout=180s")
+        assert_in_order(asked, "shop")
 
 
 @pytest.mark.parametrize("cluster_helm", ["helm4"], indirect=True)

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 import yaml
-from delivery.conftest import BIN
+from delivery.conftest import ARGO, BIN
 from support.kube import KINDS, ROOT, condition
 
 STATES = json.loads((ROOT / "tests/states/states.json").read_text())
-ARGO = ROOT / "config/argo-cd/resource_customizations/django.my.domain/_"
 
 
 def judge(*argv, about):
