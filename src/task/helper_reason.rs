@@ -86,14 +86,11 @@ pub const HELPER_REASONS: &[HelperReason] = &[
         "Correct `spec.target`, or annotate the target with `django.my.domain/manage`.",
     ),
     reason(
-        HELPER_TAMPERED,
+        "HelperTampered",
         "The ConfigMap with the helper is not what the operator put there; nothing of it ran.",
         "Find out who changed it; delete the ConfigMap and the pod, then ask for a new run.",
     ),
 ];
-
-/// The helper was not the one that the run was to have.
-pub const HELPER_TAMPERED: &str = "HelperTampered";
 
 /// Whether the helper may give this reason.
 pub fn is_known(name: &str) -> bool {

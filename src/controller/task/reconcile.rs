@@ -22,7 +22,6 @@ use crate::core::views::{JobView, PodView};
 use crate::core::{Blocked, Reason};
 use crate::helper;
 use crate::task::decide::{self, Decision, StatusIntent};
-use crate::task::helper_reason::HELPER_TAMPERED;
 use crate::task::observe::observe;
 use crate::task::observed::{Lookups, Observed, ObservedJob};
 use crate::task::progress::{self, Obstacle, Progress};
@@ -250,9 +249,6 @@ impl<'a, T: Task> Reconciliation<'a, T> {
     async fn record_result(&mut self, observed: &Observed, result: &RunResult) -> Result<(), Error> {
         let labels = self.shared.settings.target_labels(T::TARGET_LABEL);
         let ended = after_result(status::with_end(&self.task, observed, result), &self.task, self, labels);
-        if result.reason == HELPER_TAMPERED {
-            self.shared.helper_namespaces.forget(&self.namespace); // its ConfigMap is another, or gone: see at the next run
-        }
         let concluded = status::build_settled(&ended);
         let run = concluded.last_run.clone().unwrap_or_default();
         self.write(concluded).await?;
