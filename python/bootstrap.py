@@ -9,7 +9,7 @@ import sys
 
 path, digest, *arguments = sys.argv[1:]
 # While a pod that mounts an immutable ConfigMap is on the node, its kubelet gives others the same, even once deleted.
-MEND = "delete the helper's ConfigMap and this pod, then run again"
+MEND = "delete the helper's ConfigMap and the ended pods of tasks in this namespace, then run again"
 
 
 def refuse(reason, message):

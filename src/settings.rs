@@ -129,7 +129,12 @@ fn parse_labels(text: &str) -> Result<TargetLabels, InvalidSetting> {
 
 /// Names separated by commas.
 pub fn parse_namespaces(text: &str) -> Result<Namespaces, InvalidSetting> {
-    let names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+    let mut names: Vec<String> = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
     let valid = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     match names.iter().find(|name| !valid(name)) {
         Some(bad) => Err(InvalidSetting::NotANamespace(bad.clone())),
@@ -149,7 +154,7 @@ mod tests {
         for bad in ["", "a", ":b", "a:", ","] {
             assert!(parse_labels(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(parse_namespaces(" a , b,").map(|n| n.0), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(parse_namespaces(" a , b,a,").map(|n| n.0), Ok(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(parse_namespaces("").map(|n| n.0.len()), Ok(0));
         assert!(parse_namespaces("a/b").is_err());
     }

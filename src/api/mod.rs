@@ -12,7 +12,9 @@ pub use dependency::{Dependency, DependencyRun};
 pub use kind::{Column, TaskResource};
 pub use policy::{Resources, RunPolicy, TaskPolicy, non_empty};
 pub use schedule::{Schedule, ScheduleStatus};
-pub use status::{Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, StepResult, StepState, TaskStatus};
+pub use status::{
+    Database, MESSAGE_LIMIT, Outcome, PastRun, Report, Run, RunCause, SchemaStatus, StepResult, StepState, TaskStatus,
+};
 pub use target::{Target, TargetStatus};
 
 /// The API group of every kind.

@@ -35,9 +35,26 @@ pub struct TaskStatus {
     /// How far its schedule is; absent where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleStatus>,
+    /// The newest run that migrated everything in a database; absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaStatus>,
     /// What the newest successful run reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+}
+
+/// What a database was last migrated by.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaStatus {
+    /// Django's alias of the database.
+    pub database: String,
+    /// Image of the Django container.
+    pub image: String,
+    /// Where the pod template came from.
+    pub target: TargetStatus,
+    /// When the run's end was recorded.
+    pub migrated_at: Time,
 }
 
 /// What came of a run.
@@ -108,6 +125,9 @@ pub struct Run {
     pub trigger: Option<String>,
     /// Where the pod template came from.
     pub target: TargetStatus,
+    /// Django's alias of the database in which it migrates everything; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrates_database: Option<String>,
     /// A hash of the target's annotations of this group; absent where it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_settings: Option<String>,

@@ -71,9 +71,13 @@ impl Check {
         };
         let looks_at = |subject| self.subjects.is_empty() || self.subjects.contains(&subject);
         let namespace = self.namespace.as_ref().unwrap_or(&own_namespace);
-        let mut findings = vec![account(&client).await];
+        let account = account(&client).await;
+        // The lease is where the operator is, whose account this is.
+        let home =
+            account.as_ref().ok().and_then(|name| service_account_namespace(name)).unwrap_or(&own_namespace).to_owned();
+        let mut findings = vec![account.map(|name| format!("account {name}"))];
         if looks_at(Subject::Rights) {
-            findings.extend(rights(&client, &self.watch_namespace.0, &own_namespace).await);
+            findings.extend(rights(&client, &self.watch_namespace.0, &home).await);
             findings.push(helper(&client, namespace).await);
         }
         if looks_at(Subject::Kinds) {
@@ -90,10 +94,15 @@ impl Check {
 }
 
 /// Whom all that follows is about.
-async fn account(client: &Client) -> Finding {
+async fn account(client: &Client) -> Result<String, String> {
     let review = Api::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let status = review.map_err(|error| format!("account: {error}"))?.status.and_then(|status| status.user_info);
-    Ok(format!("account {}", status.and_then(|user| user.username).unwrap_or_default()))
+    Ok(status.and_then(|user| user.username).unwrap_or_default())
+}
+
+/// The namespace of a service account, given its name as a user.
+fn service_account_namespace(user: &str) -> Option<&str> {
+    user.strip_prefix("system:serviceaccount:")?.split(':').next()
 }
 
 /// Whether the policies, if there are any, know this account for an operator's: nobody else hands out the helper.
@@ -112,7 +121,7 @@ fn dry_run() -> PostParams {
 }
 
 /// What the operator does in each of its namespaces (none: all), and with its lease.
-async fn rights(client: &Client, watched: &[String], own_namespace: &str) -> Vec<Finding> {
+async fn rights(client: &Client, watched: &[String], home: &str) -> Vec<Finding> {
     let (mut findings, rights) = (Vec::new(), manifests::operator_rights());
     let all = [String::new()];
     for namespace in if watched.is_empty() { &all } else { watched } {
@@ -122,8 +131,8 @@ async fn rights(client: &Client, watched: &[String], own_namespace: &str) -> Vec
         };
         findings.push(allowed(client, namespace, &what, &rights).await);
     }
-    let what = format!("rights over the lease in namespace {own_namespace}");
-    findings.push(allowed(client, own_namespace, &what, &manifests::lease_rights()).await);
+    let what = format!("rights over the lease in namespace {home}");
+    findings.push(allowed(client, home, &what, &manifests::lease_rights()).await);
     findings
 }
 
@@ -211,4 +220,20 @@ fn fields(schema: &Value) -> BTreeSet<String> {
         collect(part, &schema["properties"][part], &mut found);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_account_is_in_a_namespace_and_others_are_not() {
+        for (user, expected) in [
+            ("system:serviceaccount:shop:django-operator", Some("shop")),
+            ("system:admin", None),
+            ("jane", None),
+        ] {
+            assert_eq!(service_account_namespace(user), expected, "{user}");
+        }
+    }
 }

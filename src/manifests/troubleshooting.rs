@@ -16,14 +16,15 @@ kubectl get djm/NAME -o jsonpath='{.status.lastRun.jobName}'
 kubectl logs job/JOB
 ```
 
-A failed run stays failed until somebody acts: a new value of `spec.trigger`, an edit of the spec, or
+A failed run stays failed until somebody acts: a new value of `spec.trigger`, an edit of what the task is to do (not of limits,
+timeouts and the like: [when tasks run](tasks.md)), or
 
 ```sh
 kubectl annotate --overwrite djm/NAME django.my.domain/requestedAt=$(date +%s)
 ```
 
-asks for another one. Stalled means that nothing more happens by itself; with Reconciling it goes on by itself as soon as what
-the message names is there.
+asks for another one; it also takes the place of a run whose pod cannot start. With Stalled somebody has to act; with Reconciling
+it goes on by itself as soon as what the message names is there.
 
 **Nothing happens at all**, and the status has `observedGeneration: -1`: no operator works in that namespace. Look at its pod,
 and whether the namespace is one of its `WATCH_NAMESPACE`.
@@ -31,8 +32,13 @@ and whether the namespace is one of its `WATCH_NAMESPACE`.
 **kubectl knows no resource type `django-operator`** right after the installation: it keeps for hours what it knows of a
 cluster's kinds, and so does Helm, in the same place. `kubectl api-resources >/dev/null` reads it anew.
 
-**Whether kinds and rights are as they should be** says
-`django-operator check --as system:serviceaccount:NAMESPACE:django-operator`, or `helm test`.
+**Whether kinds and rights are as they should be**, `helm test` says, or, given the namespace of the operator and that of the
+tasks,
+
+```sh
+django-operator check kinds -n NAMESPACE
+django-operator check rights -n NAMESPACE --watch-namespace NAMESPACE --as system:serviceaccount:OPERATOR_NAMESPACE:django-operator
+```
 ";
 
 /// Markdown of all reasons.

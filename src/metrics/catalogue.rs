@@ -111,19 +111,21 @@ pub const LAST_SUCCESS: MetricDescription = MetricDescription {
     name: "last_success_timestamp_seconds",
     metric_type: MetricType::Gauge,
     labels: &[KIND, NAMESPACE, NAME],
-    help: "When a run of the task last succeeded, in seconds since 1970; absent where none has",
+    help: "When a run of the task last succeeded, in seconds since 1970; absent where none has, or where the task cannot be read",
 };
 pub const SCHEMA_BEHIND_IMAGE: MetricDescription = MetricDescription {
     name: "schema_behind_image",
     metric_type: MetricType::Gauge,
     labels: &[
-        Label { name: "namespace", meaning: "the target's namespace" },
-        Label { name: "target", meaning: "kind and name of the target, such as Deployment/web" },
+        Label { name: "namespace", meaning: "the Deployment's namespace" },
+        Label { name: "target", meaning: "the Deployment, such as Deployment/web" },
+        Label { name: "database", meaning: "Django's alias of the database" },
     ],
-    help: "Whether the target's image differs from the one by which a DjangoMigrate last migrated everything there: 1 or 0. \
-           So it is 1 from a change of the image to the end of its migration, from a migration that goes ahead to the change \
-           of the image, and while a database has never been migrated. For targets of DjangoMigrates alone that name no \
-           app, do not fake, and have begun",
+    help: "Whether a Deployment's image differs from the one with which a DjangoMigrate last migrated everything in its \
+           database: 1 or 0. So it is 1 from a change of the image to the end of its migration, from a migration that goes \
+           ahead to the change of the image, and until the first migration has succeeded. It counts runs that name no app \
+           and do not fake, on the Deployment or on a PodTemplate with the same labels as its pods. Images are compared as \
+           they are written: where spec.image names one otherwise than the Deployment does, it stays 1",
 };
 pub const WATCH_ERRORS: MetricDescription = MetricDescription {
     name: "watch_errors",

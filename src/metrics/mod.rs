@@ -108,7 +108,7 @@ impl Metrics {
         self.leading.set(i64::from(leads));
     }
 
-    /// Has somebody asked who knows tasks.
+    /// Adds a source of tasks.
     pub fn add_tasks(&self, source: Arc<dyn TaskSource>) {
         self.tasks.add(source);
     }
@@ -143,7 +143,12 @@ mod tests {
         }
 
         fn schemas(&self) -> Vec<SchemaSample> {
-            vec![SchemaSample { namespace: "shop".into(), target: "Deployment/web".into(), behind: true }]
+            vec![SchemaSample {
+                namespace: "shop".into(),
+                target: "Deployment/web".into(),
+                database: "default".into(),
+                behind: true,
+            }]
         }
     }
 
@@ -181,7 +186,7 @@ mod tests {
         );
         assert_eq!(
             of("django_operator_schema_behind_image"),
-            [r#"django_operator_schema_behind_image{namespace="shop",target="Deployment/web"} 1"#]
+            [r#"django_operator_schema_behind_image{namespace="shop",target="Deployment/web",database="default"} 1"#]
         );
     }
 

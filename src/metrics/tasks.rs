@@ -19,10 +19,11 @@ pub struct TaskSample<'a> {
     pub succeeded_at: Option<i64>,
 }
 
-/// Whether the schema of a target's database is behind its image.
+/// Whether the schema of a database is behind the image of a Deployment.
 pub struct SchemaSample {
     pub namespace: String,
     pub target: String,
+    pub database: String,
     pub behind: bool,
 }
 
@@ -33,7 +34,7 @@ pub trait TaskSource: Send + Sync {
     /// Shows each task.
     fn visit_tasks(&self, visit: &mut dyn FnMut(TaskSample<'_>) -> fmt::Result) -> fmt::Result;
 
-    /// The targets whose databases these tasks migrate.
+    /// The Deployments whose databases these tasks migrate.
     fn schemas(&self) -> Vec<SchemaSample>;
 }
 
@@ -77,7 +78,11 @@ impl Collector for TaskCollector {
         })?;
         gauge(&SCHEMA_BEHIND_IMAGE, &mut |series| {
             for schema in sources.iter().flat_map(|source| source.schemas()) {
-                let labels = [("namespace", schema.namespace.as_str()), ("target", &schema.target)];
+                let labels = [
+                    ("namespace", schema.namespace.as_str()),
+                    ("target", &schema.target),
+                    ("database", &schema.database),
+                ];
                 series(&labels, schema.behind.into())?;
             }
             Ok(())

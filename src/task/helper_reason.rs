@@ -31,7 +31,7 @@ pub const HELPER_REASONS: &[HelperReason] = &[
     reason(
         "DatabaseUnreachable",
         "The database does not answer, or refuses the login.",
-        "Read the message: host, port, name and password are those of the target's environment.",
+        "Read the message: what the project connects to is in the target's environment. Then ask for a new run.",
     ),
     reason(
         "NotMigrated",
@@ -41,7 +41,7 @@ pub const HELPER_REASONS: &[HelperReason] = &[
     reason(
         "NothingRan",
         "The program ended without reaching Django's command line.",
-        "Annotate the target with `django.my.domain/manage`.",
+        "Annotate the target with `django.my.domain/manage`, and ask for a new run.",
     ),
     reason(
         "InsufficientPrivilege",
@@ -56,8 +56,8 @@ pub const HELPER_REASONS: &[HelperReason] = &[
     reason(
         "LockUnsupported",
         "The database's engine, or a pooler before it, offers no lock.",
-        "Name a database that goes past the pooler by the setting `DJK8S_MIGRATE_LOCK_DATABASE`, or set `spec.lock.mode` to None \
-         where nobody else migrates.",
+        "Do as the message says: as a rule, the setting `DJK8S_MIGRATE_LOCK_DATABASE` names a database that goes past the \
+         pooler. Or set `spec.lock.mode` to None where nobody else migrates.",
     ),
     reason(
         "LockLost",
@@ -79,16 +79,20 @@ pub const HELPER_REASONS: &[HelperReason] = &[
         "The interpreter that was found has no Django.",
         "Annotate the target with `django.my.domain/manage`, such as `/venv/bin/python manage.py`.",
     ),
-    reason("UnsupportedPython", "The image's Python is older than 3.9.", "Use an image with a newer one."),
+    reason(
+        "UnsupportedPython",
+        "The image's Python is older than 3.9.",
+        "Use an image with a newer one, or name another interpreter of it in the target's annotation `django.my.domain/manage`.",
+    ),
     reason(
         "CeleryNotInstalled",
         "The interpreter that runs the project has no Celery.",
-        "Correct `spec.target`, or annotate the target with `django.my.domain/manage`.",
+        "Correct `spec.target`, or annotate the target with `django.my.domain/manage` and ask for a new run.",
     ),
     reason(
         "HelperTampered",
         "The ConfigMap with the helper is not what the operator put there; nothing of it ran.",
-        "Find out who changed it; delete the ConfigMap and the pod, then ask for a new run.",
+        "Find out who changed it; delete the ConfigMap and the ended pods of tasks in the namespace, then ask for a new run.",
     ),
 ];
 

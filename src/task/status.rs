@@ -19,7 +19,7 @@ use super::run_result::RunResult;
 use super::schedule::ObservedSchedule;
 use super::source::TemplateSource;
 use super::target::Candidate;
-use crate::api::{Outcome, PastRun, Report, Run, RunCause, TargetStatus, TaskStatus, non_empty};
+use crate::api::{Outcome, PastRun, Report, Run, RunCause, SchemaStatus, TargetStatus, TaskStatus, non_empty};
 use crate::core::condition::{self, DesiredCondition};
 use crate::core::text::{one_line, shortened};
 use crate::core::views::{JobView, PodView};
@@ -121,6 +121,7 @@ pub fn record_run_start<T: Task>(
             uid: source.uid.clone(),
             container: job.container.clone(),
         },
+        migrates_database: task.migrates_everything_in().map(str::to_owned),
         target_settings: Some(source.settings_hash()).filter(|hash| !hash.is_empty()),
         due_time: recorded_due.or_else(|| of_due.clone()),
         dependencies: dependency::runs_of(observed),
@@ -148,7 +149,7 @@ fn with_run(old: &TaskStatus, run: Run, requested: Option<&str>) -> TaskStatus {
             },
         );
         while status.history.len() > MAX_PAST_RUNS {
-            // The newest that succeeded stays, however many came after it: by its image the target was last served.
+            // The newest that succeeded stays, however many failed after it.
             let succeeded = status.history.iter().position(|past| past.result == Some(Outcome::Succeeded));
             let oldest = status.history.len() - 1;
             status.history.remove(if succeeded == Some(oldest) { oldest - 1 } else { oldest });
@@ -180,6 +181,9 @@ pub fn record_job_uid(status: &mut TaskStatus, job: &JobView) {
     if let Some(run) = status.last_run.as_mut().filter(|run| run.job_uid.is_none() && run.result.is_none()) {
         run.job_uid = Some(job.uid().to_owned());
         if let Some(key) = job.annotation(names::RUN_KEY_ANNOTATION) {
+            if run.key != key {
+                run.migrates_database = None; // what it migrates stands in no annotation
+            }
             run.key = key.to_owned();
         }
         if let Some(generation) = job.annotation(names::GENERATION_ANNOTATION).and_then(|g| g.parse().ok()) {
@@ -320,6 +324,10 @@ fn with_result(old: &TaskStatus, result: &RunResult, sentence: Option<String>, n
         run.steps.clone_from(&result.steps);
         run.result = Some(result.outcome);
         run.reason = Some(result.reason.clone());
+        if let Some(database) = run.migrates_database.clone().filter(|_| result.outcome == Outcome::Succeeded) {
+            let (image, target) = (run.image.clone(), run.target.clone());
+            status.schema = Some(SchemaStatus { database, image, target, migrated_at: Time(now) });
+        }
         if matches!(result.outcome, Outcome::Succeeded | Outcome::Lost) {
             run.superseded_by = None; // it came to its end before
         }

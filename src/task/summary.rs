@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
 use super::target::TargetKind;
-use crate::api::{Outcome, non_empty};
+use crate::api::{TargetStatus, non_empty};
 use crate::core::{Reason, condition};
 
 /// What metrics tell of a task.
@@ -14,8 +14,8 @@ pub struct TaskSummary {
     pub not_ready: Option<NotReady>,
     /// When a run last succeeded.
     pub succeeded_at: Option<Timestamp>,
-    /// Where its command migrates everything, and has begun to.
-    pub migration: Option<Box<MigrationSummary>>,
+    /// Where it migrates everything, or has: what it knows of the schemas there.
+    pub migrations: Box<[MigrationSummary]>,
 }
 
 /// Why a task is not ready.
@@ -53,10 +53,8 @@ pub struct MigrationSummary {
     pub container: Option<Box<str>>,
     /// Django's alias.
     pub database: Box<str>,
-    /// Image of the newest run that succeeded.
-    pub image: Option<Box<str>>,
-    /// When that was.
-    pub migrated_at: Option<Timestamp>,
+    /// By which image it last succeeded, and when; `None`: it has not.
+    pub migrated: Option<(Box<str>, Timestamp)>,
 }
 
 impl TaskSummary {
@@ -66,12 +64,12 @@ impl TaskSummary {
             Some(task) => Self {
                 not_ready: not_ready(task),
                 succeeded_at: task.completed_at().map(|time| time.0),
-                migration: migration(task).map(Box::new),
+                migrations: migrations(task).into(),
             },
             None => Self {
                 not_ready: Some(NotReady { state: State::Stalled, reason: Reason::Undecodable.as_str().into() }),
                 succeeded_at: None,
-                migration: None,
+                migrations: Box::default(),
             },
         }
     }
@@ -82,29 +80,32 @@ fn not_ready<T: Task>(task: &T) -> Option<NotReady> {
     if condition::is_true(conditions, condition::READY) {
         return None;
     }
-    // Suspension is also told of tasks that have stalled.
-    let state = [(condition::STALLED, State::Stalled), (condition::SUSPENDED, State::Suspended)];
-    let state = state.into_iter().find(|(name, _)| condition::is_true(conditions, name));
+    // Suspension is also told of tasks that have stalled, or whose run goes on.
+    let states = [State::Stalled, State::Reconciling, State::Suspended];
+    let state = states.into_iter().find(|state| condition::is_true(conditions, state.as_str()));
     let reason = condition::find(conditions, condition::READY).map_or("", |ready| &ready.reason);
-    Some(NotReady { state: state.map_or(State::Reconciling, |(_, state)| state), reason: reason.into() })
+    Some(NotReady { state: state.unwrap_or(State::Reconciling), reason: reason.into() })
 }
 
-fn migration<T: Task>(task: &T) -> Option<MigrationSummary> {
-    let database = task.migrates_everything_in()?;
+fn migrations<T: Task>(task: &T) -> Vec<MigrationSummary> {
     let status = task.status();
-    let run = status.last_run.as_ref()?;
-    let newest = Some((run.result, &run.image, &run.finished_at));
-    let past = status.history.iter().map(|past| (past.result, &past.image, &past.finished_at));
-    let succeeded = newest.into_iter().chain(past).find(|(result, ..)| *result == Some(Outcome::Succeeded));
     let container = task.policy().target.as_ref().and_then(|target| non_empty(&target.container));
-    Some(MigrationSummary {
-        target_kind: TargetKind::from_name(&run.target.kind)?,
-        target: run.target.name.as_str().into(),
-        container: container.map(Box::from),
-        database: database.into(),
-        image: succeeded.map(|(_, image, _)| image.as_str().into()),
-        migrated_at: succeeded.and_then(|(.., at)| at.as_ref()).map(|time| time.0),
-    })
+    let migration = |target: &TargetStatus, database: &str, migrated| {
+        Some(MigrationSummary {
+            target_kind: TargetKind::from_name(&target.kind)?,
+            target: target.name.as_str().into(),
+            container: container.map(Box::from),
+            database: database.into(),
+            migrated,
+        })
+    };
+    let known = status.schema.as_ref().and_then(|schema| {
+        migration(&schema.target, &schema.database, Some((schema.image.as_str().into(), schema.migrated_at.0)))
+    });
+    // One that has yet to succeed for the first time.
+    let begun =
+        status.last_run.as_ref().and_then(|run| migration(&run.target, run.migrates_database.as_deref()?, None));
+    known.into_iter().chain(begun).collect()
 }
 
 #[cfg(test)]
@@ -140,6 +141,14 @@ mod tests {
                 Some((State::Stalled, "CommandFailed")),
             ),
             (
+                vec![
+                    condition("Ready", "False", "Running"),
+                    condition("Suspended", "True", "Suspended"),
+                    condition("Reconciling", "True", "Running"),
+                ],
+                Some((State::Reconciling, "Running")),
+            ),
+            (
                 vec![condition("Ready", "False", "Suspended"), condition("Suspended", "True", "Suspended")],
                 Some((State::Suspended, "Suspended")),
             ),
@@ -153,43 +162,36 @@ mod tests {
     }
 
     #[test]
-    fn the_image_is_that_of_the_newest_run_that_succeeded() {
-        let run = |result: Option<&str>| {
+    fn it_knows_what_was_migrated_and_what_has_begun() {
+        let target = |name: &str| json!({"kind": "Deployment", "name": name, "uid": "u", "container": "c"});
+        let run = |name: &str, database: Option<&str>| {
             json!({
-                "number": 9, "key": "", "generation": 1, "jobName": "", "image": "i:9", "result": result,
-                "finishedAt": "2026-01-09T00:00:00Z",
-                "target": {"kind": "Deployment", "name": "web", "uid": "u", "container": "c"},
+                "number": 9, "key": "", "generation": 1, "jobName": "", "image": "i:9", "target": target(name),
+                "migratesDatabase": database,
             })
         };
-        let past = |number: i64, result: &str| {
-            json!({
-                "number": number, "result": result, "image": format!("i:{number}"),
-                "finishedAt": format!("2026-01-0{number}T00:00:00Z"),
-            })
-        };
-        let history = [past(8, "Failed"), past(7, "Succeeded"), past(6, "Succeeded")];
-        for (result, history, expected) in [
-            (Some("Succeeded"), json!(history), Some(("i:9", 9))),
-            (Some("Failed"), json!(history), Some(("i:7", 7))),
-            (None, json!(history), Some(("i:7", 7))),
-            (Some("Failed"), json!([]), None),
+        let schema =
+            json!({"database": "a", "image": "i:7", "target": target("web"), "migratedAt": "2026-01-07T00:00:00Z"});
+        for (status, expected) in [
+            (json!({}), vec![]),
+            (json!({"lastRun": run("web", None)}), vec![]),
+            (json!({"lastRun": run("web", Some("a"))}), vec![("web", "a", None)]),
+            (json!({"lastRun": run("web", None), "schema": schema}), vec![("web", "a", Some("i:7"))]),
+            (
+                json!({"lastRun": run("api", Some("b")), "schema": schema}),
+                vec![("web", "a", Some("i:7")), ("api", "b", None)],
+            ),
         ] {
-            let status = json!({"lastRun": run(result), "history": history});
-            let migration = TaskSummary::of(Some(&task(json!({"database": "a"}), status))).migration.unwrap();
-            assert_eq!((&*migration.target, migration.target_kind), ("web", TargetKind::Deployment));
-            assert_eq!((&*migration.database, &migration.container), ("a", &None));
-            let at = |day: i64| format!("2026-01-0{day}T00:00:00Z").parse::<Timestamp>().unwrap();
-            let found = migration.image.as_deref().zip(migration.migrated_at);
-            assert_eq!(found, expected.map(|(image, day)| (image, at(day))), "{result:?}");
+            let summary = TaskSummary::of(Some(&task(json!({}), status.clone())));
+            let image = |of: &MigrationSummary| of.migrated.as_ref().map(|(image, _)| image.to_string());
+            let found: Vec<_> = summary.migrations.iter().map(|of| (&*of.target, &*of.database, image(of))).collect();
+            let expected: Vec<_> = expected.into_iter().map(|(t, d, i)| (t, d, i.map(str::to_owned))).collect();
+            assert_eq!(found, expected, "{status}");
         }
     }
 
     #[test]
     fn a_migration_of_a_part_says_nothing_of_the_schema() {
-        let status = json!({"lastRun": {
-            "number": 1, "key": "", "generation": 1, "jobName": "", "image": "i", "result": "Succeeded",
-            "target": {"kind": "Deployment", "name": "web", "uid": "u", "container": "c"},
-        }});
         for (spec, expected) in [
             (json!({}), Some("default")),
             (json!({"app": "", "database": ""}), Some("default")),
@@ -197,9 +199,7 @@ mod tests {
             (json!({"app": "shop"}), None),
             (json!({"fake": true}), None),
         ] {
-            let migration = TaskSummary::of(Some(&task(spec.clone(), status.clone()))).migration;
-            assert_eq!(migration.as_ref().map(|migration| &*migration.database), expected, "{spec}");
+            assert_eq!(task(spec.clone(), json!({})).migrates_everything_in(), expected, "{spec}");
         }
-        assert!(TaskSummary::of(Some(&task(json!({}), json!({})))).migration.is_none(), "it has not begun");
     }
 }

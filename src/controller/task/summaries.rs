@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
 
 use crate::cluster::cache::CacheKey;
 use crate::cluster::caches::Caches;
@@ -11,7 +14,7 @@ use crate::controller::reconciler::Context;
 use crate::metrics::{SchemaSample, TaskSample, TaskSource};
 use crate::task::Task;
 use crate::task::summary::{MigrationSummary, TaskSummary};
-use crate::task::target::TargetKind;
+use crate::task::target::{Candidate, TargetKind};
 
 impl<T: Task> Summarize for T {
     type Summary = TaskSummary;
@@ -39,91 +42,121 @@ impl<T: Task> TaskSource for Context<T> {
     }
 
     fn schemas(&self) -> Vec<SchemaSample> {
-        let mut migrations = NewestMigrations::default();
+        let mut schemas = Schemas::default();
         let Ok(()) = self.objects.try_for_each::<Infallible>(|key, summary| {
-            summary.migration.as_ref().into_iter().for_each(|migration| migrations.add(&key.partition, migration));
+            for migration in &summary.migrations {
+                schemas.add(&key.partition, migration, &self.shared.caches);
+            }
             Ok(())
         });
-        migrations.schemas(&self.shared.caches)
+        schemas.samples()
     }
 }
 
-/// A target by namespace, kind and name.
-type TargetKey = (String, TargetKind, Box<str>);
-
-/// Of each target and database the migration that succeeded last.
+/// Of each Deployment, by namespace and name, and database: the migration that succeeded last.
 #[derive(Default)]
-struct NewestMigrations(BTreeMap<(TargetKey, Box<str>), MigrationSummary>);
+struct Schemas(BTreeMap<(String, String, Box<str>), Schema>);
 
-impl NewestMigrations {
-    fn add(&mut self, namespace: &str, migration: &MigrationSummary) {
-        let target = (namespace.to_owned(), migration.target_kind, migration.target.clone());
-        let key = (target, migration.database.clone());
-        if self.0.get(&key).is_none_or(|newest| newest.migrated_at < migration.migrated_at) {
-            self.0.insert(key, migration.clone());
-        }
-    }
+struct Schema {
+    migrated: Option<(Box<str>, Timestamp)>,
+    /// Of the Deployment, now.
+    image: String,
+}
 
-    /// Those of targets that are there.
-    fn schemas(&self, caches: &Caches) -> Vec<SchemaSample> {
-        let mut behind = BTreeMap::<&TargetKey, bool>::new();
-        for ((target, _), migration) in &self.0 {
-            if let Some(image) = image_of(target, migration.container.as_deref(), caches) {
-                *behind.entry(target).or_default() |= migration.image.as_deref() != Some(&image);
+impl Schemas {
+    fn add(&mut self, namespace: &str, migration: &MigrationSummary, caches: &Caches) {
+        for deployment in deployments(namespace, migration, caches) {
+            let Ok(image) = deployment.image(migration.container.as_deref()) else { continue };
+            let key = (namespace.to_owned(), deployment.name().to_owned(), migration.database.clone());
+            let at = |migrated: &Option<(Box<str>, Timestamp)>| migrated.as_ref().map(|(_, at)| *at);
+            if self.0.get(&key).is_none_or(|known| at(&known.migrated) < at(&migration.migrated)) {
+                self.0.insert(key, Schema { migrated: migration.migrated.clone(), image: image.to_owned() });
             }
         }
-        let schema = |((namespace, kind, name), behind): (&TargetKey, bool)| SchemaSample {
-            namespace: namespace.clone(),
-            target: format!("{}/{name}", kind.as_str()),
-            behind,
+    }
+
+    fn samples(self) -> Vec<SchemaSample> {
+        let sample = |((namespace, deployment, database), schema): (_, Schema)| SchemaSample {
+            namespace,
+            target: format!("{}/{deployment}", TargetKind::Deployment.as_str()),
+            database: String::from(database),
+            behind: schema.migrated.is_none_or(|(image, _)| *image != *schema.image),
         };
-        behind.into_iter().map(schema).collect()
+        self.0.into_iter().map(sample).collect()
     }
 }
 
-/// The image that the target has now, if it is there.
-fn image_of((namespace, kind, name): &TargetKey, container: Option<&str>, caches: &Caches) -> Option<String> {
-    let targets = match kind {
-        TargetKind::Deployment => &caches.deployments,
-        TargetKind::PodTemplate => &caches.pod_templates,
-    };
-    let target = targets.get(&CacheKey { partition: namespace.clone(), name: name.to_string() })?.object;
-    target.image(container).ok().map(str::to_owned)
+/// The Deployments that a migration is for: its target, or those whose pods are as those of its PodTemplate.
+fn deployments(namespace: &str, migration: &MigrationSummary, caches: &Caches) -> Vec<Arc<Candidate>> {
+    let key = CacheKey { partition: namespace.to_owned(), name: migration.target.to_string() };
+    match migration.target_kind {
+        TargetKind::Deployment => caches.deployments.get(&key).map(|cached| cached.object).into_iter().collect(),
+        TargetKind::PodTemplate => caches.pod_templates.get(&key).map_or_else(Vec::new, |cached| {
+            let labels = &cached.object.template.metadata.labels;
+            caches.deployments.filter(namespace, |deployment| deployment.template.metadata.labels == *labels)
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::target::Candidate;
     use kube::runtime::watcher::Event;
     use serde_json::json;
 
+    fn candidate(kind: TargetKind, name: &str, image: &str, app: &str) -> (CacheKey, Candidate) {
+        let candidate = Candidate {
+            kind,
+            metadata: serde_json::from_value(json!({"namespace": "shop", "name": name})).unwrap(),
+            template: serde_json::from_value(json!({
+                "metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": image}]},
+            }))
+            .unwrap(),
+        };
+        (CacheKey::of(&candidate.metadata), candidate)
+    }
+
     fn migration(target: &str, database: &str, migrated: Option<(&str, i64)>) -> MigrationSummary {
+        let (kind, target) = match target.strip_prefix("PodTemplate/") {
+            Some(name) => (TargetKind::PodTemplate, name),
+            None => (TargetKind::Deployment, target),
+        };
         MigrationSummary {
-            target_kind: TargetKind::Deployment,
+            target_kind: kind,
             target: target.into(),
             container: None,
             database: database.into(),
-            image: migrated.map(|(image, _)| image.into()),
-            migrated_at: migrated.map(|(_, second)| k8s_openapi::jiff::Timestamp::from_second(second).unwrap()),
+            migrated: migrated.map(|(image, second)| (image.into(), Timestamp::from_second(second).unwrap())),
         }
     }
 
     #[test]
-    fn a_schema_is_behind_unless_the_newest_migration_of_each_database_ran_the_targets_image() {
+    fn a_schema_is_behind_unless_its_newest_migration_ran_the_deployments_image() {
         let caches = Caches::default();
-        let web = Candidate {
-            kind: TargetKind::Deployment,
-            metadata: serde_json::from_value(json!({"namespace": "shop", "name": "web"})).unwrap(),
-            template: serde_json::from_value(json!({"spec": {"containers": [{"name": "c", "image": "i:2"}]}})).unwrap(),
-        };
-        caches.deployments.apply_event(Event::Apply((CacheKey::of(&web.metadata), web)));
+        for (key, made) in [
+            candidate(TargetKind::Deployment, "web", "i:2", "web"),
+            candidate(TargetKind::Deployment, "other", "o", "o"),
+        ] {
+            caches.deployments.apply_event(Event::Apply((key, made)));
+        }
+        let next = candidate(TargetKind::PodTemplate, "next", "i:3", "web");
+        caches.pod_templates.apply_event(Event::Apply(next));
         for (migrations, expected) in [
-            (vec![], None),
-            (vec![migration("gone", "default", Some(("i:2", 1)))], None),
-            (vec![migration("web", "default", None)], Some(true)),
-            (vec![migration("web", "default", Some(("i:1", 1)))], Some(true)),
-            (vec![migration("web", "default", Some(("i:2", 1)))], Some(false)),
+            (vec![], vec![]),
+            (vec![migration("gone", "default", Some(("i:2", 1)))], vec![]),
+            (vec![migration("PodTemplate/gone", "default", Some(("i:2", 1)))], vec![]),
+            (vec![migration("web", "default", None)], vec![("default", true)]),
+            (vec![migration("web", "default", Some(("i:1", 1)))], vec![("default", true)]),
+            (vec![migration("web", "default", Some(("i:2", 1)))], vec![("default", false)]),
+            // Before the rollout of what the PodTemplate has, and where its migration failed.
+            (vec![migration("PodTemplate/next", "default", Some(("i:3", 1)))], vec![("default", true)]),
+            (
+                vec![
+                    migration("PodTemplate/next", "default", Some(("i:2", 1))),
+                    migration("PodTemplate/next", "default", None),
+                ],
+                vec![("default", false)],
+            ),
             // The newer one counts, in whichever order they are seen; one that never succeeded is older than all.
             (
                 vec![
@@ -131,22 +164,23 @@ mod tests {
                     migration("web", "default", Some(("i:1", 1))),
                     migration("web", "default", None),
                 ],
-                Some(false),
+                vec![("default", false)],
             ),
             (
                 vec![migration("web", "default", Some(("i:2", 1))), migration("web", "default", Some(("i:1", 2)))],
-                Some(true),
+                vec![("default", true)],
             ),
             (
                 vec![migration("web", "default", Some(("i:2", 1))), migration("web", "other", Some(("i:1", 2)))],
-                Some(true),
+                vec![("default", false), ("other", true)],
             ),
         ] {
-            let mut newest = NewestMigrations::default();
-            migrations.iter().for_each(|migration| newest.add("shop", migration));
-            let found = newest.schemas(&caches);
-            assert!(found.iter().all(|schema| (&*schema.namespace, &*schema.target) == ("shop", "Deployment/web")));
-            assert_eq!(found.first().map(|schema| schema.behind), expected, "{migrations:?}");
+            let mut schemas = Schemas::default();
+            migrations.iter().for_each(|migration| schemas.add("shop", migration, &caches));
+            let samples = schemas.samples();
+            assert!(samples.iter().all(|schema| (&*schema.namespace, &*schema.target) == ("shop", "Deployment/web")));
+            let found: Vec<(&str, bool)> = samples.iter().map(|schema| (&*schema.database, schema.behind)).collect();
+            assert_eq!(found, expected, "{migrations:?}");
         }
     }
 }

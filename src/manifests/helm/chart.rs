@@ -126,6 +126,7 @@ fn write_rows(page: &mut String, prefix: &str, schema: &Value, values: &Value) {
         let Some(value) = values.get(name) else { continue };
         let path = format!("{prefix}{name}");
         if parts(schema).is_some() {
+            let _ = writeln!(page, "| `{path}` | | {} |", description(schema).replace('|', "\\|"));
             write_rows(page, &format!("{path}."), schema, value);
         } else {
             let meaning = description(schema).replace('|', "\\|");

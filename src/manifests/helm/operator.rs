@@ -25,8 +25,8 @@ type Strings = BTreeMap<String, String>;
 struct Values {
     /// Affinity of the operator's pod.
     affinity: Object,
-    /// Alerts, as a PrometheusRule of the Prometheus Operator. They tell this operator's metrics from others' by the label
-    /// operator_namespace, which the ServiceMonitor adds.
+    /// Alerts, as a PrometheusRule of the Prometheus Operator, about this operator alone: by the label operator_namespace, which
+    /// the ServiceMonitor adds.
     alerts: Alerts,
     /// A dashboard, as a ConfigMap that Grafana's sidecar reads.
     dashboard: Dashboard,
@@ -69,7 +69,7 @@ struct Values {
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Alerts {
-    /// Whether there are any. The cluster needs the Prometheus Operator's CRDs for them.
+    /// Whether there are alerts; they need metrics.serviceMonitor.enabled, and the Prometheus Operator's CRDs.
     enabled: bool,
     /// Labels that your Prometheus selects PrometheusRules by.
     #[schemars(extend("patternProperties" = own_labels()))]
@@ -84,7 +84,7 @@ struct Alerts {
 struct Dashboard {
     /// Annotations of the ConfigMap, such as one for the sidecar's folder.
     annotations: Strings,
-    /// Whether there is one.
+    /// Whether there is a dashboard. One release in a cluster is enough: it shows all operators.
     enabled: bool,
     /// Labels that your Grafana's sidecar selects ConfigMaps by.
     #[schemars(extend("patternProperties" = own_labels()))]
@@ -128,14 +128,14 @@ struct Metrics {
 struct Service {
     /// Annotations of the Service.
     annotations: Strings,
-    /// Whether there is one.
+    /// Whether there is a Service for the metrics' port.
     enabled: bool,
 }
 
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ServiceMonitor {
-    /// Whether there is one. The cluster needs the Prometheus Operator's CRDs for it.
+    /// Whether there is a ServiceMonitor. The cluster needs the Prometheus Operator's CRDs for it.
     enabled: bool,
     /// How often the metrics are read; empty: as Prometheus is set.
     #[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h))*$"))]
@@ -151,7 +151,7 @@ struct NetworkPolicy {
     /// Ports of the API server, which a NetworkPolicy cannot name: to any host on these, and to DNS.
     #[schemars(length(min = 1), inner(range(min = 1)))]
     api_server_ports: Vec<u16>,
-    /// Whether there is one. From anywhere only the port of probes and metrics is reached.
+    /// Whether there is a NetworkPolicy. From anywhere only the port of probes and metrics is reached.
     enabled: bool,
 }
 
@@ -290,7 +290,7 @@ pub fn chart(plurals: &[String]) -> Result<Chart, String> {
         description: "An operator that runs Django's and Celery's administration commands as Jobs, for one namespace or more",
         introduction: "It needs the chart `django-operator-cluster`, once in each cluster. Releases in different namespaces \
                        do not disturb each other; there is one in a namespace, as its objects have fixed names.\n\n\
-                       ```sh\nhelm install django-operator config/helm/django-operator -n shop \\\n  \
+                       ```sh\nhelm install django-operator config/helm/django-operator -n shop --create-namespace \\\n  \
                        --set image.repository=registry.example.com/django-operator\nhelm test django-operator -n shop\n```\n",
         annotations: json!({
             "artifacthub.io/category": "integration-delivery",
@@ -378,10 +378,18 @@ fn rules(plurals: &[String]) -> Result<String, String> {
 
 /// The alerts' rules about the metrics of the release's own operator.
 fn alert_groups() -> Result<String, String> {
-    let (own, runbooks) = ("OPERATOR_NAMESPACE", "RUNBOOKS");
-    let groups = yaml(&alerts::groups(Some(own), runbooks))?;
-    let groups = verbatim(groups)
-        .replace(own, "operator_namespace='{{ .Release.Namespace }}'")
-        .replace(runbooks, "{{ .Values.alerts.runbookUrl }}");
+    let (matcher, value, runbooks) = ("OPERATOR_MATCHER", "OPERATOR_NAMESPACE", "RUNBOOKS");
+    let own = alerts::Own { matcher, label: "operator_namespace", value };
+    let groups = verbatim(yaml(&alerts::groups(Some(own), runbooks))?)
+        .replace(matcher, "operator_namespace='{{ .Release.Namespace }}'")
+        .replace(value, "{{ .Release.Namespace | quote }}")
+        .lines()
+        .map(|line| match line.split_once(runbooks) {
+            Some((before, anchor)) => {
+                format!("{before}{{{{ printf \"%s%s\" .Values.alerts.runbookUrl \"{anchor}\" | quote }}}}\n")
+            }
+            None => format!("{line}\n"),
+        })
+        .collect::<String>();
     Ok(format!("{TEMPLATE_HEADER}{{{{- define \"django-operator.alerts\" -}}}}\n{groups}{{{{- end }}}}\n"))
 }

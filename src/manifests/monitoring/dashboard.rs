@@ -48,17 +48,20 @@ const PANELS: &[Panel] = &[
         width: 4,
         unit: "none",
         queries: &[(
-            r#"count(max by (kind, namespace, name) (django_operator_task_not_ready{state="Stalled",NAMESPACES})) or vector(0)"#,
+            r#"count(max by (kind, namespace, name) (django_operator_task_not_ready{state="Stalled",NAMESPACES})) or 0 * sum(django_operator_leader)"#,
             "",
         )],
     },
     Panel {
-        title: "Schemas behind their image",
-        description: "Targets whose image differs from the one by which their database was last migrated.",
+        title: "Schemas behind the image",
+        description: "Databases that were last migrated with another image than the Deployment's.",
         kind: PanelKind::Stat,
         width: 4,
         unit: "none",
-        queries: &[("sum(max by (namespace, target) (django_operator_schema_behind_image{NAMESPACES}))", "")],
+        queries: &[(
+            "sum(max by (namespace, target, database) (django_operator_schema_behind_image{NAMESPACES})) or 0 * sum(django_operator_leader)",
+            "",
+        )],
     },
     Panel {
         title: "Version",
@@ -89,7 +92,7 @@ const PANELS: &[Panel] = &[
     },
     Panel {
         title: "Runs",
-        description: "Runs that ended, by result.",
+        description: "Runs that ended, by result. The first one of its kind in a namespace since the operator started is not seen.",
         kind: PanelKind::TimeSeries,
         width: 12,
         unit: "none",
@@ -116,14 +119,14 @@ const PANELS: &[Panel] = &[
         ],
     },
     Panel {
-        title: "Targets whose schema is behind",
-        description: "1 while the target's image differs from the one by which its database was last migrated.",
+        title: "Deployments whose schema is behind",
+        description: "1 while the Deployment's image differs from the one with which its database was last migrated.",
         kind: PanelKind::TimeSeries,
         width: 12,
         unit: "none",
         queries: &[(
-            "max by (namespace, target) (django_operator_schema_behind_image{NAMESPACES})",
-            "{{namespace}} {{target}}",
+            "max by (namespace, target, database) (django_operator_schema_behind_image{NAMESPACES})",
+            "{{namespace}} {{target}} {{database}}",
         )],
     },
     Panel {
@@ -180,6 +183,10 @@ pub fn dashboard() -> Value {
             "datasource": datasource,
             "gridPos": { "x": x, "y": y, "w": panel.width, "h": height },
             "fieldConfig": { "defaults": { "unit": panel.unit, "min": 0 }, "overrides": [] },
+            "options": match panel.title {
+                "Version" => json!({ "textMode": "name" }),
+                _ => json!({}),
+            },
             "transformations": transformations(panel.kind),
             "targets": panel.queries.iter().zip('A'..).map(|((expr, legend), id)| target(panel.kind, expr, legend, id))
                 .collect::<Vec<_>>(),

@@ -22,7 +22,7 @@ pub fn files() -> Result<Vec<(String, String)>, String> {
 /// The dashboard's text.
 pub fn dashboard() -> Result<String, String> {
     let mut dashboard = dashboard::dashboard();
-    dashboard["description"] = super::GENERATED.into();
+    dashboard["__comment"] = super::GENERATED.into();
     serde_json::to_string_pretty(&dashboard).map(|text| text + "\n").map_err(|error| error.to_string())
 }
 
@@ -34,8 +34,8 @@ fn metrics_page() -> String {
          the pods with `honor_labels: true`, as the label `namespace` is the task's; load \
          `config/monitoring/alerts.yaml` by `rule_files`, and import \
          `config/monitoring/dashboard.json` into Grafana. What to do about each alert: \
-         [alerts.md](alerts.md).\n\nThe metrics of single tasks are made when they are asked for: a task that is deleted has \
-         none. Where there are very many tasks, `metricRelabelings` can drop them.\n",
+         [alerts.md](alerts.md).\n\nThe metrics of single tasks are made when they are asked for, from what the operator's watches know: a task that \
+         is deleted has none, and while a watch is refused they are as they last were.\n",
     );
     page.push_str("\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for metric in METRICS {

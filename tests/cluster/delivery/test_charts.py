@@ -141,6 +141,8 @@ REFUSED = [
     ("django-operator", "settings.watchSeconds=null", "watchSeconds"),
     ("django-operator", "podLabels.app\\.kubernetes\\.io/name=web", "podLabels"),
     ("django-operator", "networkPolicy.apiServerPorts={0}", "apiServerPorts"),
+    ("django-operator", "alerts.enabled=true", "metrics.serviceMonitor.enabled"),
+    ("django-operator", "alerts.runbookUrl=", "runbookUrl"),
     ("django-operator", "watch.allNamespaces=true,watch.namespaces={shop}", "exclude each other"),
     ("django-operator-cluster", "policies.enabled=true", "policies.operators is empty"),
     ("django-operator-cluster", "policies.limits.enabled=true", "set policies.enabled as well"),

@@ -43,7 +43,7 @@ def test_each_alert_has_its_runbook():
 
 
 def test_the_chart_has_the_alerts_of_its_own_operator(helm, tmp_path):
-    values = "alerts.enabled=true,alerts.labels.release=prometheus,alerts.runbookUrl=https://wiki.example.com/alerts"
+    values = "metrics.serviceMonitor.enabled=true,alerts.enabled=true,alerts.labels.release=prometheus,alerts.runbookUrl=https://wiki.example.com/alerts"
     (rule,) = [d for d in helm.template("django-operator", "shop", "--set", values) if d["kind"] == "PrometheusRule"]
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     groups = tmp_path / "rules.yaml"
@@ -52,6 +52,8 @@ def test_the_chart_has_the_alerts_of_its_own_operator(helm, tmp_path):
     own = "operator_namespace='shop'"
     selectors = [selector for use in uses([r["expr"] for r in rule["spec"]["groups"][0]["rules"]]) for selector in use["selectors"]]
     assert selectors and all("operator_namespace" in selector["labels"] for selector in selectors)
+    for each in rule["spec"]["groups"][0]["rules"]:
+        assert each["labels"].pop("operator_namespace") == "shop"
     text = json.dumps(rule["spec"]).replace(own + ",", "").replace("{%s}" % own, "").replace("https://wiki.example.com/alerts", "docs/alerts.md")
     assert json.loads(text) == yaml.safe_load(ALERTS.read_text())
 
@@ -116,7 +118,7 @@ def test_what_is_asked_is_exported_and_true(kube, shop, installed):
     def shows(line):
         eventually(lambda: line in scrape(kube, shop).splitlines(), line)
 
-    behind = 'django_operator_schema_behind_image{namespace="%s",target="Deployment/web"} ' % shop
+    behind = 'django_operator_schema_behind_image{namespace="%s",target="Deployment/web",database="default"} ' % shop
     one = '{kind="%s",namespace="' + shop + '",name="%s"'
     kube.create(shop, task("DjangoMigrate", "all", target={"deployment": "web"}))
     becomes(kube, shop, "all", "Succeeded")
@@ -131,12 +133,25 @@ def test_what_is_asked_is_exported_and_true(kube, shop, installed):
     # Another image: behind, until everything was migrated by it.
     kube.kubectl("set", "image", "-n", shop, "deployment/web", "*=localhost/myapp:slow")
     shows(behind + "1")
+    # A part of them is not everything, and a user is not a migration.
+    kube.create(shop, task("DjangoMigrate", "back", app="myapp", migration="0003_slugs", target={"deployment": "web"}))
+    becomes(kube, shop, "back", "Succeeded")
+    shows(behind + "1")
     kube.patch("DjangoMigrate", shop, "all", {"spec": {"trigger": "2"}})
     shows(behind + "0")
-    kube.create(shop, task("DjangoMigrate", "back", app="myapp", migration="0003_slugs", target={"deployment": "web"}))
+    assert kube.get("DjangoMigrate", shop, "all")["status"]["schema"]["image"] == "localhost/myapp:slow"
+    kube.patch("DjangoMigrate", shop, "back", {"spec": {"trigger": "2"}})
+    eventually(lambda: kube.get("DjangoMigrate", shop, "back")["status"]["lastRun"]["number"] == 2)
     becomes(kube, shop, "back", "Succeeded")
     kube.kubectl("rollout", "undo", "-n", shop, "deployment/web")
     shows(behind + "1")
+
+    # What alerts select by state is exported in these words.
+    kube.create(shop, task("DjangoMigrate", "waits", target={"deployment": "none"}))
+    becomes(kube, shop, "waits", "TargetNotFound")
+    shows("django_operator_task_not_ready" + one % ("DjangoMigrate", "waits") + ',state="Reconciling",reason="TargetNotFound"} 1')
+    states = {state for rule in rules() for state in re.findall(r'state="(\w+)"', rule["expr"])}
+    assert states == set(re.findall(r'state="(\w+)"', scrape(kube, shop)))
 
     # A watch that is refused.
     kube.kubectl("delete", "-n", shop, "rolebinding", "django-operator")

@@ -5,83 +5,96 @@ groups:
   rules:
   - alert: DjangoMigrationFailed
     annotations:
-      description: The migration ended without success, and nothing is tried again by itself.
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangomigrationfailed
-      summary: "DjangoMigrate {{ "{{" }} $labels.namespace }}/{{ "{{" }} $labels.name }} failed: {{ "{{" }} $labels.reason }}"
+      description: The migration did not succeed, and needs somebody.
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangomigrationfailed" | quote }}
+      summary: "DjangoMigrate {{ "{{" }} $labels.namespace }}/{{ "{{" }} $labels.name }} did not succeed: {{ "{{" }} $labels.reason }}"
     expr: >-
-      max by (namespace, name, reason)
-      (django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',kind="DjangoMigrate",state="Stalled"}) == 1
+      (max by (namespace, name, reason)
+      (max_over_time(django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',kind="DjangoMigrate",state="Stalled"}[5m])) unless on
+      (namespace, name) django_operator_task_ready{operator_namespace='{{ .Release.Namespace }}',kind="DjangoMigrate"} == 1)
+      == 1
     for: 1m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: critical
   - alert: DjangoTaskFailed
     annotations:
-      description: The task ended without success, and nothing is tried again by itself.
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangotaskfailed
-      summary: "{{ "{{" }} $labels.kind }} {{ "{{" }} $labels.namespace }}/{{ "{{" }} $labels.name }} failed: {{ "{{" }} $labels.reason }}"
+      description: >-
+        The task did not succeed, and needs somebody; one with a schedule is tried
+        again when it is due.
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangotaskfailed" | quote }}
+      summary: "{{ "{{" }} $labels.kind }} {{ "{{" }} $labels.namespace }}/{{ "{{" }} $labels.name }} did not succeed"
     expr: >-
-      max by (kind, namespace, name, reason)
-      (django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',kind!="DjangoMigrate",state="Stalled"}) == 1
+      (max by (kind, namespace, name)
+      (max_over_time(django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',kind!="DjangoMigrate",state="Stalled"}[15m])) unless on (kind,
+      namespace, name) django_operator_task_ready{operator_namespace='{{ .Release.Namespace }}'} == 1) == 1
     for: 5m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: warning
   - alert: DjangoTaskStuck
     annotations:
-      description: The task runs, or waits for something, for longer than a run has by default.
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangotaskstuck
+      description: The task has been running, or waiting for something, for 90 minutes.
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangotaskstuck" | quote }}
       summary: "{{ "{{" }} $labels.kind }} {{ "{{" }} $labels.namespace }}/{{ "{{" }} $labels.name }} has not ended for 90 minutes"
     expr: >-
-      max by (kind, namespace, name)
-      (django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',state="Reconciling"}) == 1
+      (max by (kind, namespace, name)
+      (max_over_time(django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',state="Reconciling"}[10m])) unless on (kind, namespace, name)
+      max_over_time(django_operator_task_ready{operator_namespace='{{ .Release.Namespace }}'}[10m]) == 1 unless on
+      (kind, namespace, name)
+      max_over_time(django_operator_task_not_ready{operator_namespace='{{ .Release.Namespace }}',state="Stalled"}[10m]) == 1) == 1
     for: 90m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: warning
   - alert: DjangoSchemaBehindImage
     annotations:
       description: >-
-        The target's image differs from the one by which a DjangoMigrate last migrated
-        everything there.
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangoschemabehindimage
-      summary: "{{ "{{" }} $labels.target }} in {{ "{{" }} $labels.namespace }} runs an image by which its database was not migrated"
+        The Deployment's image differs from the one with which a DjangoMigrate last
+        migrated everything.
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangoschemabehindimage" | quote }}
+      summary: "{{ "{{" }} $labels.target }} in {{ "{{" }} $labels.namespace }}: another image last migrated database {{ "{{" }} $labels.database }}"
     expr: >-
-      max by (namespace, target)
+      max by (namespace, target, database)
       (django_operator_schema_behind_image{operator_namespace='{{ .Release.Namespace }}'}) == 1
     for: 15m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: warning
   - alert: DjangoOperatorDown
     annotations:
-      description: "No operator reports to work: none runs, none is reached, or each waits for another's lease."
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangooperatordown
+      description: "No operator says that it works: none runs, none is reached, or each waits for another's lease."
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangooperatordown" | quote }}
       summary: No django-operator works
     expr: absent(django_operator_leader{operator_namespace='{{ .Release.Namespace }}'} == 1)
     for: 5m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: critical
   - alert: DjangoOperatorReconcileErrors
     annotations:
-      description: >-
-        The operator has been failing to do its work for a quarter of an hour; it tries
-        again by itself.
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangooperatorreconcileerrors
-      summary: "Reconciles of {{ "{{" }} $labels.kind }} fail: {{ "{{" }} $labels.result }}"
+      description: The operator has been meeting errors for half an hour; it tries again by itself.
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangooperatorreconcileerrors" | quote }}
+      summary: "Reconciles of {{ "{{" }} $labels.kind }} keep failing: {{ "{{" }} $labels.result }}"
     expr: >-
       sum by (kind, result)
-      (rate(django_operator_reconcile_total{operator_namespace='{{ .Release.Namespace }}',result!~"ok|conflict"}[5m])) > 0
+      (increase(django_operator_reconcile_total{operator_namespace='{{ .Release.Namespace }}',result!~"ok|conflict|not_found"}[15m])) > 5
     for: 15m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: warning
   - alert: DjangoOperatorWatchErrors
     annotations:
       description: >-
-        The operator has not been able to watch for a quarter of an hour; it tries
-        again by itself.
-      runbook_url: {{ .Values.alerts.runbookUrl }}#djangooperatorwatcherrors
-      summary: The watch of {{ "{{" }} $labels.resource }} fails
+        A watch has been failing again and again for half an hour; it begins anew by
+        itself.
+      runbook_url: {{ printf "%s%s" .Values.alerts.runbookUrl "#djangooperatorwatcherrors" | quote }}
+      summary: The watch of {{ "{{" }} $labels.resource }} keeps failing
     expr: >-
       sum by (resource)
-      (rate(django_operator_watch_errors_total{operator_namespace='{{ .Release.Namespace }}'}[5m])) > 0
+      (increase(django_operator_watch_errors_total{operator_namespace='{{ .Release.Namespace }}'}[15m])) > 10
     for: 15m
     labels:
+      operator_namespace: {{ .Release.Namespace | quote }}
       severity: warning
 {{- end }}
