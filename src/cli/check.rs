@@ -228,11 +228,9 @@ mod tests {
 
     #[test]
     fn a_service_account_is_in_a_namespace_and_others_are_not() {
-        for (user, expected) in [
-            ("system:serviceaccount:shop:django-operator", Some("shop")),
-            ("system:admin", None),
-            ("jane", None),
-        ] {
+        for (user, expected) in
+            [("system:serviceaccount:shop:django-operator", Some("shop")), ("system:admin", None), ("jane", None)]
+        {
             assert_eq!(service_account_namespace(user), expected, "{user}");
         }
     }

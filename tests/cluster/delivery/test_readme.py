@@ -1,4 +1,4 @@
-"""What README and the first pages tell to type, as it stands there, but for the registry. Only pushing the image is left out."""
+"""What README and the first pages tell to type about Helm, tasks and install.yaml, as it stands there, but for the registry."""
 
 import os
 import re

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,13 +13,15 @@ import (
 	"time"
 
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/cache"
-	"github.com/argoproj/argo-cd/gitops-engine/pkg/engine"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/health"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/sync"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/sync/common"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/utils/kube"
+	"github.com/argoproj/argo-cd/gitops-engine/pkg/utils/tracing"
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -60,35 +61,58 @@ func run(namespace string, healthScript script) error {
 		}
 		annotations[tracking] = fmt.Sprintf("shop:%s:%s/%s", object.GroupVersionKind(), namespace, object.GetName())
 		object.SetAnnotations(annotations)
+		object.SetNamespace(namespace)
 	}
 	clusterCache := cache.NewClusterCache(config,
 		cache.SetNamespaces([]string{namespace}),
+		cache.SetLogr(logr.Discard()),
 		cache.SetPopulateResourceInfoHandler(func(object *unstructured.Unstructured, _ bool) (any, bool) {
 			_, tracked := object.GetAnnotations()[tracking]
 			return tracked, tracked
 		}),
 	)
-	gitops := engine.NewEngine(config, clusterCache, engine.WithLogr(logr.Discard()))
-	stop, err := gitops.Run()
-	if err != nil {
+	if err := clusterCache.EnsureSynced(); err != nil {
 		return err
 	}
-	defer stop()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	results, err := gitops.Sync(ctx, objects,
-		func(resource *cache.Resource) bool { tracked, _ := resource.Info.(bool); return tracked },
-		"", namespace, sync.WithHealthOverride(healthScript), sync.WithLogr(logr.Discard()),
-	)
-	failed := false
+	defer clusterCache.Invalidate()
+	results, err := operation(clusterCache, config, objects, namespace, healthScript)
 	for _, result := range results {
 		fmt.Printf("%s %s %s: %s\n", result.ResourceKey.String(), result.Status, result.HookPhase, result.Message)
-		failed = failed || result.Status == common.ResultCodeSyncFailed || result.HookPhase == common.OperationFailed
-	}
-	if err == nil && failed {
-		err = fmt.Errorf("the operation failed")
 	}
 	return err
+}
+
+// operation syncs as Argo CD's application controller does: a look at what is there, a step, and again.
+func operation(
+	clusterCache cache.ClusterCache, config *rest.Config, objects []*unstructured.Unstructured, namespace string, healthScript script,
+) ([]common.ResourceSyncResult, error) {
+	isManaged := func(resource *cache.Resource) bool { tracked, _ := resource.Info.(bool); return tracked }
+	kubectl := &kube.KubectlCmd{Log: logr.Discard(), Tracer: tracing.NopTracer{}}
+	var results []common.ResourceSyncResult
+	phase, message, started := common.OperationRunning, "", metav1.Now()
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
+		live, err := clusterCache.GetManagedLiveObjs(objects, isManaged)
+		if err != nil {
+			return nil, err
+		}
+		step, cleanup, err := sync.NewSyncContext(
+			"", sync.Reconcile(objects, live, namespace, clusterCache), config, config, kubectl, namespace,
+			sync.WithHealthOverride(healthScript), sync.WithInitialState(phase, message, results, started), sync.WithLogr(logr.Discard()),
+		)
+		if err != nil {
+			return nil, err
+		}
+		step.Sync()
+		phase, message, results = step.GetState()
+		cleanup()
+		if phase == common.OperationSucceeded {
+			return results, nil
+		}
+		if phase.Completed() {
+			return results, fmt.Errorf("%s: %s", phase, message)
+		}
+	}
+	return results, fmt.Errorf("%s: the time is up", phase)
 }
 
 // script says how healthy objects of our kinds are, as Argo CD has it by resource.customizations.health.
