@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Column, TaskResource};
 use crate::core::Reason;
+use crate::task::helper_reason::HELPER_REASONS;
 
 /// The CRD of a task kind.
 pub fn for_kind<T: TaskResource>() -> Value {
@@ -30,9 +31,10 @@ fn publish(crd: &CustomResourceDefinition, columns: &[Column]) -> Value {
 
 /// For `kubectl explain KIND.status.conditions.reason`.
 fn reasons() -> String {
-    let reasons: Vec<String> =
-        Reason::ALL.iter().map(|reason| format!("{}: {}", reason.as_str(), reason.meaning())).collect();
-    format!("Why, in one word. Beside the reasons that a failed command gives itself:\n{}", reasons.join("\n"))
+    let ours = Reason::ALL.iter().map(|reason| (reason.as_str(), reason.meaning(), reason.remedy()));
+    let helpers = HELPER_REASONS.iter().map(|reason| (reason.name, reason.meaning, reason.remedy));
+    let lines = ours.chain(helpers).map(|(name, meaning, remedy)| format!("{name}: {meaning} What to do: {remedy}"));
+    format!("Why, in one word.\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn strip_nullable(value: &mut Value) {

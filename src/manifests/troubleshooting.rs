@@ -26,6 +26,9 @@ kubectl annotate --overwrite djm/NAME django.my.domain/requestedAt=$(date +%s)
 asks for another one; it also takes the place of a run whose pod cannot start. With Stalled somebody has to act; with Reconciling
 it goes on by itself as soon as what the message names is there.
 
+Events have the same reasons; beside them JobCreated, RunSuperseded, Suspended and Resumed, and for a run that succeeded what it
+did, such as MigrationsApplied.
+
 **Nothing happens at all**, and the status has `observedGeneration: -1`: no operator works in that namespace. Look at its pod,
 and whether the namespace is one of its `WATCH_NAMESPACE`.
 

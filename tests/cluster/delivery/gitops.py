@@ -22,6 +22,8 @@ SOURCES = "/apis/source.toolkit.fluxcd.io/v1/namespaces/%s/gitrepositories" % FL
 class ArgoCD:
     """Its engine, with our health check; a sync is one call of it."""
 
+    example = "argo-cd"
+
     def __init__(self, kube, ns, _directory):
         self.kube, self.ns = kube, ns
 
@@ -33,11 +35,17 @@ class ArgoCD:
 
     def deploy(self, examples):
         """What went wrong, if anything did."""
-        rendered = subprocess.run(["kubectl", "kustomize", str(examples / "argo-cd")], capture_output=True, text=True, check=True).stdout
+        rendered = subprocess.run(["kubectl", "kustomize", str(examples / self.example)], capture_output=True, text=True, check=True).stdout
         command = [str(BIN / "argocd-sync"), self.ns, str(BIN / "judge"), str(ARGO / "health.lua")]
         env = {**os.environ, "KUBECONFIG": self.kube.kubeconfig}
         done = subprocess.run(command, input=rendered, env=env, capture_output=True, text=True)
         return done.stdout + done.stderr if done.returncode else None
+
+
+class ArgoCDPreSync(ArgoCD):
+    """The same with a hook before the sync."""
+
+    example = "argo-cd-presync"
 
 
 class Flux:

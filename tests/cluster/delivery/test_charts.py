@@ -217,7 +217,8 @@ def test_an_image_that_is_set_further_out_has_a_run_of_its_own(tmp_path):
     """As Argo CD and Flux set it, in the directory that they are given."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for directory, kinds in (
-        ("argo-cd", ["Deployment", "DjangoMigrate", "PodTemplate"]), ("flux/migrations", ["DjangoMigrate", "PodTemplate"]), ("flux/web", ["Deployment"]),
+        ("argo-cd", ["Deployment", "DjangoMigrate", "PodTemplate"]), ("argo-cd-presync", ["Deployment", "DjangoMigrate", "PodTemplate"]),
+        ("flux/migrations", ["DjangoMigrate", "PodTemplate"]), ("flux/web", ["Deployment"]),
     ):
         example = tmp_path / "examples" / directory
         assert images(example) == dict.fromkeys(kinds, "localhost/myapp:1")

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import yaml
-from delivery.conftest import BIN, CHARTS
+from delivery.conftest import BIN, CHARTS, kustomized
 from support.kube import ROOT
 
 
@@ -42,7 +42,7 @@ def judged(schemas, text):
 def test_manifests_have_no_field_that_the_api_server_does_not_know(kube, cluster_helm_4, schemas):
     helm = cluster_helm_4
     all_of_it = "--set", "policies.enabled=true,policies.limits.enabled=true,policies.operators={default}"
-    more = "--set", "networkPolicy.enabled=true,metrics.service.enabled=true,watch.allNamespaces=true,replicas=2"
+    more = "--set", "networkPolicy.enabled=true,metrics.service.enabled=true,dashboard.enabled=true,watch.allNamespaces=true,replicas=2"
     documents = [
         *yaml.safe_load_all((ROOT / "config/install.yaml").read_text()),
         *helm.template("django-operator-cluster", "default", *all_of_it),
@@ -50,6 +50,7 @@ def test_manifests_have_no_field_that_the_api_server_does_not_know(kube, cluster
         *helm.template("django-operator", "default", *more),
         *yaml.safe_load_all(helm("template", "shop", ROOT / "examples/helm-hook").stdout),
         *yaml.safe_load_all(helm("template", "shop", ROOT / "examples/helm-wait").stdout),
+        *kustomized("examples/argo-cd", "examples/argo-cd-presync", "examples/flux/migrations", "examples/flux/web"),
         *[document for path in sorted((ROOT / "examples").glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())],
     ]
     done = judged(schemas, yaml.safe_dump_all(documents))

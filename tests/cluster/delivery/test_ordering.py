@@ -11,7 +11,7 @@ import pytest
 import requests
 import yaml
 from delivery.conftest import CHARTS, IMAGE, delete_kinds
-from delivery.gitops import ArgoCD, Flux
+from delivery.gitops import ArgoCD, ArgoCDPreSync, Flux
 from support.kube import ROOT, message, reason
 from support.operator import binary
 
@@ -175,7 +175,7 @@ def database(kube, release_ns):
 
 
 @pytest.mark.parametrize("cluster_helm", ["helm4"], indirect=True)
-@pytest.mark.parametrize("engine", [ArgoCD, Flux])
+@pytest.mark.parametrize("engine", [ArgoCD, ArgoCDPreSync, Flux])
 def test_gitops(kube, database, tmp_path, engine):
     with engine(kube, NS, tmp_path) as gitops:
         failure = gitops.deploy(examples_of("1", tmp_path))
