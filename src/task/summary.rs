@@ -14,8 +14,8 @@ pub struct TaskSummary {
     pub not_ready: Option<NotReady>,
     /// When a run last succeeded.
     pub succeeded_at: Option<Timestamp>,
-    /// Where it migrates everything, or has: what it knows of the schemas there.
-    pub migrations: Box<[MigrationSummary]>,
+    /// Whether [`migrations`] has something to tell of it: too much to be kept for each of thousands.
+    pub has_migrations: bool,
 }
 
 /// Why a task is not ready.
@@ -64,12 +64,12 @@ impl TaskSummary {
             Some(task) => Self {
                 not_ready: not_ready(task),
                 succeeded_at: task.completed_at().map(|time| time.0),
-                migrations: migrations(task).into(),
+                has_migrations: !migrations(task).is_empty(),
             },
             None => Self {
                 not_ready: Some(NotReady { state: State::Stalled, reason: Reason::Undecodable.as_str().into() }),
                 succeeded_at: None,
-                migrations: Box::default(),
+                has_migrations: false,
             },
         }
     }
@@ -87,7 +87,8 @@ fn not_ready<T: Task>(task: &T) -> Option<NotReady> {
     Some(NotReady { state: state.unwrap_or(State::Reconciling), reason: reason.into() })
 }
 
-fn migrations<T: Task>(task: &T) -> Vec<MigrationSummary> {
+/// What a task knows of the schemas of databases in which it migrates everything, or has.
+pub fn migrations<T: Task>(task: &T) -> Vec<MigrationSummary> {
     let status = task.status();
     let container = task.policy().target.as_ref().and_then(|target| non_empty(&target.container));
     let migration = |target: &TargetStatus, database: &str, migrated| {
@@ -182,9 +183,11 @@ mod tests {
                 vec![("web", "a", Some("i:7")), ("api", "b", None)],
             ),
         ] {
-            let summary = TaskSummary::of(Some(&task(json!({}), status.clone())));
+            let task = task(json!({}), status.clone());
             let image = |of: &MigrationSummary| of.migrated.as_ref().map(|(image, _)| image.to_string());
-            let found: Vec<_> = summary.migrations.iter().map(|of| (&*of.target, &*of.database, image(of))).collect();
+            let migrations = migrations(&task);
+            assert_eq!(TaskSummary::of(Some(&task)).has_migrations, !migrations.is_empty());
+            let found: Vec<_> = migrations.iter().map(|of| (&*of.target, &*of.database, image(of))).collect();
             let expected: Vec<_> = expected.into_iter().map(|(t, d, i)| (t, d, i.map(str::to_owned))).collect();
             assert_eq!(found, expected, "{status}");
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
 
 use crate::cluster::cache::CacheKey;
 use crate::cluster::caches::Caches;
@@ -13,7 +14,7 @@ use crate::cluster::object_store::Summarize;
 use crate::controller::reconciler::Context;
 use crate::metrics::{SchemaSample, TaskSample, TaskSource};
 use crate::task::Task;
-use crate::task::summary::{MigrationSummary, TaskSummary};
+use crate::task::summary::{self, MigrationSummary, TaskSummary};
 use crate::task::target::{Candidate, TargetKind};
 
 impl<T: Task> Summarize for T {
@@ -42,13 +43,18 @@ impl<T: Task> TaskSource for Context<T> {
     }
 
     fn schemas(&self) -> Vec<SchemaSample> {
-        let mut schemas = Schemas::default();
+        let mut migrating = Vec::new();
         let Ok(()) = self.objects.try_for_each::<Infallible>(|key, summary| {
-            for migration in &summary.migrations {
-                schemas.add(&key.partition, migration, &self.shared.caches);
-            }
+            migrating.extend(summary.has_migrations.then(|| key.clone()));
             Ok(())
         });
+        let mut schemas = Schemas::default();
+        for key in migrating {
+            let Some(DeserializeGuard(Ok(task))) = self.objects.get(&key) else { continue };
+            for migration in summary::migrations(&task) {
+                schemas.add(&key.partition, &migration, &self.shared.caches);
+            }
+        }
         schemas.samples()
     }
 }
