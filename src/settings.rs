@@ -68,7 +68,7 @@ pub struct Settings {
     #[arg(long, env = "POD_NAME", default_value = "django-operator")]
     pub identity: String,
 
-    /// How logs look.
+    /// How logs look: json or text.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
 

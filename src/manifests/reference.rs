@@ -43,7 +43,8 @@ pub fn page(crds: &[&Value], settings: &[Setting]) -> String {
     }
     page.push_str(
         "\nReasons of conditions and of failed runs, and what to do: [troubleshooting](troubleshooting.md).\n\n\
-         ## Settings of the operator\n\nEach is an environment variable and a flag of `django-operator run`.\n\n",
+         ## Settings of the operator\n\nEach is an environment variable and a flag of `django-operator run`. The manifests and \
+         the chart set them; there WATCH_NAMESPACE is the operator's own namespace unless you say otherwise.\n\n",
     );
     page.push_str("| variable | default | meaning |\n| --- | --- | --- |\n");
     for Setting { variable, default, meaning, .. } in settings {

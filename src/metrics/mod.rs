@@ -213,5 +213,10 @@ mod tests {
             })
             .collect();
         assert_eq!(samples, described);
+        for metric in METRICS {
+            let name = metric.exported_name().trim_end_matches("_total").trim_end_matches("_info").to_owned();
+            let line = format!("# TYPE {name} {}", metric.metric_type.as_str());
+            assert!(text.lines().any(|found| found == line), "{line}");
+        }
     }
 }

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from delivery.conftest import BIN, delete_kinds
 from support.kube import ROOT, becomes
+from support.operator import binary
 
 
 def blocks(page, heading=None, language="sh"):
@@ -24,6 +25,7 @@ def shell(kube, cluster_helm, tmp_path):
     """Runs a block, with the images of the tests, in a directory with what a checkout has."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/helm").symlink_to(BIN / cluster_helm.program)
+    (tmp_path / "bin/django-operator").symlink_to(binary())
     (tmp_path / "config").symlink_to(ROOT / "config")
     config = yaml.safe_load(Path(kube.kubeconfig).read_text())
     config["contexts"][0]["context"]["namespace"] = "shop"
@@ -73,6 +75,10 @@ def test_the_first_task_an_upgrade_and_the_end(kube, shop, shell):
     shell(installation("docs/install.md", "By Helm"))
     for block in blocks("docs/first-task.md"):
         shell(block)
+    (check,) = [block for block in blocks("docs/install.md", "For one namespace, several or all") if "check rights" in block]
+    shell(check)
+    (checks,) = [block for block in blocks("docs/troubleshooting.md") if "check kinds" in block]
+    shell(checks.replace("OPERATOR_NAMESPACE", "shop").replace("NAMESPACE", "shop"))
     becomes(kube, "shop", "migrate", "Succeeded")
     becomes(kube, "shop", "admin", "Succeeded", "DjangoUser")
     runs = kube.get("DjangoMigrate", "shop", "migrate")["status"]["lastRun"]["number"]
