@@ -85,8 +85,9 @@ def test_the_health_check_says_what_its_own_test_says():
     assert [{"status": v["Health"], "message": v["HealthMessage"]} for v in verdicts] == [test["healthStatus"] for test in tests]
 
 
-def test_the_actions_do_what_their_own_test_says():
-    actions = ARGO / "actions"
+@pytest.mark.parametrize("kind", ["_", *KINDS])
+def test_the_actions_do_what_their_own_test_says(kind):
+    actions = ARGO.parent / kind / "actions"
     tests = yaml.safe_load((actions / "action_test.yaml").read_text())
 
     def load(path):
@@ -99,6 +100,7 @@ def test_the_actions_do_what_their_own_test_says():
         script = actions / test["action"] / "action.lua"
         after = judge("action", actions / "discovery.lua", script, about=load(test["inputPath"]))["object"]
         assert after == load(test["expectedOutputPath"])
+        assert kind in ("_", after["kind"])
 
 
 def test_run_again_asks_as_the_annotation_does():
