@@ -27,7 +27,8 @@ asks for another one; it also takes the place of a run whose pod cannot start. W
 it goes on by itself as soon as what the message names is there.
 
 Events have the same reasons; beside them JobCreated, RunSuperseded, Suspended and Resumed, and for a run that succeeded what it
-did, such as MigrationsApplied.
+did, such as MigrationsApplied. The condition TargetResolved has the reason Found when there is a target, and NotNeeded while no
+run has been due.
 
 **Nothing happens at all**, and the status has `observedGeneration: -1`: no operator works in that namespace. Look at its pod,
 and whether the namespace is one of its `WATCH_NAMESPACE`.
