@@ -13,8 +13,8 @@ pub fn for_kind<T: TaskResource>() -> Value {
     publish(&T::crd(), &columns)
 }
 
-/// What the derive cannot say: the columns; what each reason means; a new status is unobserved (so that a waiter that is faster than the
-/// operator never takes an object without status for a finished one); and an optional field takes
+/// What the derive cannot say: the columns; what each reason means; a new status is unobserved (so that a waiter that is
+/// faster than the operator never takes an object without status for a finished one); and an optional field takes
 /// `null` as "absent", which the API server does by itself unless the schema says `nullable`.
 fn publish(crd: &CustomResourceDefinition, columns: &[Column]) -> Value {
     let mut crd = json!(crd);

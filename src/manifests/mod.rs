@@ -147,7 +147,6 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     )?;
     let path = "config/argo-cd/argocd-cm.yaml";
     add(path, &argo_cd::config_map(&kind_names).map_err(invalid(path))?)?;
-    let action_files = argo_cd::action_files(&kind_names);
     // Of the kinds that run commands of their author's choice.
     let any_command = kinds.iter().filter(|kind| kind.commands_field.is_some());
     let any_command: Vec<String> = any_command.map(|kind| kind.resource.plural.clone()).collect();
@@ -163,7 +162,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
     for (path, documents) in user_roles.iter().chain(&policies) {
         add_all(path, documents)?;
     }
-    files.extend(action_files);
+    files.extend(argo_cd::action_files(&kind_names));
     let path = "config/manager/manager.yaml";
     let deployment = manager::deployment().map_err(invalid(path))?;
     files.push((path.into(), format!("{GENERATED_HEADER}{deployment}")));

@@ -1,26 +1,8 @@
 //! What each metric means: registered with these words, and told with them in `docs/metrics.md`.
 
-use crate::metrics::PREFIX;
+use prometheus_client::metrics::MetricType;
 
-/// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricType {
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-}
-
-impl MetricType {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-            Self::Info => "info",
-        }
-    }
-}
+use super::PREFIX;
 
 /// A label, and what its values are.
 #[derive(Debug)]
@@ -45,7 +27,7 @@ impl MetricDescription {
         let suffix = match self.metric_type {
             MetricType::Counter => "_total",
             MetricType::Info => "_info",
-            MetricType::Gauge | MetricType::Histogram => "",
+            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => "",
         };
         format!("{PREFIX}_{}{suffix}", self.name)
     }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
 
 use super::catalogue::{LAST_SUCCESS, MetricDescription, SCHEMA_BEHIND_IMAGE, TASK_NOT_READY, TASK_READY};
 
@@ -58,7 +57,7 @@ impl Collector for TaskCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut gauge = |metric: &MetricDescription, each: &mut dyn FnMut(&mut Series) -> fmt::Result| {
-            let mut family = encoder.encode_descriptor(metric.name, metric.help, None, MetricType::Gauge)?;
+            let mut family = encoder.encode_descriptor(metric.name, metric.help, None, metric.metric_type)?;
             each(&mut |labels, value| family.encode_family(&labels)?.encode_gauge(&value))
         };
         gauge(&TASK_READY, &mut |series| {

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Task;
 use super::target::TargetKind;
-use crate::api::{TargetStatus, non_empty};
+use crate::api::{TargetStatus, TaskStatus, non_empty};
 use crate::core::{Reason, condition};
 
 /// What metrics tell of a task.
@@ -64,7 +64,7 @@ impl TaskSummary {
             Some(task) => Self {
                 not_ready: not_ready(task),
                 succeeded_at: task.completed_at().map(|time| time.0),
-                has_migrations: !migrations(task).is_empty(),
+                has_migrations: has_migrations(task.status()),
             },
             None => Self {
                 not_ready: Some(NotReady { state: State::Stalled, reason: Reason::Undecodable.as_str().into() }),
@@ -85,6 +85,11 @@ fn not_ready<T: Task>(task: &T) -> Option<NotReady> {
     let state = states.into_iter().find(|state| condition::is_true(conditions, state.as_str()));
     let reason = condition::find(conditions, condition::READY).map_or("", |ready| &ready.reason);
     Some(NotReady { state: state.unwrap_or(State::Reconciling), reason: reason.into() })
+}
+
+/// Asked with each event of a watch.
+fn has_migrations(status: &TaskStatus) -> bool {
+    status.schema.is_some() || status.last_run.as_ref().is_some_and(|run| run.migrates_database.is_some())
 }
 
 /// What a task knows of the schemas of databases in which it migrates everything, or has.

@@ -125,11 +125,11 @@ fn write_rows(page: &mut String, prefix: &str, schema: &Value, values: &Value) {
     for (name, schema) in parts(schema).into_iter().flatten() {
         let Some(value) = values.get(name) else { continue };
         let path = format!("{prefix}{name}");
+        let meaning = description(schema).replace('|', "\\|");
         if parts(schema).is_some() {
-            let _ = writeln!(page, "| `{path}` | | {} |", description(schema).replace('|', "\\|"));
+            let _ = writeln!(page, "| `{path}` | | {meaning} |");
             write_rows(page, &format!("{path}."), schema, value);
         } else {
-            let meaning = description(schema).replace('|', "\\|");
             let _ = writeln!(page, "| `{path}` | `{value}` | {meaning} |");
         }
     }

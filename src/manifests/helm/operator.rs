@@ -371,9 +371,14 @@ fn rules(plurals: &[String]) -> Result<String, String> {
         ("testRules", rbac::test_rules(plurals)),
     ] {
         let rules = yaml(&json!({ "rules": rules }))?;
-        text.push_str(&format!("{{{{- define \"django-operator.{name}\" -}}}}\n{rules}{{{{- end }}}}\n"));
+        text.push_str(&defined(name, &rules));
     }
     Ok(text)
+}
+
+/// A text as a template that others include.
+fn defined(name: &str, text: &str) -> String {
+    format!("{{{{- define \"django-operator.{name}\" -}}}}\n{text}{{{{- end }}}}\n")
 }
 
 /// The alerts' rules about the metrics of the release's own operator.
@@ -391,5 +396,5 @@ fn alert_groups() -> Result<String, String> {
             None => format!("{line}\n"),
         })
         .collect::<String>();
-    Ok(format!("{TEMPLATE_HEADER}{{{{- define \"django-operator.alerts\" -}}}}\n{groups}{{{{- end }}}}\n"))
+    Ok(format!("{TEMPLATE_HEADER}{}", defined("alerts", &groups)))
 }

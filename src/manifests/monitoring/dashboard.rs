@@ -20,6 +20,8 @@ struct Panel {
 #[derive(Clone, Copy, PartialEq)]
 enum PanelKind {
     Stat,
+    /// A stat that shows what its series are called.
+    Names,
     Table,
     TimeSeries,
 }
@@ -66,7 +68,7 @@ const PANELS: &[Panel] = &[
     Panel {
         title: "Version",
         description: "Versions of the operators.",
-        kind: PanelKind::Stat,
+        kind: PanelKind::Names,
         width: 8,
         unit: "none",
         queries: &[("count by (version) (django_operator_build_info)", "{{version}}")],
@@ -170,21 +172,24 @@ pub fn dashboard() -> Value {
         if x + panel.width > WIDTH {
             (x, y) = (0, y + height); // panels of a row are of one height
         }
-        height = if panel.kind == PanelKind::Stat { 4 } else { 8 };
+        height = match panel.kind {
+            PanelKind::Stat | PanelKind::Names => 4,
+            PanelKind::Table | PanelKind::TimeSeries => 8,
+        };
         panels.push(json!({
             "id": id,
             "title": panel.title,
             "description": panel.description,
             "type": match panel.kind {
-                PanelKind::Stat => "stat",
+                PanelKind::Stat | PanelKind::Names => "stat",
                 PanelKind::Table => "table",
                 PanelKind::TimeSeries => "timeseries",
             },
             "datasource": datasource,
             "gridPos": { "x": x, "y": y, "w": panel.width, "h": height },
             "fieldConfig": { "defaults": { "unit": panel.unit, "min": 0 }, "overrides": [] },
-            "options": match panel.title {
-                "Version" => json!({ "textMode": "name" }),
+            "options": match panel.kind {
+                PanelKind::Names => json!({ "textMode": "name" }),
                 _ => json!({}),
             },
             "transformations": transformations(panel.kind),
@@ -229,6 +234,6 @@ fn target(kind: PanelKind, expr: &str, legend: &str, id: char) -> Value {
 fn transformations(kind: PanelKind) -> Value {
     match kind {
         PanelKind::Table => json!([{ "id": "organize", "options": { "excludeByName": { "Time": true } } }]),
-        PanelKind::Stat | PanelKind::TimeSeries => json!([]),
+        PanelKind::Stat | PanelKind::Names | PanelKind::TimeSeries => json!([]),
     }
 }

@@ -1,7 +1,6 @@
 """Argo CD's engine and Flux's controller, as they deliver a directory of examples."""
 
 import hashlib
-import json
 import os
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
 from delivery.conftest import ARGO, BIN
-from support.kube import condition, eventually
+from support.kube import condition, eventually, reason
 
 FLUX = "flux-system"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/%s/kustomizations" % FLUX
@@ -105,15 +104,11 @@ class Flux:
 
     @staticmethod
     def is_ready(each, revision):
-        status = each.get("status", {})
-        ready = status.get("conditions") and condition(each, "Ready")
-        return ready and ready["status"] == "True" and status.get("lastAppliedRevision") == revision
+        return condition(each, "Ready").get("status") == "True" and each["status"].get("lastAppliedRevision") == revision
 
     @staticmethod
     def failed(each, revision):
-        status = each.get("status", {})
-        ready = status.get("conditions") and condition(each, "Ready")
-        return ready and ready["reason"] == "HealthCheckFailed" and status.get("lastAttemptedRevision") == revision
+        return reason(each) == "HealthCheckFailed" and each["status"].get("lastAttemptedRevision") == revision
 
     def publish(self, examples):
         """Packs the examples as the source's artifact; its revision."""
@@ -135,7 +130,7 @@ class Flux:
                 "digest": "sha256:" + hashlib.sha256(packed).hexdigest(), "lastUpdateTime": now, "size": len(packed),
             },
         }
-        self.kube.call("PUT", SOURCES + "/deploy/status", json.loads(json.dumps(live)))
+        self.kube.call("PUT", SOURCES + "/deploy/status", live)
         return revision
 
 
