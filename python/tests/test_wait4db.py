@@ -44,6 +44,25 @@ def test_time_is_up_without_a_server(shop, databases):
     assert gone["PASSWORD"] not in output
 
 
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_a_database_behind_a_container_that_starts_later_is_not_waited_for(shop, databases, engine):
+    """A gate that waited for it would hold up the very container that it waits for."""
+    there = databases(engine, "waiting")
+    assert there["HOST"] == "127.0.0.1"
+    gone = {**there, "PORT": str(free_port())}
+    facts = {"DJANGO_OPERATOR_RUN": '{"classicSidecars": ["sql-proxy"]}'}
+    for situation, settings, context, waited in (
+        ("behind a sidecar", gone, facts, False),
+        ("no sidecar", gone, {"DJANGO_OPERATOR_RUN": '{"classicSidecars": []}'}, True),
+        ("elsewhere", {**gone, "HOST": "db.invalid"}, facts, True),
+        ("there, and refuses the login", {**there, "PASSWORD": "wrong"}, facts, True),
+        ("there, and not migrated", there, facts, True),
+    ):
+        shop.settings["DATABASES"] = {"default": settings}
+        code, output = shop.manage("wait4db", "-t", "2", *FAST, **context)
+        assert (code, "sql-proxy" in output) == ((1, False) if waited else (0, True)), (situation, output)
+
+
 def test_an_interruption_starts_the_stable_time_anew(shop, databases, mariadb):
     """A server that stops answers nobody; what had been stable for a while counts for nothing."""
     shop.settings["DATABASES"] = {"default": databases("mysql", "waiting")}

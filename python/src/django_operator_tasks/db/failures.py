@@ -62,6 +62,7 @@ REFUSED_WORDS = (
     'missing "=" after',
     "unable to open database file",
 )
+NO_CONNECTION_MYSQL_CODES = {2002, 2003}
 LACKS_RIGHT_SQLSTATES = {"42501"}
 LACKS_RIGHT_MYSQL_CODES = {1044, 1142, 1143, 1227, 1370}
 LACKS_RIGHT_ORACLE_CODES = ("ORA-01031",)
@@ -92,6 +93,13 @@ def is_transient(error: BaseException) -> bool:
         return number not in REFUSED_MYSQL_CODES
     words = str(error).lower()
     return not any(refused in words for refused in REFUSED_WORDS + tuple(map(str.lower, REFUSED_ORACLE_CODES)))
+
+
+def is_nobody_there(error: BaseException) -> bool:
+    """Whether no server took the connection, as far as the error tells."""
+    if not is_transient(error) or sqlstate_of(error) or "FATAL" in str(error):
+        return False
+    return number_of(error) in {None, *NO_CONNECTION_MYSQL_CODES}
 
 
 def lacks_right(error: BaseException) -> bool:

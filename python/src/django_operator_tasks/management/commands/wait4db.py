@@ -12,10 +12,11 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ...base_command import ReportingCommand, add_seconds_option, unique_values
-from ...db.failures import lacks_right
+from ...db.failures import is_nobody_there, lacks_right
 from ...db.pending import unapplied_migrations
 from ...errors import TaskError
 from ...job import report
+from ...job.run_context import run_context
 from ...job.scrub import scrubbed
 from ...probes import select_one
 
@@ -114,6 +115,7 @@ class DatabaseMonitor(Thread):
             connection.settings_dict["OPTIONS"] = {"connect_timeout": CONNECT_SECONDS, **self.options}
         self.ended = Event()
         self.migrated = ready_only
+        self.answered = False
         self.alive_since: float | None = None
         self.asked_at: float | None = None
         self.state = UNKNOWN
@@ -157,6 +159,7 @@ class DatabaseMonitor(Thread):
             if not select_one(connection):
                 raise Error("it does not answer")
             now = time.monotonic()
+            self.answered = True
             if self.state is UNKNOWN:
                 self.state = State(False, "NotMigrated", "not known yet, what migrations it has")
             if self.alive_since is None or now - asked > SILENT_SECONDS:
@@ -168,6 +171,10 @@ class DatabaseMonitor(Thread):
             connection.close()
             self.alive_since = None
             said = scrubbed(error).strip() or type(error).__name__
+            if not self.answered and is_nobody_there(error):
+                later = reached_through(connection)
+                if later:
+                    return State(True, "", f"not waited for, as {later}: {said}")
             if lacks_right(error):
                 return State(False, LACKS_RIGHT, f"its user lacks a right: {said}")
             return State(False, UNREACHABLE, f"not ready: {said}")
@@ -186,6 +193,21 @@ class DatabaseMonitor(Thread):
         if self.seconds_without_answer() > SILENT_SECONDS:
             return State(False, UNREACHABLE, "not ready: it has stopped to answer")
         return self.state
+
+
+def reached_through(connection: Any) -> str:
+    """What a database is reached through that cannot be up before this container has ended, in words; else empty: a
+    container that starts after init containers serves it at the pod's own address."""
+    sidecars = run_context().get("classicSidecars")
+    host = str(connection.settings_dict.get("HOST") or "")
+    local = host in ("", "localhost", "::1") or host.startswith(("127.", "/"))
+    if not sidecars or not local or connection.vendor == "sqlite":
+        return ""
+    listed = ", ".join(map(str, sidecars))
+    return (
+        f"it is at {host!r}, which only a container serves that starts after init containers ({listed}); make that one"
+        " a native sidecar: an init container with restartPolicy Always"
+    )
 
 
 def watch(databases: Sequence[DatabaseMonitor], timeout: float, changed: Event, say: Callable[[str], object]) -> None:
