@@ -46,6 +46,16 @@ pub const JOB_LABELS_ANNOTATION: &str = "django.my.domain/job-labels";
 pub const MANAGE_ANNOTATION: &str = "django.my.domain/manage";
 /// Annotation of a target: `Keep` leaves the image's entrypoint in place.
 pub const ENTRYPOINT_ANNOTATION: &str = "django.my.domain/entrypoint";
+/// Annotation of a pod template: `true` has its pods wait for migrations.
+pub const WAIT_ANNOTATION: &str = "django.my.domain/wait-for-migrations";
+/// Annotation of a pod template: for how many seconds its pods wait.
+pub const WAIT_TIMEOUT_ANNOTATION: &str = "django.my.domain/wait-timeout-seconds";
+/// Annotation of a pod template: the databases for whose migrations its pods wait.
+pub const WAIT_DATABASES_ANNOTATION: &str = "django.my.domain/wait-for-databases";
+/// Name of the init container that waits for migrations.
+pub const WAIT_CONTAINER: &str = "wait-for-migrations";
+/// Name of its volume.
+pub const WAIT_VOLUME: &str = "django-operator-gate";
 /// What the owner of a target says by annotations on it, for the reference page: name, example, meaning.
 pub const TARGET_ANNOTATIONS: &[(&str, &str, &str)] = &[
     (
@@ -66,6 +76,24 @@ pub const TARGET_ANNOTATIONS: &[(&str, &str, &str)] = &[
         "Labels of the pod template that Job pods have as well, or further ones with their values.",
     ),
     (ALLOW_IMAGES_ANNOTATION, "reg.example.com/team/", "Further images that `spec.image` may name, with commas."),
+];
+/// The same on a pod template alone, for the pods that it makes.
+pub const POD_ANNOTATIONS: &[(&str, &str, &str)] = &[
+    (
+        WAIT_ANNOTATION,
+        "\"true\"",
+        "`true`: each pod starts when its database has all migrations that its image knows, where the gate is installed. Default: `false`.",
+    ),
+    (
+        WAIT_TIMEOUT_ANNOTATION,
+        "\"3600\"",
+        "Seconds after which the waiting container fails, and begins anew, from 1 to 9999999. Default: `1800`.",
+    ),
+    (
+        WAIT_DATABASES_ANNOTATION,
+        "default,orders",
+        "Django's aliases of the databases to wait for, with commas. Default: `default`.",
+    ),
 ];
 /// How the names of the helper's ConfigMaps begin, whatever their digest.
 pub const HELPER_PREFIX: &str = "django-operator-tasks-";

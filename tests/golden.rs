@@ -1,6 +1,7 @@
 //! Whole Jobs, for a reviewer to read: each case in `golden/cases` is a target and a task; beside it lies
 //! the Job that the task gets there, or the words with which it is refused.
 
+use django_operator::cli::gate::lines;
 use django_operator::cli::render::render;
 use django_operator::{helper, manifests};
 use serde_json::Value;
@@ -13,24 +14,7 @@ fn every_case_gives_the_job_that_lies_beside_it() {
         let [target, task] = documents.as_slice() else { panic!("{}: not two documents", path.display()) };
         let shown = match render(task, target) {
             Ok(mut job) => {
-                // The digest changes with every change of the helper; what matters is that it is named.
-                for volume in job["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap() {
-                    if volume["configMap"]["name"] == helper::config_map_name() {
-                        volume["configMap"]["name"] = "the-helper".into();
-                    }
-                }
-                // Likewise of what the interpreter is given to run, which is `python/bootstrap.py`.
-                let django = &mut job["spec"]["template"]["spec"]["containers"][0];
-                let source = helper::source();
-                for field in ["command", "args"] {
-                    for word in django[field].as_array_mut().into_iter().flatten() {
-                        if *word == source.bootstrap {
-                            *word = "<python/bootstrap.py>".into();
-                        } else if *word == source.digest {
-                            *word = "<digest>".into();
-                        }
-                    }
-                }
+                name_helper(&mut job["spec"]["template"]["spec"], "containers");
                 // A list in the annotation, one entry a line, is easier to read than JSON in a string.
                 let annotations = &mut job["metadata"]["annotations"];
                 let changes: Value =
@@ -42,6 +26,48 @@ fn every_case_gives_the_job_that_lies_beside_it() {
         };
         insta::with_settings!({snapshot_path => "golden/jobs", prepend_module_to_snapshot => false, omit_expression => true}, {
             insta::assert_snapshot!("job", shown);
+        });
+    });
+}
+
+/// The digest changes with every change of the helper; what matters is that it is named. Likewise of what the interpreter
+/// is given to run, which is `python/bootstrap.py`.
+fn name_helper(pod: &mut Value, containers: &str) {
+    for volume in pod["volumes"].as_array_mut().into_iter().flatten() {
+        if volume["configMap"]["name"] == helper::config_map_name() {
+            volume["configMap"]["name"] = "the-helper".into();
+        }
+    }
+    let source = helper::source();
+    for field in ["command", "args"] {
+        let words = pod[containers][0].get_mut(field).and_then(Value::as_array_mut);
+        for word in words.into_iter().flatten() {
+            if *word == source.bootstrap {
+                *word = "<python/bootstrap.py>".into();
+            } else if *word == source.digest {
+                *word = "<digest>".into();
+            }
+        }
+    }
+}
+
+/// The lines by which pods wait for migrations, for each Deployment in `golden/gate/cases`. A test on the control plane has
+/// the admission policy put the same into its pods.
+#[test]
+fn every_deployment_gives_the_gate_that_lies_beside_it() {
+    insta::glob!("golden/gate/cases/*.yaml", |path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let deployment: Value = serde_saphyr::from_str(&text).unwrap();
+        let shown = match lines(&[deployment]) {
+            Ok(mut found) => {
+                let (_, mut lines) = found.remove(0);
+                name_helper(&mut lines["spec"], "initContainers");
+                serde_saphyr::to_string(&lines).unwrap()
+            }
+            Err(refusal) => format!("REFUSED {refusal}\n"),
+        };
+        insta::with_settings!({snapshot_path => "golden/gate/lines", prepend_module_to_snapshot => false, omit_expression => true}, {
+            insta::assert_snapshot!("gate", shown);
         });
     });
 }

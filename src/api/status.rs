@@ -19,7 +19,8 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready (the newest spec was carried out), Finished (nothing more will happen by itself),
-    /// TargetResolved; and Reconciling, Stalled or Suspended only while true.
+    /// TargetResolved; and Reconciling, Stalled, Suspended or GateMisconfigured (pods that are to wait for what it
+    /// migrates do not, or not as they ask) only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

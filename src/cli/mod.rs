@@ -2,6 +2,7 @@
 
 mod check;
 mod connection;
+pub mod gate;
 pub mod render;
 mod run;
 mod wait;
@@ -33,6 +34,8 @@ enum Subcommands {
     Check(check::Check),
     /// Print the Job that a task would get, and what was copied, converted and dropped, offline.
     Render(render::Render),
+    /// Print what has a Deployment's pods wait for migrations, to paste into its pod template, offline.
+    Gate(gate::GateLines),
 }
 
 /// Why a command failed.
@@ -47,6 +50,9 @@ pub enum Error {
     /// A Job cannot be shown.
     #[error(transparent)]
     Render(#[from] render::RenderError),
+    /// There are no lines for pods that wait.
+    #[error(transparent)]
+    Gate(#[from] gate::GateError),
     /// There are no logs.
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
@@ -74,6 +80,7 @@ pub fn main() -> ExitCode {
         Subcommands::ApplyAndWait(apply) => return apply.run(),
         Subcommands::Check(check) => return check.run(),
         Subcommands::Render(render) => render.run(),
+        Subcommands::Gate(gate) => gate.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,6 +24,7 @@ use crate::core::lean::lean_metadata;
 use crate::core::owned_meta::OwnedMeta;
 use crate::core::views::{JobObject, JobView, PodObject, PodView};
 use crate::names;
+use crate::task::gate::asks_for_gate;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 
 /// What the watches know.
@@ -149,6 +150,9 @@ impl Watches {
 fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {
     if let Some(annotations) = &mut template.metadata.annotations {
         annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION || name.starts_with(names::PREFIX));
+    }
+    if !asks_for_gate(template.metadata.annotations.as_ref()) {
+        template.spec.init_containers = None;
     }
     let own = metadata.annotations.into_iter().flatten().filter(|(name, _)| name.starts_with(names::PREFIX));
     let metadata = ObjectMeta {

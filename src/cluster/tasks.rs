@@ -29,6 +29,8 @@ struct KindIndex {
 struct NamespaceIndex {
     /// Names of those that a change of what can be a target concerns.
     waiting_for_targets: BTreeSet<String>,
+    /// Names of those for whose migrations pods may wait.
+    migrations: BTreeSet<String>,
     prunable: PrunableTasks,
 }
 
@@ -36,17 +38,21 @@ impl NamespaceIndex {
     fn apply<T: Task>(&mut self, object: &DeserializeGuard<T>, prunes: bool) {
         let Ok(task) = &object.0 else { return self.remove(object.meta()) }; // it cannot be read
         let name = task.meta().name.clone().unwrap_or_default();
-        match target::concerns(task) {
-            true => self.waiting_for_targets.insert(name),
-            false => self.waiting_for_targets.remove(&name),
+        let sort = |names: &mut BTreeSet<String>, is_one: bool| match is_one {
+            true => names.insert(name.clone()),
+            false => names.remove(&name),
         };
+        sort(&mut self.waiting_for_targets, target::concerns(task));
+        sort(&mut self.migrations, task.migrates_everything_in().is_some());
         if prunes {
             self.prunable.apply(task);
         }
     }
 
     fn remove(&mut self, meta: &ObjectMeta) {
-        self.waiting_for_targets.remove(meta.name.as_deref().unwrap_or_default());
+        let name = meta.name.as_deref().unwrap_or_default();
+        self.waiting_for_targets.remove(name);
+        self.migrations.remove(name);
         self.prunable.remove(meta);
     }
 }
@@ -57,10 +63,19 @@ impl TaskIndex {
     }
 
     /// Names of the tasks that a change of what can be a target concerns.
-    pub fn waiting_for_targets(&self, kind: &str, namespace: &str) -> Vec<String> {
+    pub fn waiting_for_targets(&self, kind: &str, namespace: &str) -> BTreeSet<String> {
+        self.names(kind, namespace, |index| &index.waiting_for_targets)
+    }
+
+    /// Names of the tasks for whose migrations pods may wait.
+    pub fn migrations(&self, kind: &str, namespace: &str) -> BTreeSet<String> {
+        self.names(kind, namespace, |index| &index.migrations)
+    }
+
+    fn names(&self, kind: &str, namespace: &str, of: fn(&NamespaceIndex) -> &BTreeSet<String>) -> BTreeSet<String> {
         let index = self.index();
         let found = index.get(kind).and_then(|kind| kind.namespaces.get(namespace));
-        found.map(|found| found.waiting_for_targets.iter().cloned().collect()).unwrap_or_default()
+        found.map(|found| of(found).clone()).unwrap_or_default()
     }
 
     /// Finished tasks beyond the newest `keep`: at most so many of those that satisfy `test`.
@@ -124,7 +139,11 @@ mod tests {
         ] {
             index.apply_event(&event);
         }
-        assert_eq!(names(), ["a", "c"]);
+        assert_eq!(Vec::from_iter(names()), ["a", "c"]);
+        assert_eq!(index.migrations(DjangoMigrate::KIND, "ns"), names());
+        let part = || index.migrations(DjangoMigrate::KIND, "ns").len();
+        index.apply_event(&Event::Apply(task("c", json!({"app": "shop"}))));
+        assert_eq!(part(), 1, "pods wait for everything");
         index.apply_event(&Event::Apply(task("a", broken())));
         index.apply_event(&Event::Delete(task("c", json!({}))));
         assert!(names().is_empty());

@@ -1,12 +1,15 @@
 //! What makes a controller reconcile an object, beside a change of the object itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::cache::Change;
 use crate::core::owned_meta::OwnedMeta;
 use crate::names;
+use crate::task::gate::mentions_gate;
 use crate::task::target::Candidate;
 
 /// What to reconcile.
@@ -14,36 +17,49 @@ use crate::task::target::Candidate;
 pub enum ReconcileTrigger {
     /// One object.
     Object { namespace: String, name: String },
-    /// The objects of a namespace for which a target matters.
-    Targets(String),
+    /// The objects of a namespace for which a target matters; whether its pods are, or were, to wait for migrations.
+    Targets { namespace: String, gated: bool },
 }
 
 /// Takes the triggers for one kind.
 type TriggerFn = Box<dyn Fn(ReconcileTrigger) + Send + Sync>;
 
-/// Where triggers go, by the kind that they are for.
+/// Where triggers go.
 #[derive(Default)]
-pub struct ReconcileTriggers(HashMap<&'static str, TriggerFn>);
+pub struct ReconcileTriggers {
+    /// By the kind that they are for.
+    kinds: HashMap<&'static str, TriggerFn>,
+    /// Namespaces in which what asks for the gate changed.
+    gated: Option<UnboundedSender<String>>,
+}
 
 impl ReconcileTriggers {
     /// Lets the triggers for a kind go there.
     pub fn subscribe(&mut self, kind: &'static str, trigger: impl Fn(ReconcileTrigger) + Send + Sync + 'static) {
-        self.0.insert(kind, Box::new(trigger));
+        self.kinds.insert(kind, Box::new(trigger));
+    }
+
+    /// Lets the namespaces go there in which what asks for the gate changed.
+    pub fn send_gated(&mut self, gated: UnboundedSender<String>) {
+        self.gated = Some(gated);
     }
 
     /// A Job or pod changed: its task is to be reconciled.
     pub fn trigger_owner(&self, meta: &OwnedMeta) {
         let Some((kind, trigger)) = trigger_for_owner(meta) else { return };
-        if let Some(trigger_kind) = self.0.get(kind) {
+        if let Some(trigger_kind) = self.kinds.get(kind) {
             trigger_kind(trigger);
         }
     }
 
     /// What can be a target changed: the objects that depend on one are to be reconciled.
     pub fn trigger_targets(&self, changes: &[Change<Candidate>]) {
-        for namespace in changed_namespaces(changes) {
-            for trigger_kind in self.0.values() {
-                trigger_kind(ReconcileTrigger::Targets(namespace.clone()));
+        for (namespace, gated) in changed_namespaces(changes) {
+            for trigger_kind in self.kinds.values() {
+                trigger_kind(ReconcileTrigger::Targets { namespace: namespace.clone(), gated });
+            }
+            if let Some(gates) = self.gated.as_ref().filter(|_| gated) {
+                let _ = gates.send(namespace); // who listens ends with the process
             }
         }
     }
@@ -58,14 +74,14 @@ fn trigger_for_owner(meta: &OwnedMeta) -> Option<(&str, ReconcileTrigger)> {
 }
 
 /// Deployments change their status all the time; only what the choice of a target depends on counts.
-fn changed_namespaces(changes: &[Change<Candidate>]) -> Vec<String> {
-    let mut namespaces: Vec<String> = changes
-        .iter()
-        .filter(|change| fingerprint(change.now.as_ref()) != fingerprint(change.before.as_ref()))
-        .filter_map(|change| change.now.as_ref().or(change.before.as_ref())?.metadata.namespace.clone())
-        .collect();
-    namespaces.sort();
-    namespaces.dedup();
+fn changed_namespaces(changes: &[Change<Candidate>]) -> BTreeMap<String, bool> {
+    let mut namespaces = BTreeMap::new();
+    for Change { now, before } in changes {
+        let namespace = now.as_ref().or(before.as_ref()).and_then(|either| either.metadata.namespace.clone());
+        if let Some(namespace) = namespace.filter(|_| fingerprint(now.as_ref()) != fingerprint(before.as_ref())) {
+            *namespaces.entry(namespace).or_default() |= [now, before].into_iter().flatten().any(|c| mentions_gate(c));
+        }
+    }
     namespaces
 }
 
@@ -112,10 +128,18 @@ mod tests {
             ),
             ("a namesake", plain(), candidate("a", "i:1", json!({"uid": "v"})), vec!["a"]),
         ] {
-            assert_eq!(changed_namespaces(&[Change { now, before }]), expected, "{situation}");
+            let found = changed_namespaces(&[Change { now, before }]);
+            assert_eq!(
+                Vec::from_iter(found),
+                expected.into_iter().map(|ns| (ns.to_owned(), false)).collect::<Vec<_>>(),
+                "{situation}"
+            );
         }
-        let several = ["b", "a", "b"].map(|ns| Change { now: candidate(ns, "i:1", json!({})), before: None });
-        assert_eq!(changed_namespaces(&several), ["a", "b"]);
+        let gated = json!({"annotations": {names::WAIT_ANNOTATION: "true"}});
+        let several = [("b", json!({})), ("a", json!({})), ("b", gated), ("c", json!({}))];
+        let several = several.map(|(ns, more)| Change { now: None, before: candidate(ns, "i:1", more) });
+        let expected = [("a".to_owned(), false), ("b".to_owned(), true), ("c".to_owned(), false)];
+        assert_eq!(changed_namespaces(&several), expected.into());
     }
 
     #[test]

@@ -136,8 +136,8 @@ fn objects_for_trigger<K: Reconcile>(
         |namespace: &Arc<str>, name: &str| ObjectKey { kind: K::KIND, namespace: namespace.clone(), name: name.into() };
     match trigger {
         ReconcileTrigger::Object { namespace, name } => vec![(key(&namespace.into(), &name), Urgency::UnderWay)],
-        ReconcileTrigger::Targets(namespace) => {
-            let names = K::affected_by_targets(&namespace, context);
+        ReconcileTrigger::Targets { namespace, gated } => {
+            let names = K::affected_by_targets(&namespace, gated, context);
             let namespace = namespace.into();
             names.iter().map(|name| (key(&namespace, name), Urgency::New)).collect()
         }

@@ -7,6 +7,7 @@ mod context;
 mod controllers;
 mod event_reader;
 mod fair_queue;
+mod gate_helpers;
 mod helper_namespaces;
 mod job_limit;
 mod known_jobs;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::events::Reporter;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -217,7 +219,11 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
             added: Vec::new(),
         };
         kinds::visit_kinds(&mut adding);
-        let AddingControllers { triggers, added, .. } = adding;
+        let AddingControllers { mut triggers, added, .. } = adding;
+        let (gates, gate_changes) = unbounded_channel();
+        triggers.send_gated(gates);
+        let helpers = gate_helpers::ensure_for_gates(context.clone(), gate_changes);
+        tasks.spawn_until(stop, "the helper for gates".into(), helpers);
         let cached = Watches::new(&watches, &watch_namespace, &context.caches, &Arc::new(triggers));
         for (resource, watch) in cached.futures {
             tasks.spawn_until(stop, format!("the watch of {resource}"), watch);

@@ -1,6 +1,7 @@
 //! The controller of any kind of resource: watch, triggers, time limit, back-off, own writes. It knows nothing of
 //! tasks.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -66,8 +67,9 @@ pub trait Reconcile:
     /// Whether something has begun that is to be brought to its end. Such objects and those that may begin take turns.
     fn is_under_way(&self) -> bool;
 
-    /// Names of the objects of a namespace that a change of its targets concerns.
-    fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String>;
+    /// Names of the objects of a namespace that a change of its targets concerns, some of which are, or were, to wait for
+    /// migrations.
+    fn affected_by_targets(namespace: &str, gated: bool, context: &NamespaceContext) -> BTreeSet<String>;
 
     /// Is called once, before anything is reconciled.
     fn on_start(_context: &Arc<Context<Self>>) {}

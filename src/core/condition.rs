@@ -16,6 +16,9 @@ pub const STALLED: &str = "Stalled";
 /// `spec.suspend` is true. Present only while true.
 pub const SUSPENDED: &str = "Suspended";
 
+/// Pods that ask for it start without the gate, or not as they ask. Present only while true.
+pub const GATE_MISCONFIGURED: &str = "GateMisconfigured";
+
 /// The condition of a type.
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|c| c.type_ == type_)

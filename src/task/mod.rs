@@ -9,6 +9,7 @@
 pub mod decide;
 pub mod dependency;
 mod first_wording;
+pub mod gate;
 pub mod helper_reason;
 pub mod job;
 pub mod kinds;

@@ -48,6 +48,13 @@ pub fn notices(old: &TaskStatus, new: &TaskStatus, success: &str) -> Vec<Notice>
     {
         notices.push(Notice { warning: true, reason: now.reason, note: now.message });
     }
+    let gate = |status: &TaskStatus| {
+        let told = condition::find(&status.conditions, condition::GATE_MISCONFIGURED);
+        told.map(|told| (told.reason.clone(), told.message.clone()))
+    };
+    if let Some((reason, note)) = gate(new).filter(|_| gate(new) != gate(old)) {
+        notices.push(Notice { warning: true, reason, note });
+    }
     let suspended = |status: &TaskStatus| condition::is_true(&status.conditions, condition::SUSPENDED);
     match (suspended(old), suspended(new)) {
         (false, true) => {

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::dependency::{DependencyState, ObservedDependency};
+use super::gate::GateProblem;
 use super::progress::Obstacle;
 use super::schedule::ObservedSchedule;
 use super::target::Candidate;
@@ -54,6 +55,8 @@ pub struct Observed {
     pub target_image: Option<String>,
     /// The chosen target, or why there is none; absent while it does not matter.
     pub target: Option<Result<Arc<Candidate>, Blocked>>,
+    /// What is wrong about the gate of pods that wait for what it migrates.
+    pub gate_problem: Option<GateProblem>,
     /// Its schedule, as it stands now.
     pub schedule: Option<ObservedSchedule>,
     /// What it waits for, in the order of the spec.

@@ -62,6 +62,12 @@ pub fn build(observed: &Observed, intent: &StatusIntent) -> TaskStatus {
             message: "spec.suspend is true: nothing new starts".into(),
         });
     }
+    desired.extend(observed.gate_problem.as_ref().map(|problem| DesiredCondition {
+        type_: condition::GATE_MISCONFIGURED,
+        status: "True".into(),
+        reason: problem.reason.as_str().into(),
+        message: one_line(&problem.message),
+    }));
     let mut status = old.clone();
     if let Some(run) = status.last_run.as_mut().filter(|run| observed.reruns_with_dependencies && run.result.is_some())
     {

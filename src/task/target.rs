@@ -8,6 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
 use super::Task;
+use super::gate::CommandWord;
 use crate::api::{RunPolicy, Target, non_empty};
 use crate::core::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Reason, condition};
 use crate::names;
@@ -36,13 +37,44 @@ impl TargetKind {
     }
 }
 
-/// A container, as far as the choice needs it.
+/// A container, as far as the choice needs it, and the gate.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
-pub struct ContainerImage {
-    #[serde(default)]
+#[serde(from = "ContainerFields")]
+pub struct ContainerSummary {
     pub name: String,
-    #[serde(default)]
     pub image: String,
+    /// Whether its own command migrates.
+    pub migrates: bool,
+    /// Whether it is an init container that goes on beside those that follow.
+    pub is_native_sidecar: bool,
+}
+
+/// A container as it is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerFields {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    image: String,
+    #[serde(default)]
+    command: Option<Vec<CommandWord>>,
+    #[serde(default)]
+    args: Option<Vec<CommandWord>>,
+    #[serde(default)]
+    restart_policy: Option<String>,
+}
+
+impl From<ContainerFields> for ContainerSummary {
+    fn from(fields: ContainerFields) -> Self {
+        let words = [fields.command, fields.args];
+        Self {
+            migrates: CommandWord::migrates(words.iter().flatten().flatten()),
+            is_native_sidecar: fields.restart_policy.as_deref() == Some("Always"),
+            name: fields.name,
+            image: fields.image,
+        }
+    }
 }
 
 /// The trimmed pod template of a candidate.
@@ -64,9 +96,13 @@ pub struct TemplateMeta {
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
 pub struct TemplateSpec {
     #[serde(default)]
-    pub containers: Vec<ContainerImage>,
+    pub containers: Vec<ContainerSummary>,
+    /// Only where its pods are to wait for migrations.
+    #[serde(default)]
+    pub init_containers: Option<Vec<ContainerSummary>>,
 }
 
 /// A Deployment or PodTemplate, trimmed.

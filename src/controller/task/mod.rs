@@ -8,6 +8,7 @@ mod retention;
 mod start;
 mod summaries;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +65,12 @@ impl<T: Task> Reconcile for T {
         self.status().last_run.as_ref().is_some_and(|run| run.result.is_none())
     }
 
-    fn affected_by_targets(namespace: &str, context: &NamespaceContext) -> Vec<String> {
-        context.tasks.waiting_for_targets(T::KIND, namespace)
+    fn affected_by_targets(namespace: &str, gated: bool, context: &NamespaceContext) -> BTreeSet<String> {
+        let mut affected = context.tasks.waiting_for_targets(T::KIND, namespace);
+        if gated {
+            affected.extend(context.tasks.migrations(T::KIND, namespace));
+        }
+        affected
     }
 
     fn on_start(context: &Arc<Context<Self>>) {

@@ -16,7 +16,7 @@ pub fn variables(
     mounts: &BTreeMap<String, bool>,
     bypasses_entrypoint: bool,
 ) -> Value {
-    let mut facts = secret_env_facts(django, command);
+    let mut facts = secret_env_facts(django, &command.env);
     facts["mounts"] = json!(mounts);
     facts["bypassesEntrypoint"] = json!(bypasses_entrypoint);
     let own: Vec<Value> = command
@@ -37,7 +37,7 @@ pub fn variables(
 
 /// What the helper has to know of the variables to keep secret values out of its report: which variables
 /// refer to Secrets, which are known to be plain, and whether whole Secrets came along unseen.
-fn secret_env_facts(django: &Value, command: &Command) -> Value {
+pub fn secret_env_facts(django: &Value, own: &[(&str, EnvValue)]) -> Value {
     let (mut secret, mut plain) = (Vec::new(), Vec::new());
     for variable in items(&django["env"]) {
         let name = text(&variable["name"]);
@@ -46,7 +46,7 @@ fn secret_env_facts(django: &Value, command: &Command) -> Value {
             false => plain.push(name),
         }
     }
-    for (name, value) in &command.env {
+    for (name, value) in own {
         match value {
             EnvValue::Secret { .. } => secret.push((*name).to_owned()),
             EnvValue::Text(_) => plain.push((*name).to_owned()),
@@ -57,7 +57,7 @@ fn secret_env_facts(django: &Value, command: &Command) -> Value {
 }
 
 /// Text in which the kubelet finds no reference to a variable.
-fn without_reference(text: &str) -> String {
+pub fn without_reference(text: &str) -> String {
     text.replace('$', "$$")
 }
 

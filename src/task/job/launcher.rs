@@ -4,18 +4,21 @@ use serde_json::Value;
 
 use crate::api::{Outcome, Run};
 use crate::core::Reason;
+use crate::task::Runner;
 
 /// Programs beside which an interpreter stands, and that a web or worker container starts with.
-const PYTHON_PROGRAMS: &[&str] =
+pub const PYTHON_PROGRAMS: &[&str] =
     &["gunicorn", "uvicorn", "uwsgi", "daphne", "hypercorn", "granian", "waitress-serve", "celery", "django-admin"];
 /// How far into the container's own command the interpreter is looked for, past `tini --` and the like.
-const MAX_WORDS_SEARCHED: usize = 5;
+pub const MAX_WORDS_SEARCHED: usize = 5;
 /// What an image has where its command names no interpreter.
-const USUAL_INTERPRETERS: &[&str] = &["python3", "python"];
+pub const USUAL_INTERPRETERS: &[&str] = &["python3", "python"];
 /// How the annotation names the settings module, before what is run.
-const SETTINGS_PREFIX: &str = "DJANGO_SETTINGS_MODULE=";
+pub const SETTINGS_PREFIX: &str = "DJANGO_SETTINGS_MODULE=";
+/// What would start others.
+pub const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "zsh", "env", "exec"];
 /// Commands that the operator adds itself, and so does not take for words of the annotation.
-const OWN_COMMANDS: &[&str] =
+pub const OWN_COMMANDS: &[&str] =
     &["migrate", "lockedmigrate", "ensureadmin", "createsuperuser", "collectstatic", "runserver"];
 
 /// How the project's commands start.
@@ -90,7 +93,7 @@ impl Launcher {
         let Some(first) = rest.next() else {
             return Err(InvalidManageAnnotation::Empty);
         };
-        if matches!(first.rsplit('/').next(), Some("sh" | "bash" | "dash" | "ash" | "zsh" | "env" | "exec")) {
+        if first.rsplit('/').next().is_some_and(|name| SHELLS.contains(&name)) {
             return Err(InvalidManageAnnotation::Shell(first));
         }
         let (interpreters, entry) = if is_python(&first) {
@@ -120,6 +123,23 @@ impl Launcher {
             Some(command) => Err(InvalidManageAnnotation::Command(command.clone())),
             None => Ok(Self { interpreters, entry, container_command, arguments, settings }),
         }
+    }
+
+    /// What the helper is told of it.
+    pub fn options(&self, runner: Runner) -> Vec<String> {
+        let mut options = match &self.entry {
+            Entry::Discover => vec!["--discover".to_owned()],
+            Entry::Script(script) => vec!["--script".into(), script.clone()],
+            Entry::Module(module) => vec!["--module".into(), module.clone()],
+            Entry::ConsoleScript(console) => vec!["--console".into(), console.clone()],
+        };
+        if runner == Runner::Celery {
+            options.push("--celery".to_owned());
+        }
+        options.extend(self.container_command.iter().map(|word| format!("--container-command={word}")));
+        options.extend(self.arguments.iter().map(|word| format!("--argument={word}")));
+        options.extend(self.settings.iter().map(|settings| format!("--settings={settings}")));
+        options
     }
 
     /// Leaves out the interpreters that are known not to be there, and puts first the one that worked the last time.

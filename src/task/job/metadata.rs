@@ -92,6 +92,11 @@ pub fn pod_annotations(
             changes.converted.push(format!("annotation {tell} for {shown_by}"));
         }
     }
+    for wait in names::POD_ANNOTATIONS.iter().map(|(name, ..)| *name) {
+        if annotations.remove(wait).is_some() {
+            changes.dropped.push(format!("annotation {wait}")); // a migration would wait for itself
+        }
+    }
     annotations.insert(names::DEFAULT_CONTAINER_ANNOTATION.to_owned(), django.to_owned());
     annotations
 }

@@ -2,10 +2,10 @@
 
 mod changes;
 mod containers;
-mod env;
-mod image;
+pub(super) mod env;
+pub(super) mod image;
 mod input;
-mod launcher;
+pub mod launcher;
 mod metadata;
 mod references;
 mod template;
@@ -16,18 +16,18 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub use input::{JobInput, build};
+use launcher::Launcher;
 pub use launcher::is_interpreter_missing;
-use launcher::{Entry, Launcher};
 
-use super::{Command, Runner};
+use super::Command;
 use crate::core::Blocked;
 use crate::core::json::items;
 use crate::names;
 
 /// Where the helper is mounted.
-const HELPER_DIR: &str = "/run/django-operator";
+pub const HELPER_DIR: &str = "/run/django-operator";
 /// The file that the kubelet reads a container's last words from.
-const TERMINATION_LOG: &str = "/dev/termination-log";
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Where a Job finds the helper, and how it checks what it finds.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,16 @@ pub struct HelperSource<'a> {
     pub digest: &'a str,
     /// Python code that reads the file, compares its digest, and runs what it read.
     pub bootstrap: &'a str,
+}
+
+impl HelperSource<'_> {
+    /// How an interpreter starts it; its arguments follow.
+    pub fn start(&self, interpreter: &[String]) -> Vec<String> {
+        let mut call = interpreter.to_vec();
+        let file = format!("{HELPER_DIR}/{}", names::HELPER_FILE);
+        call.extend(["-c".to_owned(), self.bootstrap.to_owned(), file, self.digest.to_owned()]);
+        call
+    }
 }
 
 /// A Job that is ready to be created.
@@ -63,15 +73,8 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     let mut launcher = Launcher::of(source.annotation(names::MANAGE_ANNOTATION), &container.spec)
         .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::MANAGE_ANNOTATION)))?;
     launcher.remember(input.last_run, input.run);
-    let keep_entrypoint = match source.annotation(names::ENTRYPOINT_ANNOTATION).unwrap_or_default() {
-        "" | "Bypass" => false,
-        "Keep" => true,
-        other => {
-            let problem =
-                format!("annotation {} is {other:?}; write Keep, or leave it out", names::ENTRYPOINT_ANNOTATION);
-            return Err(source.unusable(problem));
-        }
-    };
+    let keep_entrypoint = keeps_entrypoint(source.annotation(names::ENTRYPOINT_ANNOTATION))
+        .map_err(|problem| source.unusable(format_args!("annotation {} {problem}", names::ENTRYPOINT_ANNOTATION)))?;
 
     let template::CopiedTemplate { mut template, changes, mounts } =
         template::copy(source, &container.spec, &operator_labels(input.kind))?;
@@ -161,6 +164,15 @@ fn assemble(input: &JobInput) -> Result<BuiltJob, Blocked> {
     })
 }
 
+/// Whether the annotation leaves the image's entrypoint in place; else why it cannot be followed.
+pub fn keeps_entrypoint(annotation: Option<&str>) -> Result<bool, String> {
+    match annotation.unwrap_or_default() {
+        "" | "Bypass" => Ok(false),
+        "Keep" => Ok(true),
+        other => Err(format!("is {other:?}; write Keep, or leave it out")),
+    }
+}
+
 /// The operator's own labels, on the Job and on its pods.
 fn operator_labels(kind: &str) -> BTreeMap<String, String> {
     [
@@ -185,21 +197,7 @@ fn disruption_rule(command: &Command, backoff_limit: i32) -> Value {
 /// The interpreter with the helper, and the helper's arguments.
 fn helper_call(interpreter: &[String], launcher: &Launcher, input: &JobInput) -> (Vec<String>, Vec<String>) {
     let JobInput { command, helper, .. } = input;
-    let mut call = interpreter.to_vec();
-    let file = format!("{HELPER_DIR}/{}", names::HELPER_FILE);
-    call.extend(["-c".to_owned(), helper.bootstrap.to_owned(), file, helper.digest.to_owned()]);
-    let mut options = match &launcher.entry {
-        Entry::Discover => vec!["--discover".to_owned()],
-        Entry::Script(script) => vec!["--script".into(), script.clone()],
-        Entry::Module(module) => vec!["--module".into(), module.clone()],
-        Entry::ConsoleScript(console) => vec!["--console".into(), console.clone()],
-    };
-    if command.runner == Runner::Celery {
-        options.push("--celery".to_owned());
-    }
-    options.extend(launcher.container_command.iter().map(|word| format!("--container-command={word}")));
-    options.extend(launcher.arguments.iter().map(|word| format!("--argument={word}")));
-    options.extend(launcher.settings.iter().map(|settings| format!("--settings={settings}")));
+    let mut options = launcher.options(command.runner);
     if let Some(steps) = &command.steps {
         let lengths: Vec<String> = steps.lengths.iter().map(usize::to_string).collect();
         options.push(format!("--lengths={}", lengths.join(",")));
@@ -211,7 +209,7 @@ fn helper_call(interpreter: &[String], launcher: &Launcher, input: &JobInput) ->
         }
     }
     let args = options.into_iter().chain(["--".to_owned()]).chain(command.argv.iter().cloned()).collect();
-    (call, args)
+    (helper.start(interpreter), args)
 }
 
 /// The helper's volume, under a name that the template does not use.

@@ -12,6 +12,8 @@ use kube::ResourceExt;
 
 use super::decide::RESYNC_INTERVAL;
 use super::dependency::ObservedDependency;
+use super::gate::{self, GateProblem};
+use super::job::image;
 use super::observed::{Lookups, Observed, ObservedJob};
 use super::run_cause::{failed_because_of_target, needs_run};
 use super::schedule::ObservedSchedule;
@@ -58,6 +60,8 @@ pub trait CacheReader: NamespaceReader {
     fn jobs(&self) -> Vec<Arc<JobView>>;
     /// Pods of a Job of that name.
     fn pods(&self, job: &str) -> Vec<Arc<PodView>>;
+    /// The Deployments of the namespace that say something of the gate, by name.
+    fn gated_deployments(&self) -> Vec<Arc<Candidate>>;
     /// The names of the DjangoMigrate resources that are under way on a target, given as kind and name.
     fn open_migrations(&self, target: &str) -> Vec<String>;
 }
@@ -138,6 +142,7 @@ pub fn observe<T: Task>(
         observed.dependencies = cache.dependencies(&task.policy().depends_on);
     }
     observe_target(&mut observed, task, cache, labels);
+    observed.gate_problem = gate_problem(task, &observed, cache);
     if needs_run(&observed).is_some() {
         let broken = task.broken_rules().or_else(|| request_too_long(observed.requested.as_deref()));
         observed.broken_rule = broken.or(observed.broken_rule);
@@ -208,6 +213,24 @@ fn observe_target<T: Task>(
         }
         observed.target = Some(found.map(|(candidate, _)| candidate));
     }
+}
+
+/// What is wrong about the gate of pods that wait for what a task migrates: those that run an image of the repository that
+/// it runs itself.
+fn gate_problem<T: Task>(task: &T, observed: &Observed, cache: &impl CacheReader) -> Option<GateProblem> {
+    task.migrates_everything_in()?;
+    let run = observed.status.last_run.as_ref();
+    let image = run.map(|run| &run.image).filter(|image| !image.is_empty()).or(observed.target_image.as_ref())?;
+    let repository = image::repository(image);
+    let databases = observed.status.report.as_ref().map(|report| report.databases.as_slice()).unwrap_or_default();
+    cache.gated_deployments().iter().find_map(|candidate| {
+        let mut images = candidate.template.spec.containers.iter().map(|container| &container.image);
+        if !images.any(|image| image::repository(image) == repository) {
+            return None;
+        }
+        let problem = gate::problem_of(candidate).or_else(|| gate::problem_of_database(candidate, databases))?;
+        Some(GateProblem { message: format!("Deployment {}: {}", candidate.name(), problem.message), ..problem })
+    })
 }
 
 /// What is wrong with a request that the status could not hold.

@@ -35,6 +35,10 @@ impl CacheReader for Known {
         self.pods.iter().map(|pod| Arc::new(serde_json::from_value(pod.clone()).unwrap())).collect()
     }
 
+    fn gated_deployments(&self) -> Vec<Arc<Candidate>> {
+        Vec::new()
+    }
+
     fn open_migrations(&self, _: &str) -> Vec<String> {
         Vec::new()
     }

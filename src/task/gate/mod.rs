@@ -1,0 +1,54 @@
+//! The gate: no pod starts before its database has the migrations that its image knows. Pure.
+//!
+//! A pod template asks for it by an annotation. An admission policy, which `manifests/policies/gate` makes, puts an init
+//! container into its pods as they are created, or its owner pastes what `django-operator gate` prints: the same lines.
+
+mod command_word;
+mod init_container;
+mod problem;
+
+use std::collections::BTreeMap;
+
+pub use command_word::{CommandWord, LOOKS, MIGRATES, SEPARATORS};
+pub use init_container::{Gate, STABLE_SECONDS, WAIT_COMMAND, build};
+pub use problem::{GateProblem, problem_of, problem_of_database};
+
+use super::target::{Candidate, TemplateSummary, choose_container};
+use crate::names;
+
+/// How long a pod waits where its template does not say.
+pub const DEFAULT_TIMEOUT_SECONDS: &str = "1800";
+/// How an annotation may say it.
+pub const TIMEOUT_PATTERN: &str = "^[1-9][0-9]{0,6}$";
+
+/// Whether the pods of a template are to wait, given its annotations.
+pub fn asks_for_gate(annotations: Option<&BTreeMap<String, String>>) -> bool {
+    annotations.and_then(|annotations| annotations.get(names::WAIT_ANNOTATION)).is_some_and(|value| value == "true")
+}
+
+/// Whether a Deployment says anything of the gate, in whichever place.
+pub fn mentions_gate(candidate: &Candidate) -> bool {
+    let places = [&candidate.metadata.annotations, &candidate.template.metadata.annotations];
+    places.into_iter().flatten().any(|annotations| annotations.contains_key(names::WAIT_ANNOTATION))
+}
+
+/// Name of the Django container of a template's pods; none where they do not tell.
+fn django_container(template: &TemplateSummary) -> Option<String> {
+    let names: Vec<&str> = template.spec.containers.iter().map(|c| c.name.as_str()).collect();
+    let annotations = template.metadata.annotations.as_ref();
+    let default = annotations.and_then(|annotations| annotations.get(names::DEFAULT_CONTAINER_ANNOTATION));
+    choose_container(&names, None, default.map(String::as_str), "").ok()
+}
+
+/// The containers that start after the gate and run something else, by which a database may be reached; none where one of
+/// those that start before it may be what it is reached by.
+fn classic_sidecars(template: &TemplateSummary, django: &str) -> Vec<String> {
+    let spec = &template.spec;
+    let Some(image) = spec.containers.iter().find(|c| c.name == django).map(|c| c.image.as_str()) else {
+        return Vec::new();
+    };
+    if spec.init_containers.iter().flatten().any(|c| c.is_native_sidecar && c.image != image) {
+        return Vec::new();
+    }
+    spec.containers.iter().filter(|c| c.image != image).map(|c| c.name.clone()).collect()
+}
