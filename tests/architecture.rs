@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["api", "core", "helper", "metrics", "names", "task"]),
     ("server", &["cluster", "metrics"]),
     ("controller", &["api", "cluster", "core", "helper", "metrics", "names", "server", "settings", "task"]),
-    ("manifests", &["api", "core", "metrics", "names", "settings", "task"]),
+    ("manifests", &["api", "core", "helper", "metrics", "names", "settings", "task"]),
     ("cli", &["api", "controller", "core", "helper", "manifests", "names", "settings", "task", "telemetry"]),
     ("main", &["cli"]),
 ];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
 use super::template::Template;
-use crate::manifests::policies::{LIMITS_CONFIG_MAP, operators};
+use crate::manifests::policies::{GATE, GATE_OF_OLDER_CLUSTERS, LIMITS_CONFIG_MAP, operators};
 use crate::manifests::{KindManifest, manager, yaml};
 
 const LABELS: &str = "django-operator-cluster.labels";
@@ -21,6 +21,8 @@ struct Values {
     crds: Crds,
     /// Policies that make the kinds safe to delegate: docs/policies.md.
     policies: Policies,
+    /// The gate, for pods that ask for it: docs/gate.md.
+    gate: Gate,
     /// ClusterRoles for people.
     user_roles: UserRoles,
 }
@@ -63,6 +65,14 @@ struct Limits {
 
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Gate {
+    /// Whether pods that ask for it start when their database is migrated. Kubernetes 1.36 or newer, or an older one whose
+    /// API server has MutatingAdmissionPolicy switched on. Upgrade the operators before this.
+    enabled: bool,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct UserRoles {
     /// Whether there are django-viewer, django-runner and django-admin, which Kubernetes' view, edit and admin take in.
     enabled: bool,
@@ -78,6 +88,7 @@ impl Default for Values {
                 operators: Vec::new(),
                 pod_labels: manager::target_labels(),
             },
+            gate: Gate { enabled: false },
             user_roles: UserRoles { enabled: true },
         }
     }
@@ -110,7 +121,21 @@ pub fn chart(
         (account.as_str(), "{{ include \"django-operator-cluster.accounts\" . }}"),
         (labels.as_str(), "{{ join \",\" .Values.policies.podLabels }}"),
     ];
+    let of_version = [("admissionregistration.k8s.io/v1", "{{ include \"django-operator-cluster.gateVersion\" . }}")];
     for (path, documents) in manifests(policies) {
+        if path.starts_with(GATE_OF_OLDER_CLUSTERS) {
+            continue; // the other file is of the cluster's version
+        }
+        if path.starts_with(GATE) {
+            let template = Template {
+                condition: ".Values.gate.enabled",
+                labels: LABELS,
+                replaced: &of_version,
+                ..Template::default()
+            };
+            templates.push((template_path(path, ""), template.of(documents)?));
+            continue;
+        }
         let condition = if path.starts_with("policies/limits/") {
             "and .Values.policies.enabled .Values.policies.limits.enabled"
         } else {

@@ -5,6 +5,7 @@
 //! texts that `make policies` replaces. Those that limit, in `limits`, read a ConfigMap.
 
 mod expressions;
+mod gate;
 mod limits;
 mod operator;
 mod requests;
@@ -15,6 +16,7 @@ use super::directory;
 use crate::api::{GROUP, VERSION};
 use expressions::message;
 pub use expressions::operators;
+pub use gate::{GATE, GATE_OF_OLDER_CLUSTERS};
 
 /// What the policies say of the task kinds.
 pub struct TaskKinds<'a> {
@@ -97,6 +99,7 @@ pub fn files(kinds: &TaskKinds) -> Vec<(String, Vec<Value>)> {
     let mut limit_files = limits::parameter_files();
     limit_files.extend(limits.map(AdmissionPolicy::file));
     files.extend(directory("policies/limits/", limit_files));
+    files.extend(gate::files());
     files
 }
 

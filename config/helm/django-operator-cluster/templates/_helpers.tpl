@@ -21,3 +21,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- join "," $accounts }}
 {{- end }}
+
+{{- /* The API version of the gate's policy. */}}
+{{- define "django-operator-cluster.gateVersion" -}}
+{{- if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
+admissionregistration.k8s.io/v1
+{{- else if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy" -}}
+admissionregistration.k8s.io/v1beta1
+{{- else -}}
+{{- fail "gate.enabled: this API server serves no MutatingAdmissionPolicy; it is a part of Kubernetes 1.36, and of 1.34 and 1.35 where it is switched on; without it, paste what `django-operator gate` prints" }}
+{{- end }}
+{{- end }}
