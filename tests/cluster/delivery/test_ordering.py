@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import threading
-from datetime import datetime
 
 import pytest
 import requests
@@ -14,6 +13,7 @@ from delivery.conftest import CHARTS, IMAGE, delete_kinds
 from delivery.gitops import ArgoCD, ArgoCDPreSync, Flux
 from support.kube import ROOT, message, reason
 from support.operator import binary
+from support.rollouts import main_starts, migrated_at
 
 NS = "release"
 DATABASE = ROOT / "tests/project/deploy/services.yaml"
@@ -63,30 +63,6 @@ class Requests:
         self.thread.join()
 
 
-def when(text):
-    return datetime.fromisoformat(text)
-
-
-def main_starts(kube, app, image):
-    """When the main containers of that image started."""
-    starts = []
-    for pod in kube.list("Pod", NS, "app=" + app):
-        for status in pod["status"].get("containerStatuses", []):
-            for state in (*status["state"].values(), *status.get("lastState", {}).values()):
-                if state.get("startedAt") and status["image"].endswith(image):
-                    starts.append(when(state["startedAt"]))
-    return starts
-
-
-def migrated_at(kube, name):
-    """When the newest run's own container had ended, by its node's clock, as the starts of others are."""
-    run = kube.get("DjangoMigrate", NS, name)["status"]["lastRun"]
-    assert run["result"] == "Succeeded"
-    (pod,) = kube.list("Pod", NS, "batch.kubernetes.io/job-name=" + run["jobName"])
-    (ended,) = [s["state"]["terminated"] for s in pod["status"]["containerStatuses"] if s["name"] == run["target"]["container"]]
-    return when(ended["finishedAt"])
-
-
 def with_database(example, directory):
     """The example with a database and a Secret of the release's own, neither of which is there before it."""
     chart = shutil.copytree(ROOT / "examples" / example, directory / example)
@@ -97,14 +73,14 @@ def with_database(example, directory):
 def assert_untouched(asked, app):
     """The old pods served all the time, and none of the new version's main containers started."""
     assert len(asked.answers) > 5 and set(asked.answers) == {200}
-    assert not main_starts(asked.kube, app, ":failing")
+    assert not main_starts(asked.kube, NS, app, ":failing")
 
 
 def assert_in_order(asked, app):
     """No request was lost, and the new version's main containers started after the migration's end."""
     assert len(asked.answers) > 5 and set(asked.answers) == {200}
     assert asked.kube.get("DjangoMigrate", NS, app)["status"]["report"]["names"] == ["myapp.0004_slow"]
-    assert min(main_starts(asked.kube, app, ":slow")) >= migrated_at(asked.kube, app)
+    assert min(main_starts(asked.kube, NS, app, ":slow")) >= migrated_at(asked.kube, NS, app)
 
 
 def test_a_helm_hook(kube, release_ns, cluster_helm, tmp_path):
@@ -115,7 +91,7 @@ def test_a_helm_hook(kube, release_ns, cluster_helm, tmp_path):
     helm("install", "shop", chart, *values)
     assert reason(kube.get("DjangoMigrate", NS, "shop")) == "Succeeded"
     kube.kubectl("rollout", "status", "-n", NS, "deployment/shop", "--timeout=180s")
-    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+    assert min(main_starts(kube, NS, "shop", ":1")) >= migrated_at(kube, NS, "shop")
 
     with Requests(kube, "shop") as asked:
         failed = helm("upgrade", "shop", chart, *values, "--set", "image.tag=failing", check=False)
@@ -144,7 +120,7 @@ def test_migrations_in_the_release(kube, release_ns, cluster_helm, tmp_path):
     values = ("-n", NS, "--wait", "--timeout")
     helm("install", "shop", chart, *values, "5m")
     assert reason(kube.get("DjangoMigrate", NS, "shop")) == "Succeeded"
-    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+    assert min(main_starts(kube, NS, "shop", ":1")) >= migrated_at(kube, NS, "shop")
 
     # Both wait for the new pods until the time is up.
     with Requests(kube, "shop") as asked:
@@ -181,7 +157,7 @@ def test_gitops(kube, database, tmp_path, engine):
         failure = gitops.deploy(examples_of("1", tmp_path))
         assert failure is None, failure
         kube.kubectl("rollout", "status", "-n", NS, "deployment/shop", "--timeout=180s")
-        assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+        assert min(main_starts(kube, NS, "shop", ":1")) >= migrated_at(kube, NS, "shop")
         with Requests(kube, "shop") as asked:
             failure = gitops.deploy(examples_of("failing", tmp_path))
         assert "DjangoMigrate" in failure, failure
@@ -207,7 +183,7 @@ def test_the_script_of_a_pipeline(kube, database, tmp_path):
 
     done = run("1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert min(main_starts(kube, "shop", ":1")) >= migrated_at(kube, "shop")
+    assert min(main_starts(kube, NS, "shop", ":1")) >= migrated_at(kube, NS, "shop")
     with Requests(kube, "shop") as asked:
         done = run("failing")
     assert done.returncode == 2 and "this release is broken" in done.stdout + done.stderr, done

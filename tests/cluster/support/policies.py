@@ -6,6 +6,8 @@ import yaml
 
 from .kube import ROOT
 
+# Of the API server's version.
+GATE = "policies/gate/v1beta1"
 LIMITS_NS = "django-operator-limits"
 LIMITS = "/api/v1/namespaces/%s/configmaps/limits" % LIMITS_NS
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
@@ -25,6 +27,7 @@ def enforce(kube):
         text = text.replace(shipped, json.dumps(IS_ANY_OPERATOR)[1:-1])
         kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
     assert found == 2, "the list of operators stands in two policies"
+    kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / GATE))
 
 
 def set_limits(kube, values):
