@@ -1,17 +1,15 @@
 """The gate: what the policy puts into pods, where the helper is, and what people are told."""
 
-import copy
 import subprocess
 
 import pytest
 import yaml
 from support.fixtures import make_namespace, unique_name
-from support.kube import ROOT, becomes, condition, deployment, eventually, task
+from support.gates import CASES, WAIT, assert_same, await_gate, created, pod_of
+from support.kube import becomes, condition, deployment, eventually, task
 from support.operator import binary, grant
 
-WAIT = "django.my.domain/wait-for-migrations"
 MANAGE = "django.my.domain/manage"
-CASES = sorted((ROOT / "tests/golden/gate/cases").glob("*.yaml"))
 # How commands start, as the annotation may say it, and as it may not.
 STARTS = [
     "python manage.py", "/venv/bin/python -m pretix", "pretix", "/venv/bin/django-admin", "python run.py manage",
@@ -26,61 +24,11 @@ NO_STARTS = [
 COMMANDS = [[], ["/venv/bin/gunicorn", "shop.wsgi"], ["sh", "-c", "exec /venv/bin/python x"], ["a", "b", "c", "d", "/late/bin/python"], ["/a$(B)/python"]]
 
 
-def pod_of(template, annotations=()):
-    """A pod as a controller makes it of a template."""
-    metadata = {"generateName": "gated-", "annotations": {**template["metadata"]["annotations"], **dict(annotations)}}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": copy.deepcopy(template["spec"])}
-
-
-def created(kube, ns, pod):
-    """Its spec as the API server would store it, but for what differs from one pod to the next."""
-    spec = kube.call("POST", kube.path("Pod", ns) + "?dryRun=All", pod)["spec"]
-    token = [v["name"] for v in spec.get("volumes", []) if v["name"].startswith("kube-api-access-")]
-    for container in spec["containers"] + spec.get("initContainers", []):
-        mounts = [m for m in container.get("volumeMounts", []) if m["name"] not in token]
-        container["volumeMounts"] = sorted(mounts, key=lambda mount: mount["mountPath"])
-    spec["volumes"] = sorted((v for v in spec.get("volumes", []) if v["name"] not in token), key=lambda volume: volume["name"])
-    return spec
-
-
-def pasted(template, tmp_path):
-    """The template with the lines that the program prints; or why it prints none."""
-    path = tmp_path / "deployment.yaml"
-    path.write_text(yaml.safe_dump({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": template}}))
-    done = subprocess.run([binary(), "gate", "-f", str(path)], capture_output=True, text=True)
-    if done.returncode:
-        assert done.stderr.startswith("django-operator: Deployment web: "), done.stderr
-        return None, done.stderr
-    lines = yaml.safe_load(done.stdout)
-    template = copy.deepcopy(template)
-    template["metadata"]["annotations"] |= lines["metadata"]["annotations"]
-    for field in ("initContainers", "volumes"):
-        template["spec"][field] = template["spec"].get(field, []) + lines["spec"][field]
-    return template, ""
-
-
-def assert_same(kube, ns, template, tmp_path):
-    """The policy does to a pod what the program prints, or neither does anything."""
-    plain = pod_of(template)
-    template_with_lines, refusal = pasted(template, tmp_path)
-    by_policy = created(kube, ns, plain)
-    if template_with_lines is None:
-        del plain["metadata"]["annotations"][WAIT]
-        assert by_policy == created(kube, ns, plain), refusal
-    else:
-        assert by_policy == created(kube, ns, pod_of(template_with_lines)), template["metadata"]["annotations"]
-        assert by_policy["initContainers"][-1]["name"] == "wait-for-migrations"
-    return template_with_lines is not None
-
-
 @pytest.fixture(scope="module")
 def gated(kube):
-    """The policy is in force."""
-    ns = "default"
-    template = deployment()["spec"]["template"]
-    template["metadata"]["annotations"] = {WAIT: "true"}
-    eventually(lambda: created(kube, ns, pod_of(template)).get("initContainers"), "the gate is in force")
-    return ns
+    """A namespace in which the policy is in force."""
+    await_gate(kube, "default")
+    return "default"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

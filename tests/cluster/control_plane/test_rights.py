@@ -9,7 +9,7 @@ from support.kube import ROOT
 # the API server has just begun and does not know its roles yet.
 REFUSED_ON_PURPOSE = (
     "that-the-api-server-refuses", "what-the-policy-refuses", "release-that-other-policies", "a-namespace-with-everything",
-    "what-the-api-server-says", "a-right-is-taken-away", "what-was-under-way-goes-on", "after-an-outage",
+    "what-the-api-server-says", "a-right-is-taken-away", "what-was-under-way-goes-on", "after-an-outage", "the-helper-is-wherever",
 )
 
 

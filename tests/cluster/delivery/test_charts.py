@@ -79,11 +79,13 @@ def test_an_operator_for_several_namespaces_has_its_role_in_each(helm):
         assert binding["roleRef"]["name"] == binding["metadata"]["name"]
 
 
-def test_what_a_cluster_has_once_is_what_the_kustomizations_are(helm):
-    on = "--set", "policies.enabled=true,policies.limits.enabled=true,policies.operators={%s}" % NS
+@pytest.mark.parametrize(("version", "directory"), [("v1", "policies/gate"), ("v1beta1", "policies/gate/v1beta1")])
+def test_what_a_cluster_has_once_is_what_the_kustomizations_are(helm, version, directory):
+    values = "policies.enabled=true,policies.limits.enabled=true,policies.operators={%s},gate.enabled=true" % NS
+    on = "--set", values, "--api-versions", "admissionregistration.k8s.io/%s/MutatingAdmissionPolicy" % version
     rendered = without_helm(helm.template("django-operator-cluster", NS, *on), ["app.kubernetes.io/name"])
     rendered["ConfigMap", "django-operator-limits", "limits"].pop("data")
-    assert rendered == by_name(kustomized("config/crd", "config/user-roles", "policies", "policies/limits"))
+    assert rendered == by_name(kustomized("config/crd", "config/user-roles", "policies", "policies/limits", directory))
 
 
 def test_switches_leave_out_what_they_say(helm):
@@ -146,6 +148,7 @@ REFUSED = [
     ("django-operator", "watch.allNamespaces=true,watch.namespaces={shop}", "exclude each other"),
     ("django-operator-cluster", "policies.enabled=true", "policies.operators is empty"),
     ("django-operator-cluster", "policies.limits.enabled=true", "set policies.enabled as well"),
+    ("django-operator-cluster", "gate.enabled=true", "paste what `django-operator gate` prints"),
     ("django-operator-cluster", "policies.operators={Shop}", "operators"),
     ("django-operator-cluster", "policies.podLabels={web}", "podLabels"),
     ("django-operator-cluster", "crd.keep=false", "crd"),

@@ -50,7 +50,7 @@ def test_manifests_have_no_field_that_the_api_server_does_not_know(kube, cluster
         *helm.template("django-operator", "default", *more),
         *yaml.safe_load_all(helm("template", "shop", ROOT / "examples/helm-hook").stdout),
         *yaml.safe_load_all(helm("template", "shop", ROOT / "examples/helm-wait").stdout),
-        *kustomized("examples/argo-cd", "examples/argo-cd-presync", "examples/flux/migrations", "examples/flux/web"),
+        *kustomized("examples/gate", "policies/gate/v1beta1", "examples/argo-cd", "examples/argo-cd-presync", "examples/flux/migrations", "examples/flux/web"),
         *[document for path in sorted((ROOT / "examples").glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())],
     ]
     done = judged(schemas, yaml.safe_dump_all(documents))
