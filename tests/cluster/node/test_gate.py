@@ -54,6 +54,21 @@ def pods(kube, app="shop"):
     return {p["metadata"]["name"]: p for p in kube.list("Pod", NS, "app=" + app) if "deletionTimestamp" not in p["metadata"]}
 
 
+def wait_for(kube, seconds):
+    annotations = {"django.my.domain/wait-timeout-seconds": seconds}
+    kube.patch("Deployment", NS, "shop", {"spec": {"template": {"metadata": {"annotations": annotations}}}})
+
+
+def last_words(kube):
+    """What a container that waited for migrations said when it failed."""
+    for pod in pods(kube).values():
+        for status in pod["status"].get("initContainerStatuses", []):
+            for state in (status["state"], status["lastState"]):
+                if state.get("terminated", {}).get("exitCode"):
+                    return state["terminated"]["message"]
+    return None
+
+
 def helper_of(pod):
     (volume,) = [v for v in pod["spec"]["volumes"] if v["name"] == "django-operator-gate"]
     return volume["configMap"]["name"]
@@ -97,11 +112,14 @@ def test_a_slow_migration_a_failing_one_and_the_way_back(kube, installed):
         def log():
             return kube.kubectl("logs", "-n", NS, waiting, "-c", "wait-for-migrations", check=False).stdout
 
-        eventually(lambda: "1 migrations to come, the next is myapp.0004_failing" in log(), "it says what it waits for")
+        waits_for = "1 migration to come, the next is myapp.0004_failing"
+        eventually(lambda: waits_for in log(), "it says what it waits for")
+        wait_for(kube, "3")
+        assert "waited 3 s for database 'default': not migrated: " + waits_for in eventually(lambda: last_words(kube), "its time is up")
+        wait_for(kube, None)
         assert served.keys() < pods(kube).keys(), "the old ones serve on"
         assert not main_starts(kube, NS, "shop", ":failing")
-        for app in APPS:
-            kube.kubectl("rollout", "undo", "-n", NS, "deployment/" + app)
+        set_image(kube, "slow")
         await_rollout(kube)
         assert becomes(kube, "Succeeded")
         eventually(lambda: pods(kube).keys() == served.keys(), "the new one is gone, and no old one")

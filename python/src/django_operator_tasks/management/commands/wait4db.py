@@ -179,8 +179,8 @@ class DatabaseMonitor(Thread):
                 return State(False, LACKS_RIGHT, f"its user lacks a right: {said}")
             return State(False, UNREACHABLE, f"not ready: {said}")
         if missing:
-            count = len(missing)
-            return State(False, "NotMigrated", f"not migrated: {count} migrations to come, the next is {missing[0]}")
+            to_come = "1 migration" if len(missing) == 1 else f"{len(missing)} migrations"
+            return State(False, "NotMigrated", f"not migrated: {to_come} to come, the next is {missing[0]}")
         return State(alive >= self.stable, "", f"ready, without interruption for {alive:.0f} s")
 
     def seconds_without_answer(self) -> float:
