@@ -53,7 +53,7 @@ pub const WAIT_TIMEOUT_ANNOTATION: &str = "django.my.domain/wait-timeout-seconds
 /// Annotation of a pod template: the databases for whose migrations its pods wait.
 pub const WAIT_DATABASES_ANNOTATION: &str = "django.my.domain/wait-for-databases";
 /// Name of the init container that waits for migrations.
-pub const WAIT_CONTAINER: &str = "wait-for-migrations";
+pub const WAIT_CONTAINER: &str = "django-operator-gate";
 /// Name of its volume.
 pub const WAIT_VOLUME: &str = "django-operator-gate";
 /// What the owner of a target says by annotations on it, for the reference page: name, example, meaning.

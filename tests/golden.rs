@@ -58,14 +58,13 @@ fn every_deployment_gives_the_gate_that_lies_beside_it() {
     insta::glob!("golden/gate/cases/*.yaml", |path| {
         let text = std::fs::read_to_string(path).unwrap();
         let deployment: Value = serde_saphyr::from_str(&text).unwrap();
-        let shown = match lines(&[deployment]) {
-            Ok(mut found) => {
-                let (_, mut lines) = found.remove(0);
-                name_helper(&mut lines["spec"], "initContainers");
-                serde_saphyr::to_string(&lines).unwrap()
-            }
-            Err(refusal) => format!("REFUSED {refusal}\n"),
-        };
+        let found = lines(&[deployment]).unwrap().remove(0);
+        let problem = found.problem.map(|problem| format!("{}: {}\n", problem.reason.as_str(), problem.message));
+        let lines = found.lines.map(|mut lines| {
+            name_helper(&mut lines["spec"], "initContainers");
+            serde_saphyr::to_string(&lines).unwrap()
+        });
+        let shown = problem.into_iter().chain(lines).collect::<String>();
         insta::with_settings!({snapshot_path => "golden/gate/lines", prepend_module_to_snapshot => false, omit_expression => true}, {
             insta::assert_snapshot!("gate", shown);
         });

@@ -50,11 +50,15 @@ def test_a_database_behind_a_container_that_starts_later_is_not_waited_for(shop,
     there = databases(engine, "waiting")
     assert there["HOST"] == "127.0.0.1"
     gone = {**there, "PORT": str(free_port())}
-    facts = {"DJANGO_OPERATOR_RUN": '{"classicSidecars": ["sql-proxy"]}'}
+    facts = {"DJANGO_OPERATOR_RUN": '{"classicSidecars": ["sql-proxy"], "nativeSidecars": false}'}
+    either = {"DJANGO_OPERATOR_RUN": '{"classicSidecars": ["nginx"], "nativeSidecars": true}'}
+    elsewhere = {"host": "127.0.0.1"} if engine == "postgresql" else {"read_default_file": "/nowhere"}
     for situation, settings, context, waited in (
         ("behind a sidecar", gone, facts, False),
         ("no sidecar", gone, {"DJANGO_OPERATOR_RUN": '{"classicSidecars": []}'}, True),
         ("elsewhere", {**gone, "HOST": "db.invalid"}, facts, True),
+        ("its address is not told here", {**gone, "HOST": "", "OPTIONS": elsewhere}, facts, engine == "mysql"),
+        ("behind one that is there already, perhaps", gone, either, True),
         ("there, and refuses the login", {**there, "PASSWORD": "wrong"}, facts, True),
         ("there, and not migrated", there, facts, True),
     ):

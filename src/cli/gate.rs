@@ -6,10 +6,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Error;
-use crate::core::json::{name_of, string_map};
+use crate::core::json::{items, name_of, string_map};
 use crate::helper;
 use crate::names;
-use crate::task::gate::{self, Gate, asks_for_gate};
+use crate::task::gate::{self, Gate, GateProblem, asks_for_gate};
 
 #[derive(Args)]
 pub struct GateLines {
@@ -23,7 +23,7 @@ pub struct GateLines {
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
     /// No document has a pod template.
-    #[error("no document has a pod template in spec.template; write a Deployment")]
+    #[error("no document has a pod template; write a Deployment, or another kind that has one")]
     NoTemplate,
     /// Several have one, and none says that its pods are to wait.
     #[error(
@@ -31,9 +31,9 @@ pub enum GateError {
         names::WAIT_ANNOTATION
     )]
     NoneAsks,
-    /// Pods of the template could not wait.
-    #[error("{object}: {problem}")]
-    Problem { object: String, problem: String },
+    /// The pods of some cannot wait, or not as they ask; what is wrong was printed.
+    #[error("not all pods will wait as they ask, see above")]
+    Problems,
 }
 
 impl GateLines {
@@ -43,22 +43,57 @@ impl GateLines {
             std::fs::read_to_string(&self.filename).map_err(|error| Error::File(self.filename.clone(), error))?;
         let yaml = |error: &dyn std::fmt::Display| Error::Yaml(self.filename.clone(), error.to_string());
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| yaml(&error))?;
-        for (object, lines) in lines(&documents)? {
-            println!(
-                "# Into spec.template of {object}: the annotation, the container after its other init containers, the volume."
-            );
-            print!("{}", serde_saphyr::to_string(&lines).map_err(|error| yaml(&error))?);
+        let mut problems = false;
+        for Lines { object, place, lines, problem } in lines(&documents)? {
+            if let Some(problem) = problem {
+                eprintln!("{object}: {}", problem.message);
+                problems = true;
+            }
+            if let Some(lines) = lines {
+                println!(
+                    "# Into {place} of {object}: the annotation, the container after its other init containers, the volume."
+                );
+                print!("{}", serde_saphyr::to_string(&lines).map_err(|error| yaml(&error))?);
+            }
         }
-        Ok(())
+        if problems { Err(GateError::Problems.into()) } else { Ok(()) }
     }
 }
 
+/// What is to be pasted into an object's pod template.
+pub struct Lines {
+    /// Kind and name of the object.
+    pub object: String,
+    /// Where its pod template stands.
+    pub place: &'static str,
+    /// None where its pods cannot wait.
+    pub lines: Option<Value>,
+    pub problem: Option<GateProblem>,
+}
+
+/// Where objects have their pod templates.
+const PLACES: &[(&str, &str)] = &[
+    ("spec.template", "/spec/template"),
+    ("spec.jobTemplate.spec.template", "/spec/jobTemplate/spec/template"),
+    ("template", "/template"),
+];
+
 /// The lines for each object whose pods are to wait.
-pub fn lines(documents: &[Value]) -> Result<Vec<(String, Value)>, GateError> {
-    let with_template: Vec<&Value> = documents.iter().filter(|object| object["spec"]["template"].is_object()).collect();
-    let asking =
-        |object: &&&Value| asks_for_gate(Some(&string_map(&object["spec"]["template"]["metadata"]["annotations"])));
-    let mut chosen: Vec<&Value> = with_template.iter().filter(asking).copied().collect();
+pub fn lines(documents: &[Value]) -> Result<Vec<Lines>, GateError> {
+    let objects = documents.iter().flat_map(|document| match items(&document["items"]) {
+        items if items.is_empty() => vec![document.clone()],
+        items => items,
+    });
+    let with_template: Vec<(Value, &str, Value)> = objects
+        .filter_map(|object| {
+            let found = |(place, path): &(&'static str, &str)| Some((*place, object.pointer(path)?.clone()));
+            let (place, template) = PLACES.iter().find_map(found)?;
+            Some((object, place, template))
+        })
+        .collect();
+    let asks =
+        |(.., template): &&(Value, &str, Value)| asks_for_gate(Some(&string_map(&template["metadata"]["annotations"])));
+    let mut chosen: Vec<_> = with_template.iter().filter(asks).collect();
     if chosen.is_empty() {
         chosen = match with_template.as_slice() {
             [] => return Err(GateError::NoTemplate),
@@ -66,20 +101,28 @@ pub fn lines(documents: &[Value]) -> Result<Vec<(String, Value)>, GateError> {
             _ => return Err(GateError::NoneAsks),
         };
     }
-    let lines = |object: &Value| {
-        let name = format!("{} {}", object["kind"].as_str().unwrap_or_default(), name_of(&object["metadata"]));
-        match gate::build(&object["spec"]["template"], helper::source()) {
-            Ok(Gate { container, volume }) => {
-                let lines = json!({
-                    "metadata": { "annotations": { names::WAIT_ANNOTATION: "true" } },
-                    "spec": { "initContainers": [container], "volumes": [volume] },
-                });
-                Ok((name, lines))
-            }
-            Err(problem) => Err(GateError::Problem { object: name, problem: problem.message }),
+    Ok(chosen.into_iter().map(|(object, place, template)| lines_of(object, place, template)).collect())
+}
+
+fn lines_of(object: &Value, place: &'static str, template: &Value) -> Lines {
+    let (lines, problem) = match gate::build(template, helper::source()) {
+        Ok(Gate { container, volume }) => {
+            let lines = json!({
+                "metadata": { "annotations": { names::WAIT_ANNOTATION: "true" } },
+                "spec": { "initContainers": [container], "volumes": [volume] },
+            });
+            (
+                Some(lines),
+                gate::misread(
+                    &string_map(&object["metadata"]["annotations"]),
+                    &string_map(&template["metadata"]["annotations"]),
+                ),
+            )
         }
+        Err(problem) => (None, Some(problem)),
     };
-    chosen.into_iter().map(lines).collect()
+    let object = format!("{} {}", object["kind"].as_str().unwrap_or_default(), name_of(&object["metadata"]));
+    Lines { object, place, lines, problem }
 }
 
 #[cfg(test)]
@@ -101,8 +144,7 @@ mod tests {
             (vec![object("a", "false"), object("b", "false")], Err("annotate those")),
             (vec![service], Err("no document has a pod template")),
         ] {
-            let names =
-                |lines: Vec<(String, Value)>| lines.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+            let names = |lines: Vec<Lines>| lines.into_iter().map(|lines| lines.object).collect::<Vec<_>>().join(", ");
             match (lines(&documents).map(names), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected),
                 (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),

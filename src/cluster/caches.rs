@@ -106,7 +106,8 @@ impl Watches {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |deployment: DeploymentView| {
-                    candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template)
+                    let lacks_pods = deployment.status.unavailable_replicas.is_some_and(|count| count > 0);
+                    candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template, lacks_pods)
                 });
                 triggers.trigger_targets(&caches.deployments.apply_event(keyed));
             }
@@ -116,7 +117,7 @@ impl Watches {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |pod_template: PodTemplateView| {
-                    candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template)
+                    candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template, false)
                 });
                 triggers.trigger_targets(&caches.pod_templates.apply_event(keyed));
             }
@@ -147,7 +148,12 @@ impl Watches {
     }
 }
 
-fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSummary) -> (CacheKey, Candidate) {
+fn candidate(
+    kind: TargetKind,
+    metadata: ObjectMeta,
+    mut template: TemplateSummary,
+    lacks_pods: bool,
+) -> (CacheKey, Candidate) {
     if let Some(annotations) = &mut template.metadata.annotations {
         annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION || name.starts_with(names::PREFIX));
     }
@@ -164,7 +170,7 @@ fn candidate(kind: TargetKind, metadata: ObjectMeta, mut template: TemplateSumma
         deletion_timestamp: metadata.deletion_timestamp,
         ..ObjectMeta::default()
     };
-    (CacheKey::of(&metadata), Candidate { kind, metadata, template })
+    (CacheKey::of(&metadata), Candidate { kind, metadata, template, lacks_pods })
 }
 
 /// Has the task of a Job or pod reconciled, unless a new listing only repeats what was known.
@@ -183,6 +189,15 @@ struct DeploymentView {
     metadata: ObjectMeta,
     #[serde(default)]
     spec: DeploymentSpecView,
+    #[serde(default)]
+    status: DeploymentStatusView,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeploymentStatusView {
+    #[serde(default)]
+    unavailable_replicas: Option<i32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

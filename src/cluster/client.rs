@@ -63,6 +63,19 @@ fn blocked_by(error: kube::Error, verdict: impl Fn(&Status) -> Option<Blocked>) 
     }
 }
 
+/// Whether the helper's ConfigMap is there: by an attempt to create one without its content, and not in earnest, as the
+/// operator may not read ConfigMaps.
+pub async fn has_helper(client: &Client, namespace: &str) -> kube::Result<bool> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let ConfigMap { metadata, immutable, .. } = helper::config_map();
+    let empty = ConfigMap { metadata: metadata.clone(), immutable: *immutable, ..ConfigMap::default() };
+    match api.create(&PostParams { dry_run: true, ..PostParams::default() }, &empty).await {
+        Ok(_) => Ok(false),
+        Err(error) if is_already_exists(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Creates the helper's ConfigMap, unless it is there. What it holds is checked where it runs.
 pub async fn create_helper(client: &Client, namespace: &str) -> kube::Result<Result<(), Blocked>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);

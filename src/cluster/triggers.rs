@@ -52,15 +52,26 @@ impl ReconcileTriggers {
         }
     }
 
+    fn see_to_gates(&self, namespace: String) {
+        if let Some(gates) = &self.gated {
+            let _ = gates.send(namespace); // who listens ends with the process
+        }
+    }
+
     /// What can be a target changed: the objects that depend on one are to be reconciled.
     pub fn trigger_targets(&self, changes: &[Change<Candidate>]) {
         for (namespace, gated) in changed_namespaces(changes) {
             for trigger_kind in self.kinds.values() {
                 trigger_kind(ReconcileTrigger::Targets { namespace: namespace.clone(), gated });
             }
-            if let Some(gates) = self.gated.as_ref().filter(|_| gated) {
-                let _ = gates.send(namespace); // who listens ends with the process
+            if gated {
+                self.see_to_gates(namespace);
             }
+        }
+        // What they mount may be gone.
+        let waiting = changes.iter().filter_map(|change| change.now.as_ref());
+        for candidate in waiting.filter(|candidate| candidate.lacks_pods && mentions_gate(candidate)) {
+            self.see_to_gates(candidate.metadata.namespace.clone().unwrap_or_default());
         }
     }
 }
@@ -104,6 +115,7 @@ mod tests {
         let mut metadata = json!({"name": "web", "namespace": namespace, "uid": "u"});
         metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Some(Arc::new(Candidate {
+            lacks_pods: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(metadata).unwrap(),
             template: serde_json::from_value(json!({"spec": {"containers": [{"name": "c", "image": image}]}})).unwrap(),

@@ -222,8 +222,8 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
         let AddingControllers { mut triggers, added, .. } = adding;
         let (gates, gate_changes) = unbounded_channel();
         triggers.send_gated(gates);
-        let helpers = gate_helpers::ensure_for_gates(context.clone(), gate_changes);
-        tasks.spawn_until(stop, "the helper for gates".into(), helpers);
+        let helpers = gate_helpers::see_to_gates(context.clone(), gate_changes);
+        tasks.spawn_until(stop, "what sees to gates".into(), helpers);
         let cached = Watches::new(&watches, &watch_namespace, &context.caches, &Arc::new(triggers));
         for (resource, watch) in cached.futures {
             tasks.spawn_until(stop, format!("the watch of {resource}"), watch);

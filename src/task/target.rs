@@ -8,7 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
 use super::Task;
-use super::gate::CommandWord;
+use super::gate::migrates;
 use crate::api::{RunPolicy, Target, non_empty};
 use crate::core::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Reason, condition};
 use crate::names;
@@ -58,18 +58,18 @@ struct ContainerFields {
     #[serde(default)]
     image: String,
     #[serde(default)]
-    command: Option<Vec<CommandWord>>,
+    command: Option<Vec<String>>,
     #[serde(default)]
-    args: Option<Vec<CommandWord>>,
+    args: Option<Vec<String>>,
     #[serde(default)]
     restart_policy: Option<String>,
 }
 
 impl From<ContainerFields> for ContainerSummary {
     fn from(fields: ContainerFields) -> Self {
-        let words = [fields.command, fields.args];
+        let words = [fields.command, fields.args].map(Option::unwrap_or_default).concat();
         Self {
-            migrates: CommandWord::migrates(words.iter().flatten().flatten()),
+            migrates: migrates(&words),
             is_native_sidecar: fields.restart_policy.as_deref() == Some("Always"),
             name: fields.name,
             image: fields.image,
@@ -112,6 +112,8 @@ pub struct Candidate {
     /// Name, UID, labels, annotations.
     pub metadata: ObjectMeta,
     pub template: TemplateSummary,
+    /// Whether pods of it are not available.
+    pub lacks_pods: bool,
 }
 
 impl Candidate {
@@ -285,6 +287,7 @@ mod tests {
 
     fn candidate(name: &str, labels: Value) -> Candidate {
         Candidate {
+            lacks_pods: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(json!({"name": name, "uid": name, "labels": {"tier": name}})).unwrap(),
             template: serde_json::from_value(

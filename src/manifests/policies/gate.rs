@@ -8,7 +8,8 @@ use crate::helper;
 use crate::manifests::directory;
 use crate::names;
 use crate::task::gate::{
-    DEFAULT_TIMEOUT_SECONDS, LOOKS, MIGRATES, SEPARATORS, STABLE_SECONDS, TIMEOUT_PATTERN, WAIT_COMMAND,
+    DEFAULT_TIMEOUT_SECONDS, LONGEST_LOOKED_AT, LOOKS, MIGRATES, MOST_LOOKED_AT, MOST_WORDS, STABLE_SECONDS,
+    TIMEOUT_PATTERN, UNCOMMON_BLANKS, WAIT_COMMAND,
 };
 use crate::task::job::launcher::{
     MAX_WORDS_SEARCHED, OWN_COMMANDS, PYTHON_PROGRAMS, SETTINGS_PREFIX, SHELLS, USUAL_INTERPRETERS,
@@ -16,8 +17,6 @@ use crate::task::job::launcher::{
 use crate::task::job::{HELPER_DIR, TERMINATION_LOG};
 
 const NAME: &str = "gate";
-/// How many words the annotation may have that says how commands start: CEL counts on its fingers.
-const MAX_WORDS: usize = 32;
 /// Directory of its files.
 pub const GATE: &str = "policies/gate/";
 /// The same for Kubernetes before 1.36.
@@ -76,6 +75,7 @@ fn conditions() -> Vec<(&'static str, String)> {
     let labels = "object.metadata.?labels.orValue({})";
     vec![
         ("asks-for-it", format!("{annotations}[?'{}'].orValue('') == 'true'", names::WAIT_ANNOTATION)),
+        ("is-not-of-windows", "object.spec.?os.?name.orValue('') != 'windows'".into()),
         ("is-no-task", format!("!('{}' in {labels})", names::KIND_LABEL)),
         (
             "has-none-yet",
@@ -90,38 +90,35 @@ fn variables() -> Vec<(&'static str, String)> {
 
 /// Which container is Django's, and what is around it.
 fn of_the_pod() -> Vec<(&'static str, String)> {
-    let of_image = "c.?image.orValue('') == variables.image";
-    // The words of a command as a shell would tell them apart.
-    let words = format!("(c.?command.orValue([]) + c.?args.orValue([])).join(' ').findAll(r'''[^\\s{SEPARATORS}]+''')");
+    let text = "(c.?command.orValue([]) + c.?args.orValue([])).join(' ')";
     vec![
         ("annotations", "object.metadata.?annotations.orValue({})".into()),
         ("pod", "dyn(object.spec)".into()),
+        ("containers", "variables.pod.?containers.orValue([])".into()),
+        ("initContainers", "variables.pod.?initContainers.orValue([])".into()),
         (
             "named",
-            format!(
-                "variables.pod.containers.filter(c, c.name == {})",
-                annotation(names::DEFAULT_CONTAINER_ANNOTATION)
-            ),
+            format!("variables.containers.filter(c, c.name == {})", annotation(names::DEFAULT_CONTAINER_ANNOTATION)),
         ),
         (
             "candidates",
-            "variables.named.size() > 0 ? variables.named : variables.pod.containers.size() == 1 ? variables.pod.containers : []".into(),
+            "variables.named.size() > 0 ? variables.named : variables.containers.size() == 1 ? variables.containers : []".into(),
         ),
         ("django", "variables.candidates[0]".into()),
         ("image", "variables.django.?image.orValue('')".into()),
         (
             "migratesItself",
             format!(
-                "(variables.pod.?initContainers.orValue([]) + variables.pod.containers).filter(c, {of_image}).map(c, {words}).exists(words, words.exists(word, word in {}) && !words.exists(word, word in {}))",
-                list(MIGRATES),
-                list(LOOKS)
+                "(variables.initContainers + variables.containers).filter(c, c.?image.orValue('') == variables.image).map(c, {text}).map(text, text.size() > {LONGEST_LOOKED_AT} ? text.substring(0, {LONGEST_LOOKED_AT}) : text).exists(text, text.contains('migrate') && text.findAll(r'''{MIGRATES}''', {MOST_LOOKED_AT}).exists(command, !command.matches(r'{LOOKS}')))"
             ),
         ),
         (
             "classicSidecars",
-            format!(
-                "variables.pod.?initContainers.orValue([]).exists(c, c.?restartPolicy.orValue('') == 'Always' && !({of_image})) ? [] : variables.pod.containers.filter(c, !({of_image})).map(c, c.name)"
-            ),
+            "variables.containers.filter(c, c.name != variables.django.name).map(c, c.name)".into(),
+        ),
+        (
+            "nativeSidecars",
+            "variables.initContainers.exists(c, c.?restartPolicy.orValue('') == 'Always')".into(),
         ),
     ]
 }
@@ -131,7 +128,7 @@ fn of_the_start() -> Vec<(&'static str, String)> {
     let is_python = |word: &str| format!("{word}.matches(r'^(.*/)?(python|pypy)[0-9.]*$')");
     let base = |word: &str| format!("{word}.substring({word}.lastIndexOf('/') + 1)");
     let python_beside = |word: &str| format!("{word}.substring(0, {word}.lastIndexOf('/')) + '/python'");
-    let positions = (0..MAX_WORDS).map(|position| position.to_string()).collect::<Vec<_>>().join(", ");
+    let positions = (0..MOST_WORDS).map(|position| position.to_string()).collect::<Vec<_>>().join(", ");
     let part = |words: &str, condition: &str| {
         format!("variables.positions.filter(i, i < {words}.size() && {condition}).map(i, {words}[i])")
     };
@@ -183,7 +180,7 @@ fn of_the_start() -> Vec<(&'static str, String)> {
         (
             "readable",
             format!(
-                "variables.manage == '' || (!variables.manage.startsWith('[') || variables.manage.matches(r'^\\[\\s*(\"[^\"\\\\]*\"\\s*(,\\s*\"[^\"\\\\]*\"\\s*)*)?\\]$')) && variables.manageWords.size() <= {MAX_WORDS} && variables.start.size() > variables.entry && !({} in {}) && !variables.arguments.exists(w, w in {})",
+                "variables.manage == '' || !variables.manage.matches(r'{UNCOMMON_BLANKS}') && !variables.positions.exists(i, i > 0 && i < variables.manageWords.size() && variables.manageWords[i] in ['-X', '-W'] && variables.manageWords[i - 1] in ['-X', '-W']) && (!variables.manage.startsWith('[') || variables.manage.matches(r'^\\[\\s*(\"[^\"\\\\]*\"\\s*(,\\s*\"[^\"\\\\]*\"\\s*)*)?\\]$')) && variables.manageWords.size() <= {MOST_WORDS} && variables.start.size() > variables.entry && !({} in {}) && !variables.arguments.exists(w, w in {})",
                 base("variables.start[0]"),
                 list(SHELLS),
                 list(OWN_COMMANDS)
@@ -241,7 +238,7 @@ fn of_the_command() -> Vec<(&'static str, String)> {
         (
             "facts",
             format!(
-                "'{{\"bypassesEntrypoint\":' + string(!variables.keepsEntrypoint && variables.django.?command.orValue([]).size() == 0) + ',\"classicSidecars\":' + {} + ',\"plainEnv\":' + {} + ',\"secretEnv\":' + {} + ',\"wholeSecrets\":' + string(variables.wholeSecrets) + '}}'",
+                "'{{\"bypassesEntrypoint\":' + string(!variables.keepsEntrypoint && variables.django.?command.orValue([]).size() == 0) + ',\"classicSidecars\":' + {} + ',\"nativeSidecars\":' + string(variables.nativeSidecars) + ',\"plainEnv\":' + {} + ',\"secretEnv\":' + {} + ',\"wholeSecrets\":' + string(variables.wholeSecrets) + '}}'",
                 texts("variables.classicSidecars"),
                 texts("variables.plainEnv"),
                 texts("variables.secretEnv")

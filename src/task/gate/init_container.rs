@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::{GateProblem, invalid_annotation, ungated};
-use super::{DEFAULT_TIMEOUT_SECONDS, TIMEOUT_PATTERN, classic_sidecars, django_container};
+use super::problem::{GateProblem, invalid_annotation, is_timeout, ungated};
+use super::{DEFAULT_TIMEOUT_SECONDS, classic_sidecars, django_container, has_native_sidecars};
+use crate::core::Reason;
 use crate::core::json::{items, string_map};
 use crate::names;
 use crate::task::Runner;
@@ -30,7 +31,8 @@ pub struct Gate {
 
 /// The gate of a pod template, or why its pods start without one.
 pub fn build(template: &Value, helper: HelperSource) -> Result<Gate, GateProblem> {
-    let summary: TemplateSummary = serde_json::from_value(template.clone()).unwrap_or_default();
+    let summary: TemplateSummary = serde_json::from_value(template.clone())
+        .map_err(|error| GateProblem { reason: Reason::Undecodable, message: format!("its pod template: {error}") })?;
     if let Some(problem) = ungated(&summary) {
         return Err(problem);
     }
@@ -70,6 +72,7 @@ pub fn build(template: &Value, helper: HelperSource) -> Result<Gate, GateProblem
     let mut facts = secret_env_facts(&django, &[]);
     facts["bypassesEntrypoint"] = json!(!keeps_entrypoint && items(&django["command"]).is_empty());
     facts["classicSidecars"] = json!(classic_sidecars(&summary, &name));
+    facts["nativeSidecars"] = json!(has_native_sidecars(&summary));
     let own = json!({ "name": names::HELPER_ENV, "value": without_reference(&facts.to_string()) });
     let copied = items(&django["env"]).into_iter().filter(|variable| variable["name"] != names::HELPER_ENV);
     container.insert("env".into(), Value::Array(copied.chain([own]).collect()));
@@ -85,9 +88,7 @@ pub fn build(template: &Value, helper: HelperSource) -> Result<Gate, GateProblem
 
 /// What the helper runs.
 fn wait_command<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
-    let seconds = annotation(names::WAIT_TIMEOUT_ANNOTATION);
-    let pattern = regex::Regex::new(TIMEOUT_PATTERN).ok();
-    let seconds = seconds.filter(|text| pattern.is_some_and(|pattern| pattern.is_match(text)));
+    let seconds = annotation(names::WAIT_TIMEOUT_ANNOTATION).filter(|text| is_timeout(text));
     let mut words = vec![
         WAIT_COMMAND.to_owned(),
         format!("--timeout={}", seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS)),

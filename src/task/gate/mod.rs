@@ -3,15 +3,15 @@
 //! A pod template asks for it by an annotation. An admission policy, which `manifests/policies/gate` makes, puts an init
 //! container into its pods as they are created, or its owner pastes what `django-operator gate` prints: the same lines.
 
-mod command_word;
 mod init_container;
+mod own_migration;
 mod problem;
 
 use std::collections::BTreeMap;
 
-pub use command_word::{CommandWord, LOOKS, MIGRATES, SEPARATORS};
 pub use init_container::{Gate, STABLE_SECONDS, WAIT_COMMAND, build};
-pub use problem::{GateProblem, problem_of, problem_of_database};
+pub use own_migration::{LONGEST_LOOKED_AT, LOOKS, MIGRATES, MOST_LOOKED_AT, migrates};
+pub use problem::{GateProblem, MOST_WORDS, UNCOMMON_BLANKS, misread, problem_of, problem_of_database};
 
 use super::target::{Candidate, TemplateSummary, choose_container};
 use crate::names;
@@ -40,15 +40,12 @@ fn django_container(template: &TemplateSummary) -> Option<String> {
     choose_container(&names, None, default.map(String::as_str), "").ok()
 }
 
-/// The containers that start after the gate and run something else, by which a database may be reached; none where one of
-/// those that start before it may be what it is reached by.
+/// The other containers that start after the gate, by which a database may be reached.
 fn classic_sidecars(template: &TemplateSummary, django: &str) -> Vec<String> {
-    let spec = &template.spec;
-    let Some(image) = spec.containers.iter().find(|c| c.name == django).map(|c| c.image.as_str()) else {
-        return Vec::new();
-    };
-    if spec.init_containers.iter().flatten().any(|c| c.is_native_sidecar && c.image != image) {
-        return Vec::new();
-    }
-    spec.containers.iter().filter(|c| c.image != image).map(|c| c.name.clone()).collect()
+    template.spec.containers.iter().map(|c| c.name.clone()).filter(|name| name != django).collect()
+}
+
+/// Whether others start before the gate and go on, by which a database may be reached as well.
+fn has_native_sidecars(template: &TemplateSummary) -> bool {
+    template.spec.init_containers.iter().flatten().any(|c| c.is_native_sidecar)
 }

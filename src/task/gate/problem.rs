@@ -1,12 +1,15 @@
 //! Why pods whose template asks for the gate start without it, or not as it says.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
-use super::{DEFAULT_TIMEOUT_SECONDS, TIMEOUT_PATTERN, asks_for_gate, classic_sidecars, django_container};
+use super::{
+    DEFAULT_TIMEOUT_SECONDS, TIMEOUT_PATTERN, asks_for_gate, classic_sidecars, django_container, has_native_sidecars,
+};
 use crate::api::Database;
 use crate::core::Reason;
 use crate::names;
@@ -14,7 +17,14 @@ use crate::task::job::keeps_entrypoint;
 use crate::task::job::launcher::Launcher;
 use crate::task::target::{Candidate, TargetKind, TemplateSummary};
 
+/// How many words the annotation may have that says how commands start.
+pub const MOST_WORDS: usize = 32;
+/// Blanks other than the space, and control characters.
+pub const UNCOMMON_BLANKS: &str =
+    r"[\x00-\x1f\x7f-\x9f\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]";
+
 static TIMEOUT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(TIMEOUT_PATTERN).ok());
+static BLANKS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(UNCOMMON_BLANKS).ok());
 
 /// Something for the owner of a pod template to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,56 +45,51 @@ pub fn problem_of(candidate: &Candidate) -> Option<GateProblem> {
         return None; // nothing makes pods of it
     }
     let of_template = candidate.template.metadata.annotations.as_ref();
-    let value = |name: &str| of_template.and_then(|annotations| annotations.get(name));
-    let misplaced = |name: &&str| {
-        let on_object = candidate.metadata.annotations.as_ref().and_then(|annotations| annotations.get(*name));
-        on_object.is_some() && on_object != value(name)
-    };
-    let invalid = |name: &str, problem: String| {
-        Some(GateProblem {
-            reason: Reason::InvalidAnnotation,
-            message: format!("{POD_ANNOTATIONS}[{name}]: {problem}"),
-        })
-    };
-    match value(names::WAIT_ANNOTATION).map(String::as_str) {
-        None if misplaced(&names::WAIT_ANNOTATION) => {
-            return invalid(
-                names::WAIT_ANNOTATION,
-                format!("it stands on the Deployment alone, so that {UNGATED}; write it there"),
-            );
+    let value = |name: &str| of_template.and_then(|annotations| annotations.get(name)).map(String::as_str);
+    let on_object = |name: &str| candidate.metadata.annotations.as_ref().and_then(|annotations| annotations.get(name));
+    match value(names::WAIT_ANNOTATION) {
+        None if on_object(names::WAIT_ANNOTATION).is_some_and(|value| value == "true") => {
+            let problem = format!("stands on the Deployment alone, so that {UNGATED}; write it here");
+            return Some(invalid_annotation(names::WAIT_ANNOTATION, &problem));
         }
         None | Some("false") => return None,
         Some("true") => {}
         Some(other) => {
-            let problem = format!("it is {other:?}, so that {UNGATED}; write \"true\", or leave it out");
-            return invalid(names::WAIT_ANNOTATION, problem);
+            let problem = format!("is {other:?}, so that {UNGATED}; write \"true\", or leave it out");
+            return Some(invalid_annotation(names::WAIT_ANNOTATION, &problem));
         }
     }
     if let Some(problem) = ungated(&candidate.template) {
         return Some(problem);
     }
+    let none = BTreeMap::new();
+    misread(candidate.metadata.annotations.as_ref().unwrap_or(&none), of_template.unwrap_or(&none))
+}
+
+/// What of the annotations is not done as it says: those of an object, and those of its pod template, which pods have.
+pub fn misread(of_object: &BTreeMap<String, String>, of_template: &BTreeMap<String, String>) -> Option<GateProblem> {
     let own = [
         names::WAIT_TIMEOUT_ANNOTATION,
         names::WAIT_DATABASES_ANNOTATION,
         names::MANAGE_ANNOTATION,
         names::ENTRYPOINT_ANNOTATION,
     ];
-    if let Some(name) = own.iter().find(|name| misplaced(name)) {
-        return invalid(
-            name,
-            "what stands on the Deployment is not known to its pods, which wait; write it there".into(),
+    if let Some(name) = own.iter().find(|name| !of_template.contains_key(**name) && of_object.contains_key(**name)) {
+        let problem =
+            "stands on the object alone, of which its pods know nothing, and they wait without it; write it here";
+        return Some(invalid_annotation(name, &problem));
+    }
+    of_template.get(names::WAIT_TIMEOUT_ANNOTATION).filter(|text| !is_timeout(text)).map(|text| {
+        let problem = format!(
+            "is {text:?}, so that its pods wait {DEFAULT_TIMEOUT_SECONDS} s; write a number of seconds from 1 to 9999999"
         );
-    }
-    let timeout = value(names::WAIT_TIMEOUT_ANNOTATION)?;
-    if TIMEOUT.as_ref().is_some_and(|pattern| pattern.is_match(timeout)) {
-        return None;
-    }
-    invalid(
-        names::WAIT_TIMEOUT_ANNOTATION,
-        format!(
-            "it is {timeout:?}, so that its pods wait {DEFAULT_TIMEOUT_SECONDS} s; write a number of seconds from 1 to 9999999"
-        ),
-    )
+        invalid_annotation(names::WAIT_TIMEOUT_ANNOTATION, &problem)
+    })
+}
+
+/// Whether an annotation says for how many seconds pods wait.
+pub(super) fn is_timeout(text: &str) -> bool {
+    TIMEOUT.as_ref().is_some_and(|pattern| pattern.is_match(text))
 }
 
 /// Why the pods of a template start without the gate that it asks for.
@@ -106,8 +111,7 @@ pub(super) fn ungated(template: &TemplateSummary) -> Option<GateProblem> {
     let containers = &template.spec.containers;
     let image = containers.iter().find(|c| c.name == django).map(|c| c.image.as_str()).unwrap_or_default();
     let all = template.spec.init_containers.iter().flatten().chain(containers);
-    if let Some(migrating) = all.into_iter().find(|c| c.migrates && c.image == image && c.name != names::WAIT_CONTAINER)
-    {
+    if let Some(migrating) = all.into_iter().find(|c| c.migrates && c.image == image) {
         return problem(
             Reason::MigratesItself,
             format!(
@@ -116,38 +120,58 @@ pub(super) fn ungated(template: &TemplateSummary) -> Option<GateProblem> {
             ),
         );
     }
-    let manage = value(names::MANAGE_ANNOTATION);
-    if manage.is_some_and(|text| text.trim_start().starts_with('[') && text.contains('\\')) {
-        let what = "has a backslash, which the gate does not read in a list; write it without";
-        return Some(invalid_annotation(names::MANAGE_ANNOTATION, &what));
+    let invalid =
+        |name: &str, what: &dyn Display| Some(invalid_annotation(name, &format!("{what}; until then {UNGATED}")));
+    let manage = value(names::MANAGE_ANNOTATION).unwrap_or_default().trim();
+    if let Some(problem) = unreadable(manage) {
+        return invalid(names::MANAGE_ANNOTATION, &problem);
     }
-    if let Err(error) = Launcher::of(manage, &Value::Null) {
-        return Some(invalid_annotation(names::MANAGE_ANNOTATION, &error));
+    if let Err(error) = Launcher::of(Some(manage), &Value::Null) {
+        return invalid(names::MANAGE_ANNOTATION, &error);
     }
     let entrypoint = keeps_entrypoint(value(names::ENTRYPOINT_ANNOTATION));
-    entrypoint.err().map(|error| invalid_annotation(names::ENTRYPOINT_ANNOTATION, &error))
+    entrypoint.err().and_then(|error| invalid(names::ENTRYPOINT_ANNOTATION, &error))
 }
 
-/// That an annotation of a pod template cannot be followed.
-pub(super) fn invalid_annotation(name: &str, what: &dyn Display) -> GateProblem {
-    GateProblem {
-        reason: Reason::InvalidAnnotation,
-        message: format!("{POD_ANNOTATIONS}[{name}]: it {what}; until then {UNGATED}"),
+/// What of the annotation that says how commands start an admission policy would read otherwise than this program.
+fn unreadable(manage: &str) -> Option<String> {
+    if BLANKS.as_ref().is_some_and(|pattern| pattern.is_match(manage)) {
+        return Some("has blanks other than spaces, or control characters; write it in one line, with spaces".into());
     }
+    if manage.starts_with('[') && manage.contains('\\') {
+        return Some("has a backslash, which the gate does not read in a list; write it without".into());
+    }
+    let words: Vec<String> = match manage.starts_with('[') {
+        true => serde_json::from_str(manage).unwrap_or_default(),
+        false => manage.split_whitespace().map(str::to_owned).collect(),
+    };
+    if words.len() > MOST_WORDS {
+        return Some(format!("has more than {MOST_WORDS} words; write fewer"));
+    }
+    let takes_value = |word: &String| matches!(word.as_str(), "-X" | "-W");
+    let flags = words.windows(2).any(|pair| pair.iter().all(takes_value));
+    flags.then(|| "has -X or -W twice in a row; write its value after it".into())
+}
+
+/// What is to be changed about an annotation of a pod template.
+pub(super) fn invalid_annotation(name: &str, what: &dyn Display) -> GateProblem {
+    GateProblem { reason: Reason::InvalidAnnotation, message: format!("{POD_ANNOTATIONS}[{name}]: it {what}") }
 }
 
 /// What is wrong about the gate of a Deployment, given the databases that its migration used: one at this pod's own address
 /// is reached by something that starts after the gate.
 pub fn problem_of_database(candidate: &Candidate, databases: &[Database]) -> Option<GateProblem> {
     let template = &candidate.template;
-    if candidate.kind != TargetKind::Deployment || !asks_for_gate(template.metadata.annotations.as_ref()) {
+    let asks = candidate.kind == TargetKind::Deployment && asks_for_gate(template.metadata.annotations.as_ref());
+    // One of those that start before may be it.
+    if !asks || has_native_sidecars(template) {
         return None;
     }
     let sidecars = classic_sidecars(template, &django_container(template)?);
     let local = databases.iter().find(|database| is_local(database)).filter(|_| !sidecars.is_empty())?;
     let message = format!(
-        "{UNGATED}, as database {:?} is at {:?}, which only a container serves that starts after init containers ({}); make \
-         that one a native sidecar: an init container with restartPolicy Always",
+        "{UNGATED}, as database {:?} is at {:?}, as its last migration told, which only a container serves that starts after \
+         init containers ({}); make that one a native sidecar: an init container with restartPolicy Always",
         local.alias,
         local.host,
         sidecars.join(", ")
@@ -155,16 +179,10 @@ pub fn problem_of_database(candidate: &Candidate, databases: &[Database]) -> Opt
     Some(GateProblem { reason: Reason::ClassicSidecar, message })
 }
 
-/// Whether a server is at the pod's own address, or a socket in its file system.
+/// Whether a server is at the pod's own address, or a socket in its file system. One without a host may be named elsewhere.
 fn is_local(database: &Database) -> bool {
     let host = database.host.as_str();
-    let is_server = database.engine != "sqlite3" && !database.engine.is_empty();
-    is_server
-        && (host.is_empty()
-            || host == "localhost"
-            || host == "::1"
-            || host.starts_with("127.")
-            || host.starts_with('/'))
+    host == "localhost" || host == "::1" || host.starts_with("127.") || host.starts_with('/')
 }
 
 #[cfg(test)]
@@ -175,6 +193,7 @@ mod tests {
     /// What is told of a Deployment with these annotations, and this pod.
     fn told(kind: TargetKind, on_object: Value, on_template: Value, pod: Value) -> Option<(&'static str, String)> {
         let candidate = Candidate {
+            lacks_pods: false,
             kind,
             metadata: serde_json::from_value(json!({"name": "web", "annotations": on_object})).unwrap(),
             template: serde_json::from_value(json!({"metadata": {"annotations": on_template}, "spec": pod})).unwrap(),
@@ -197,7 +216,7 @@ mod tests {
             })
         };
         let pasted = json!({
-            "initContainers": [{"name": "wait-for-migrations", "image": "i", "args": ["wait", "migrate"]}],
+            "initContainers": [{"name": "django-operator-gate", "image": "i", "args": ["--", "wait4db"]}],
             "containers": [{"name": "web", "image": "i"}],
         });
         let nothing = || json!({});
@@ -244,7 +263,7 @@ mod tests {
                 json!({manage: "pretix"}),
                 asks(),
                 one(),
-                Some(("InvalidAnnotation", "not known to its pods")),
+                Some(("InvalidAnnotation", "of which its pods know nothing")),
             ),
             (
                 "half an hour",
@@ -276,6 +295,7 @@ mod tests {
         let native = json!([{"name": "mesh", "image": "m", "restartPolicy": "Always"}]);
         let annotations = json!({names::WAIT_ANNOTATION: "true", names::DEFAULT_CONTAINER_ANNOTATION: "web"});
         let candidate = |inits: Value| Candidate {
+            lacks_pods: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(json!({"name": "web"})).unwrap(),
             template: serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": pod(inits)}))
@@ -285,7 +305,7 @@ mod tests {
             ("postgresql", "127.0.0.1", json!([]), true),
             ("mysql", "localhost", json!([]), true),
             ("postgresql", "/cloudsql/shop", json!([]), true),
-            ("postgresql", "", json!([]), true),
+            ("postgresql", "", json!([]), false),
             ("postgresql", "127.0.0.1", native, false),
             ("postgresql", "db.shop", json!([]), false),
             ("sqlite3", "", json!([]), false),
@@ -295,7 +315,7 @@ mod tests {
                 Database { alias: "default".into(), engine: engine.into(), host: host.into(), ..Database::default() };
             let found = problem_of_database(&candidate(inits), &[database]);
             assert_eq!(found.is_some(), expected, "{engine} at {host:?}: {found:?}");
-            assert!(found.is_none_or(|problem| problem.message.contains("init containers (sql-proxy); make")));
+            assert!(found.is_none_or(|problem| problem.message.contains("init containers (sql-proxy, celery); make")));
         }
     }
 }

@@ -52,6 +52,9 @@ impl ContainerSelection {
     /// A container of Django's own image would work twice, or wait for itself.
     pub fn keeps(&self, container: &Value) -> bool {
         let name = name_of(container);
+        if name == names::WAIT_CONTAINER {
+            return false; // a migration would wait for itself, whatever the image that was pasted
+        }
         self.keep.contains(name)
             || (!is_same(&text(&container["image"]), &self.main_image) && !self.drop.contains(name))
     }

@@ -220,15 +220,12 @@ fn observe_target<T: Task>(
 fn gate_problem<T: Task>(task: &T, observed: &Observed, cache: &impl CacheReader) -> Option<GateProblem> {
     task.migrates_everything_in()?;
     let run = observed.status.last_run.as_ref();
-    let image = run.map(|run| &run.image).filter(|image| !image.is_empty()).or(observed.target_image.as_ref())?;
-    let repository = image::repository(image);
+    let own = run.map(|run| &run.image).filter(|image| !image.is_empty()).or(observed.target_image.as_ref())?;
     let databases = observed.status.report.as_ref().map(|report| report.databases.as_slice()).unwrap_or_default();
     cache.gated_deployments().iter().find_map(|candidate| {
-        let mut images = candidate.template.spec.containers.iter().map(|container| &container.image);
-        if !images.any(|image| image::repository(image) == repository) {
-            return None;
-        }
         let problem = gate::problem_of(candidate).or_else(|| gate::problem_of_database(candidate, databases))?;
+        let mut images = candidate.template.spec.containers.iter().map(|container| &container.image);
+        images.any(|image| image::repository(image) == image::repository(own)).then_some(())?;
         Some(GateProblem { message: format!("Deployment {}: {}", candidate.name(), problem.message), ..problem })
     })
 }

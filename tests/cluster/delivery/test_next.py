@@ -59,7 +59,7 @@ def test_the_gate_does_there_what_the_program_prints(later_kube, tmp_path):
     version = later_kube.call("GET", "/version")
     assert (version["major"], version["minor"]) == ("1", "36"), version
     later_kube.kubectl("apply", "--server-side", "-k", str(ROOT / "policies/gate"))
-    await_gate(later_kube, "default")
+    await_gate(later_kube, "default", tmp_path)
     for path in CASES:
         template = yaml.safe_load(path.read_text())["spec"]["template"]
         assert assert_same(later_kube, "default", template, tmp_path) == (not path.stem.startswith("refused_")), path.stem

@@ -12,11 +12,17 @@ WAIT = "django.my.domain/wait-for-migrations"
 CASES = sorted((ROOT / "tests/golden/gate/cases").glob("*.yaml"))
 
 
-def await_gate(kube, ns):
-    """Until the policy is in force."""
+def await_gate(kube, ns, tmp_path):
+    """Until the policy is in force, and no older one."""
     template = deployment()["spec"]["template"]
     template["metadata"]["annotations"] = {WAIT: "true"}
-    eventually(lambda: created(kube, ns, pod_of(template)).get("initContainers"), "the gate is in force")
+    (expected,) = pasted(template, tmp_path)[0]["spec"]["initContainers"]
+
+    def starts_as_printed():
+        found = created(kube, ns, pod_of(template)).get("initContainers", [])
+        return [container["command"] for container in found] == [expected["command"]]
+
+    eventually(starts_as_printed, "the gate is in force")
 
 
 def pod_of(template, annotations=()):
@@ -41,8 +47,8 @@ def pasted(template, tmp_path):
     path = tmp_path / "deployment.yaml"
     path.write_text(yaml.safe_dump({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": template}}))
     done = subprocess.run([binary(), "gate", "-f", str(path)], capture_output=True, text=True)
-    if done.returncode:
-        assert done.stderr.startswith("django-operator: Deployment web: "), done.stderr
+    assert bool(done.returncode) == done.stderr.startswith("Deployment web: "), done
+    if not done.stdout:
         return None, done.stderr
     lines = yaml.safe_load(done.stdout)
     template = copy.deepcopy(template)
@@ -62,5 +68,5 @@ def assert_same(kube, ns, template, tmp_path):
         assert by_policy == created(kube, ns, plain), refusal
     else:
         assert by_policy == created(kube, ns, pod_of(template_with_lines)), template["metadata"]["annotations"]
-        assert by_policy["initContainers"][-1]["name"] == "wait-for-migrations"
+        assert by_policy["initContainers"][-1]["name"] == "django-operator-gate"
     return template_with_lines is not None

@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ...base_command import ReportingCommand, add_seconds_option, unique_values
+from ...db.addresses import server_address
 from ...db.failures import is_nobody_there, lacks_right
 from ...db.pending import unapplied_migrations
 from ...errors import TaskError
@@ -171,10 +172,11 @@ class DatabaseMonitor(Thread):
             connection.close()
             self.alive_since = None
             said = scrubbed(error).strip() or type(error).__name__
-            if not self.answered and is_nobody_there(error):
-                later = reached_through(connection)
-                if later:
-                    return State(True, "", f"not waited for, as {later}: {said}")
+            later = reached_through(connection) if not self.answered and is_nobody_there(error) else ""
+            if later and not run_context().get("nativeSidecars"):
+                return State(True, "", f"not waited for: {said}; {later}")
+            if later:  # unless one of those that are there already is what it is reached by
+                return State(False, UNREACHABLE, f"not ready: {said}; {later}")
             if lacks_right(error):
                 return State(False, LACKS_RIGHT, f"its user lacks a right: {said}")
             return State(False, UNREACHABLE, f"not ready: {said}")
@@ -196,17 +198,16 @@ class DatabaseMonitor(Thread):
 
 
 def reached_through(connection: Any) -> str:
-    """What a database is reached through that cannot be up before this container has ended, in words; else empty: a
-    container that starts after init containers serves it at the pod's own address."""
+    """What to do where a database is at the pod's own address, and may be reached by a container that cannot be up before
+    this one has ended. Else empty."""
     sidecars = run_context().get("classicSidecars")
-    host = str(connection.settings_dict.get("HOST") or "")
-    local = host in ("", "localhost", "::1") or host.startswith(("127.", "/"))
-    if not sidecars or not local or connection.vendor == "sqlite":
+    address = server_address(connection)
+    if not sidecars or not (address in ("localhost", "::1") or address.startswith(("127.", "/"))):
         return ""
     listed = ", ".join(map(str, sidecars))
     return (
-        f"it is at {host!r}, which only a container serves that starts after init containers ({listed}); make that one"
-        " a native sidecar: an init container with restartPolicy Always"
+        f"the container that serves {address} starts after init containers (it is one of: {listed}); make it a native"
+        " sidecar, which is an init container with restartPolicy Always"
     )
 
 
