@@ -198,8 +198,8 @@ class DatabaseMonitor(Thread):
 
 
 def reached_through(connection: Any) -> str:
-    """What to do where a database is at the pod's own address, and may be reached by a container that cannot be up before
-    this one has ended. Else empty."""
+    """What to do where a database is at the pod's own address, and may be reached by a container that cannot be up
+    before this one has ended. Else empty."""
     sidecars = run_context().get("classicSidecars")
     address = server_address(connection)
     if not sidecars or not (address in ("localhost", "::1") or address.startswith(("127.", "/"))):
