@@ -60,7 +60,7 @@ lint: ## The same without the dependencies, whose programs take minutes to build
 	rustfmt --edition 2024 --check $(RUST_FILES)
 	cargo clippy --locked --all-targets -- -D warnings
 	tests/venv
-	cd python && ../$(PYTHON)/ruff format --check . && ../$(PYTHON)/ruff check . && ../$(PYTHON)/mypy
+	cd python && ../$(PYTHON)/ruff format --check . && ../$(PYTHON)/ruff check . ../tests && ../$(PYTHON)/mypy
 	$(PYTHON)/typos
 
 dependencies: ## Licences and sources of the dependencies, and whether each is used

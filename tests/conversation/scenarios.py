@@ -3,7 +3,6 @@
 from support.kube import becomes, eventually, reason, task
 from support.kubelet import OK
 
-
 ACTIONS = {"DjangoCelery": "purged", "DjangoCommand": "executed"}
 
 

@@ -1,6 +1,7 @@
 """Tasks that wait for others; the test plays the kubelet. Whoever waits is told, and does not ask: each change is followed
 long before anything is looked at again by itself."""
 
+import itertools
 import json
 
 import pytest
@@ -46,7 +47,7 @@ def play(kube, ns, kubelet):
 
 def test_a_chain_applied_in_reverse_order_runs_in_the_right_one(kube, ns, operator, play, audit):
     begin = audit.position()
-    chained = list(zip(CHAIN, [None, *CHAIN]))
+    chained = list(zip(CHAIN, [None, *CHAIN[:-1]], strict=True))
     objects = [task(kind, name, **spec(kind, **({"dependsOn": on(before)} if before else {}))) for (kind, name), before in chained]
     kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects[::-1]}), ns)
     for kind, name in CHAIN[1:]:
@@ -198,7 +199,7 @@ def test_a_long_chain_of_those_that_follow_each_other_is_bounded(kube, ns, opera
     for follows in (False, True):
         items = [
             task("DjangoStatic", name + "-follows" * follows, suspend=True, rerunWithDependencies=follows, dependsOn=on(("DjangoStatic", before + "-follows" * follows)))
-            for before, name in zip(names, names[1:])
+            for before, name in itertools.pairwise(names)
         ]
         kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), ns)
     operator = operators(ns).start()

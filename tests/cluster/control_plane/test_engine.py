@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from support.kube import KINDS, account, becomes, completed_at, condition, deployment, eventually, jobs_made, reason, sample, settle, task, writes
@@ -238,7 +239,7 @@ def test_a_finished_task_stays_finished_over_a_restart_and_an_upgrade(kube, ns, 
     assert operator.stop() == 0
     begin = audit.position()
     # Another operator: another helper by one byte, and other generated arguments.
-    program = bytearray(open(operator.binary, "rb").read())
+    program = bytearray(Path(operator.binary).read_bytes())
     assert program.count(b"--migration-lock-timeout=") == 1
     program = program.replace(b"--migration-lock-timeout=", b"--MIGRATION-LOCK-TIMEOUT=")
     comment = program.index(b"django_operator_tasks/job/report.py")

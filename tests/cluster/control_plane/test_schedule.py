@@ -1,7 +1,7 @@
 """Runs by the clock; the test plays the kubelet. Where hours are to have passed, the status says when the last run was due,
 as it would after an operator was away for so long."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.kube import account, becomes, condition, eventually, jobs_made, jobs_released, message, reason, settle, task
@@ -15,7 +15,7 @@ def stamp(at):
 
 
 def now():
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 @pytest.fixture

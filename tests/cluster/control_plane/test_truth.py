@@ -98,7 +98,7 @@ def test_a_newer_version_is_asked_for_after_a_conflict_and_old_ones_are_thrown_a
 
 def test_an_event_that_comes_again_is_counted(kube, ns, operator):
     kube.create(ns, task("DjangoMigrate", "m", suspend=True))
-    for n in range(3):
+    for _ in range(3):
         becomes(kube, ns, "m", "Suspended")
         kube.patch("DjangoMigrate", ns, "m", {"spec": {"suspend": False, "target": {"container": "nope"}}})
         becomes(kube, ns, "m", "ContainerNotFound")
@@ -160,7 +160,8 @@ def test_a_warning_that_has_passed_is_not_shown(kube, ns, operator, kubelet, aud
     kubelet.tell(pod, "FailedCreatePodSandBox", "no network")
     kubelet.tell(pod, "Scheduled", "assigned", kind="Normal")
     unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
-    kube.patch("Pod", ns, pod["metadata"]["name"], {"status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unbound}]}}, "/status")
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unbound}
+    kube.patch("Pod", ns, pod["metadata"]["name"], {"status": {"conditions": [unscheduled]}}, "/status")
     begin = audit.position()
     eventually(lambda: any(e["verb"] == "list" and e["objectRef"].get("resource") == "events" for e in audit.entries(account(ns), begin)))
     settle(audit, account(ns))

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -107,7 +107,7 @@ def test_run_again_asks_as_the_annotation_does():
     made = yaml.safe_load((ARGO / "testdata/succeeded.yaml").read_text())
     after = judge("action", ARGO / "actions/discovery.lua", ARGO / "actions/rerun/action.lua", about=made)["object"]
     asked = datetime.fromisoformat(after["metadata"]["annotations"].pop("django.my.domain/requestedAt"))
-    assert abs(datetime.now(timezone.utc) - asked) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC) - asked) < timedelta(minutes=1)
     del after["metadata"]["annotations"]
     assert after == made
 

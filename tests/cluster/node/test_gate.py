@@ -1,6 +1,7 @@
 """The gate on the real node: rollouts by `kubectl set image` alone, a first installation at once, and upgrades."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -132,7 +133,7 @@ def test_a_slow_migration_a_failing_one_and_the_way_back(kube, installed):
 
 def of_another_helper(directory):
     """The operator's program with another digest of its helper: a file of the zip is some seconds older."""
-    program = bytearray(open(binary(), "rb").read())
+    program = bytearray(Path(binary()).read_bytes())
     entry = program.index(b"PK\x01\x02", program.index(b"PK\x03\x04", program.index(b"django_operator_tasks/__init__.py") - 64))
     program[entry + 12] ^= 1
     path = directory / "django-operator"

@@ -128,7 +128,8 @@ def test_a_user_is_updated_and_never_demoted_unasked(kube, site):
 def test_a_user_model_of_the_projects_own(kube, site):
     settings = {"DJANGO_SETTINGS_MODULE": "myapp.settings_custom", "DATABASE_NAME": "custom"}
     custom = site.variant("custom", **settings)
-    kube.create(site.ns, task("DjangoUser", "person", username="ann@example.com", attributes={"team": "ops"}, superuser=True, passwordSecretRef={"name": "pw", "key": "a"}, target=custom))
+    person = {"username": "ann@example.com", "attributes": {"team": "ops"}, "superuser": True}
+    kube.create(site.ns, task("DjangoUser", "person", **person, passwordSecretRef={"name": "pw", "key": "a"}, target=custom))
     kube.create(site.ns, task("DjangoMigrate", "custom", target=custom))
     site.becomes("DjangoUser", "person", "Succeeded")  # it waited for its table
     show = "from people.models import Person; p = Person.objects.get(); print(p.email, p.team, p.is_superuser, p.check_password('first-Passw0rd'))"
@@ -204,7 +205,7 @@ def test_commands_stop_at_the_first_that_fails_and_resume_where_that_is_asked(ku
         number += 1
         ended = lambda: (t := kube.get("DjangoCommand", site.ns, "steps")) and reason(t) == wanted and t["status"]["lastRun"]["number"] == number and t  # noqa: E731
         run = eventually(ended, "run %d is %s" % (number, wanted), 150)["status"]["lastRun"]
-        assert [(each["name"], each["state"]) for each in run["steps"]] == list(zip(("check", "shell", "shell"), states))
+        assert [(each["name"], each["state"]) for each in run["steps"]] == list(zip(("check", "shell", "shell"), states, strict=True))
         return run, kube.kubectl("logs", "-n", site.ns, "job/" + run["jobName"]).stdout
 
     def request(value):
@@ -243,14 +244,19 @@ def test_a_chain_in_one_file_runs_in_its_order_whatever_comes_first(kube, site):
         ("DjangoCommand", {"commands": [["check"], ["showmigrations"]], "runPolicy": "OnImageChange"}),
         ("DjangoStatic", {"runPolicy": "OnImageChange"}),
     ]
-    depends_on = [[], *([{"kind": kind, "name": "chain"}] for kind, _ in chain)]
-    items = [task(kind, "chain", target=target, dependsOn=on, **spec) for (kind, spec), on in zip(chain, depends_on)]
+    depends_on = [[], *([{"kind": kind, "name": "chain"}] for kind, _ in chain[:-1])]
+    items = [task(kind, "chain", target=target, dependsOn=on, **spec) for (kind, spec), on in zip(chain, depends_on, strict=True)]
     kube.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items[::-1]}), site.ns)
 
     def times(kinds, run):
         found = []
         for kind in kinds:
-            done = eventually(lambda kind=kind: (t := kube.get(kind, site.ns, "chain")) and reason(t) == "Succeeded" and t["status"]["lastRun"]["number"] == run and t, "%s, run %d" % (kind, run), 240)
+
+            def in_this_run(kind=kind):
+                found = kube.get(kind, site.ns, "chain")
+                return found and reason(found) == "Succeeded" and found["status"]["lastRun"]["number"] == run and found
+
+            done = eventually(in_this_run, "%s, run %d" % (kind, run), 240)
             job = kube.get("Job", site.ns, done["status"]["lastRun"]["jobName"])
             found += [job["metadata"]["creationTimestamp"], job["status"]["completionTime"]]
         return found
@@ -400,7 +406,10 @@ def test_an_injected_classic_sidecar_is_named_as_what_holds_the_job(kube, site):
     def injected():
         pod = kube.call("POST", "/api/v1/namespaces/%s/pods?dryRun=All" % site.ns, {
             "metadata": {"name": "probe", "annotations": {"inject.example.com/agent": "true"}},
-            "spec": {"securityContext": {"runAsNonRoot": True, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"}}, "containers": [{"name": "a", "image": "a", "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]},
+            "spec": {
+                "securityContext": {"runAsNonRoot": True, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{"name": "a", "image": "a", "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}],
+            },
         }, ok=())
         return len(pod.get("spec", {}).get("containers", [])) == 2
 

@@ -211,9 +211,9 @@ class Audit:
                     entry = json.loads(line)
                 except ValueError:
                     continue  # the last line may still be in the writing
-                if entry.get("stage") == "ResponseComplete" or entry.get("verb") == "watch":
-                    if user is None or entry["user"].get("username") == user:
-                        yield entry
+                ended = entry.get("stage") == "ResponseComplete" or entry.get("verb") == "watch"
+                if ended and (user is None or entry["user"].get("username") == user):
+                    yield entry
 
     def position(self):
         return os.path.getsize(self.path)

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from .kube import GROUP, TIMEOUT, eventually  # noqa: F401  (one module knows the paths)
 
@@ -19,7 +19,7 @@ def container_status(name, state, restarts=0):
 
 
 def now():
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Kubelet:
@@ -81,7 +81,7 @@ class Kubelet:
         self.kube.create(self.ns, {
             "apiVersion": "events.k8s.io/v1", "kind": "Event", "type": kind, "reason": reason, "note": note, "action": "Run",
             "metadata": {"name": "%s.%s" % (pod["metadata"]["name"], os.urandom(4).hex())},
-            "eventTime": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "regarding": {"apiVersion": "v1", "kind": "Pod", **about},
             "reportingController": "kubelet", "reportingInstance": "node",
         })

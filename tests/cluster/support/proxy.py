@@ -89,7 +89,8 @@ class Gate:
 
 class Proxy:
     """`plan(call)` is asked at each call and answers with a fault, or None to let it pass. `crash` is called where the
-    operator is to die, and `freeze` where it is to stand still. `struck` has the faults that came to bear. `rewrite(text)` may change each answer; `page`, if set, is the size of a list's pages."""
+    operator is to die, and `freeze` where it is to stand still. `struck` has the faults that came to bear. `rewrite(text)` may change
+    each answer; `page`, if set, is the size of a list's pages."""
 
     def __init__(self, server, plan=None, crash=None, rewrite=None, page=None, freeze=None):
         self.upstream = urlsplit(server)
