@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import SOURCE, eventually, finish, output_until, sql
+from conftest import SOURCE, connect, eventually, finish, output_until, sql
 from servers import free_port
 
 FAST = ["-s", "0.2", "-i", "0.1"]
@@ -24,6 +24,20 @@ def test_it_waits_for_the_migrations_that_somebody_else_makes(site):
         assert site.manage("lockedmigrate", "--noinput")[0] == 0
         code, rest = finish(waiting)
     assert code == 0 and "ready, without interruption" in rest
+
+
+def test_it_waits_for_the_end_of_who_applied_the_last_one(site):
+    """After the last row come the project's own handlers; the lock is held until they are done."""
+    with connect(site.settings["DATABASES"]["default"]) as migrator:
+        migrator.execute("SELECT pg_advisory_lock(1000)")
+        with site.start("manage.py", "wait4db", *FAST) as waiting:
+            output_until(waiting, "not migrated")
+            assert site.manage("lockedmigrate", "--lock-mode=none")[0] == 0
+            output_until(waiting, "by one that has not ended: server process")
+            migrator.execute("SELECT pg_advisory_unlock(1000)")
+            assert finish(waiting)[0] == 0
+        migrator.execute("SELECT pg_advisory_lock(1000)")
+        assert site.manage("wait4db", *FAST)[0] == 0, "another image is migrated, which is no matter of this one"
 
 
 def test_ready_only_does_not(site):
@@ -65,6 +79,7 @@ def test_a_database_behind_a_container_that_starts_later_is_not_waited_for(shop,
         shop.settings["DATABASES"] = {"default": settings}
         code, output = shop.manage("wait4db", "-t", "2", *FAST, **context)
         assert (code, "sql-proxy" in output) == ((1, False) if waited else (0, True)), (situation, output)
+        assert ("make it a native sidecar" in output) == (context is either or not waited), (situation, output)
 
 
 def test_an_interruption_starts_the_stable_time_anew(shop, databases, mariadb):

@@ -86,7 +86,10 @@ pub fn lines(documents: &[Value]) -> Result<Vec<Lines>, GateError> {
     });
     let with_template: Vec<(Value, &str, Value)> = objects
         .filter_map(|object| {
-            let found = |(place, path): &(&'static str, &str)| Some((*place, object.pointer(path)?.clone()));
+            let found = |(place, path): &(&'static str, &str)| {
+                let template = object.pointer(path).filter(|template| template["spec"]["containers"].is_array())?;
+                Some((*place, template.clone()))
+            };
             let (place, template) = PLACES.iter().find_map(found)?;
             Some((object, place, template))
         })
@@ -111,16 +114,17 @@ fn lines_of(object: &Value, place: &'static str, template: &Value) -> Lines {
                 "metadata": { "annotations": { names::WAIT_ANNOTATION: "true" } },
                 "spec": { "initContainers": [container], "volumes": [volume] },
             });
-            (
-                Some(lines),
-                gate::misread(
-                    &string_map(&object["metadata"]["annotations"]),
-                    &string_map(&template["metadata"]["annotations"]),
-                ),
-            )
+            let of_object = string_map(&object["metadata"]["annotations"]);
+            let of_template = string_map(&template["metadata"]["annotations"]);
+            let problem = gate::unanswered(&of_object, &of_template);
+            (Some(lines), problem.or_else(|| gate::ignored_annotations(&of_object, &of_template)))
         }
         Err(problem) => (None, Some(problem)),
     };
+    let problem = problem.map(|GateProblem { reason, message }| GateProblem {
+        reason,
+        message: message.replace(gate::TEMPLATE_OF_A_DEPLOYMENT, place),
+    });
     let object = format!("{} {}", object["kind"].as_str().unwrap_or_default(), name_of(&object["metadata"]));
     Lines { object, place, lines, problem }
 }

@@ -106,8 +106,14 @@ impl Watches {
             let (caches, triggers) = (caches.clone(), triggers.clone());
             move |event| {
                 let keyed = map_event(event, |deployment: DeploymentView| {
-                    let lacks_pods = deployment.status.unavailable_replicas.is_some_and(|count| count > 0);
-                    candidate(TargetKind::Deployment, deployment.metadata, deployment.spec.template, lacks_pods)
+                    let has_unavailable_replicas =
+                        deployment.status.unavailable_replicas.is_some_and(|count| count > 0);
+                    candidate(
+                        TargetKind::Deployment,
+                        deployment.metadata,
+                        deployment.spec.template,
+                        has_unavailable_replicas,
+                    )
                 });
                 triggers.trigger_targets(&caches.deployments.apply_event(keyed));
             }
@@ -152,7 +158,7 @@ fn candidate(
     kind: TargetKind,
     metadata: ObjectMeta,
     mut template: TemplateSummary,
-    lacks_pods: bool,
+    has_unavailable_replicas: bool,
 ) -> (CacheKey, Candidate) {
     if let Some(annotations) = &mut template.metadata.annotations {
         annotations.retain(|name, _| name == names::DEFAULT_CONTAINER_ANNOTATION || name.starts_with(names::PREFIX));
@@ -170,7 +176,7 @@ fn candidate(
         deletion_timestamp: metadata.deletion_timestamp,
         ..ObjectMeta::default()
     };
-    (CacheKey::of(&metadata), Candidate { kind, metadata, template, lacks_pods })
+    (CacheKey::of(&metadata), Candidate { kind, metadata, template, has_unavailable_replicas })
 }
 
 /// Has the task of a Job or pod reconciled, unless a new listing only repeats what was known.

@@ -1,5 +1,7 @@
 //! Events, which never fail a reconcile, and never hold one up.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,9 +24,8 @@ const NOTE_LIMIT: usize = 1000;
 const CAPACITY: usize = 1024;
 /// How many events are sent at once.
 const CONCURRENCY: usize = 16;
-/// After how many events a recorder is replaced. It keeps, and goes through, all that it sent in the last minutes, to
-/// count repetitions, which come soon or not at all.
-const EVENTS_OF_A_RECORDER: usize = 256;
+/// How many events are remembered, to count repetitions, which come soon or not at all.
+const REMEMBERED: usize = 256;
 /// How long the process waits at its end for events to be sent.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -39,6 +40,7 @@ pub struct EventPublisher {
 struct Publication {
     regarding: ObjectReference,
     job: Option<ObjectReference>,
+    action: &'static str,
     notice: Notice,
 }
 
@@ -49,12 +51,18 @@ impl EventPublisher {
         Self { sender: Mutex::new(Some(sender)), sending: Mutex::new(Some(sending)) }
     }
 
-    /// Tells people of an object.
-    pub fn publish(&self, regarding: &ObjectReference, job: Option<&ObjectReference>, notices: Vec<Notice>) {
+    /// Tells people of an object, about a Job of it or not, and what was done.
+    pub fn publish(
+        &self,
+        regarding: &ObjectReference,
+        job: Option<&ObjectReference>,
+        action: &'static str,
+        notices: Vec<Notice>,
+    ) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else { return };
         for notice in notices {
-            let publication = Publication { regarding: regarding.clone(), job: job.cloned(), notice };
+            let publication = Publication { regarding: regarding.clone(), job: job.cloned(), action, notice };
             if let Err(TrySendError::Full(lost)) = sender.try_send(publication) {
                 let Publication { regarding, notice, .. } = lost;
                 warn!(
@@ -81,18 +89,21 @@ impl EventPublisher {
 async fn send_all(mut receiver: Receiver<Publication>, client: Client, reporter: Reporter) {
     let publications = poll_fn(|context| receiver.poll_recv(context));
     let new_recorder = || Recorder::new(client.clone(), reporter.clone());
-    let (mut recorder, mut sent) = (new_recorder(), 0);
+    // A recorder takes what has the same reason for the same, whatever it says: each note has one of its own.
+    let mut recorders: HashMap<u64, Recorder> = HashMap::new();
     let with_recorder = publications.map(|publication| {
-        sent += 1;
-        if sent % EVENTS_OF_A_RECORDER == 0 {
-            recorder = new_recorder();
+        if recorders.len() >= REMEMBERED {
+            recorders.clear();
         }
-        (recorder.clone(), publication)
+        let Publication { regarding, notice, .. } = &publication;
+        let mut hasher = DefaultHasher::new();
+        (&regarding.uid, &notice.reason, &notice.note).hash(&mut hasher);
+        (recorders.entry(hasher.finish()).or_insert_with(&new_recorder).clone(), publication)
     });
     with_recorder.for_each_concurrent(CONCURRENCY, |(recorder, publication)| send(recorder, publication)).await;
 }
 
-async fn send(recorder: Recorder, Publication { regarding, job, notice }: Publication) {
+async fn send(recorder: Recorder, Publication { regarding, job, action, notice }: Publication) {
     let mut note = notice.note;
     while note.len() > NOTE_LIMIT {
         note.pop();
@@ -101,7 +112,7 @@ async fn send(recorder: Recorder, Publication { regarding, job, notice }: Public
         type_: if notice.warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason,
         note: Some(note),
-        action: "RunTask".into(),
+        action: action.into(),
         secondary: job,
     };
     if let Err(error) = recorder.publish(&event, &regarding).await {

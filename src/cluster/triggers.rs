@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
-
 use super::cache::Change;
 use crate::core::owned_meta::OwnedMeta;
 use crate::names;
@@ -24,13 +22,16 @@ pub enum ReconcileTrigger {
 /// Takes the triggers for one kind.
 type TriggerFn = Box<dyn Fn(ReconcileTrigger) + Send + Sync>;
 
+/// Takes a namespace.
+type NamespaceFn = Box<dyn Fn(&str) + Send + Sync>;
+
 /// Where triggers go.
 #[derive(Default)]
 pub struct ReconcileTriggers {
     /// By the kind that they are for.
     kinds: HashMap<&'static str, TriggerFn>,
-    /// Namespaces in which what asks for the gate changed.
-    gated: Option<UnboundedSender<String>>,
+    /// Takes the namespaces in which what asks for the gate changed.
+    gates: Option<NamespaceFn>,
 }
 
 impl ReconcileTriggers {
@@ -40,8 +41,8 @@ impl ReconcileTriggers {
     }
 
     /// Lets the namespaces go there in which what asks for the gate changed.
-    pub fn send_gated(&mut self, gated: UnboundedSender<String>) {
-        self.gated = Some(gated);
+    pub fn subscribe_gates(&mut self, trigger: impl Fn(&str) + Send + Sync + 'static) {
+        self.gates = Some(Box::new(trigger));
     }
 
     /// A Job or pod changed: its task is to be reconciled.
@@ -52,26 +53,23 @@ impl ReconcileTriggers {
         }
     }
 
-    fn see_to_gates(&self, namespace: String) {
-        if let Some(gates) = &self.gated {
-            let _ = gates.send(namespace); // who listens ends with the process
-        }
-    }
-
     /// What can be a target changed: the objects that depend on one are to be reconciled.
     pub fn trigger_targets(&self, changes: &[Change<Candidate>]) {
         for (namespace, gated) in changed_namespaces(changes) {
             for trigger_kind in self.kinds.values() {
                 trigger_kind(ReconcileTrigger::Targets { namespace: namespace.clone(), gated });
             }
-            if gated {
-                self.see_to_gates(namespace);
+            if let Some(gates) = self.gates.as_ref().filter(|_| gated) {
+                gates(&namespace);
             }
         }
-        // What they mount may be gone.
-        let waiting = changes.iter().filter_map(|change| change.now.as_ref());
-        for candidate in waiting.filter(|candidate| candidate.lacks_pods && mentions_gate(candidate)) {
-            self.see_to_gates(candidate.metadata.namespace.clone().unwrap_or_default());
+        // Where pods do not become available, what they mount may be gone.
+        let now = changes.iter().filter_map(|change| change.now.as_ref());
+        let gated = now.filter(|candidate| candidate.has_unavailable_replicas && mentions_gate(candidate));
+        for candidate in gated {
+            if let (Some(gates), Some(namespace)) = (&self.gates, &candidate.metadata.namespace) {
+                gates(namespace);
+            }
         }
     }
 }
@@ -115,7 +113,7 @@ mod tests {
         let mut metadata = json!({"name": "web", "namespace": namespace, "uid": "u"});
         metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Some(Arc::new(Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(metadata).unwrap(),
             template: serde_json::from_value(json!({"spec": {"containers": [{"name": "c", "image": image}]}})).unwrap(),

@@ -51,13 +51,8 @@ impl Controllers {
     ) -> ControllerWatch {
         let context = Arc::new(Context::<K>::new(shared.clone()));
         K::on_start(&context);
-        let watched_namespace = match watch_namespace {
-            WatchNamespace::All => None,
-            WatchNamespace::Namespace(namespace) => Some(namespace.clone()),
-        };
         let reconciling = context.clone();
-        let reconcile = move |key| reconciler::reconcile(key, reconciling.clone()).boxed();
-        self.0.insert((K::KIND, watched_namespace), Arc::new(reconcile));
+        self.insert(K::KIND, watch_namespace, move |key| reconciler::reconcile(key, reconciling.clone()).boxed());
         let triggered = shared.clone();
         triggers.subscribe(K::KIND, move |trigger| {
             for (key, urgency) in objects_for_trigger::<K>(trigger, &triggered) {
@@ -83,6 +78,20 @@ impl Controllers {
             }
         };
         ControllerWatch { running: running.boxed(), synced }
+    }
+
+    /// Has what is in the queue under this kind reconciled so.
+    pub fn insert(
+        &mut self,
+        kind: &'static str,
+        watch_namespace: &WatchNamespace,
+        reconcile: impl Fn(ObjectKey) -> BoxFuture<'static, Option<(Duration, Urgency)>> + Send + Sync + 'static,
+    ) {
+        let watched_namespace = match watch_namespace {
+            WatchNamespace::All => None,
+            WatchNamespace::Namespace(namespace) => Some(namespace.clone()),
+        };
+        self.0.insert((kind, watched_namespace), Arc::new(reconcile));
     }
 
     fn get(&self, key: &ObjectKey) -> Option<&ReconcileFn> {

@@ -7,7 +7,7 @@ mod context;
 mod controllers;
 mod event_reader;
 mod fair_queue;
-mod gate_helpers;
+mod gates;
 mod helper_namespaces;
 mod job_limit;
 mod known_jobs;
@@ -22,9 +22,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use kube::Client;
 use kube::runtime::events::Reporter;
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -35,13 +35,15 @@ use self::blocked_since::BlockedSince;
 use self::context::NamespaceContext;
 use self::controllers::{ControllerWatch, Controllers};
 use self::event_reader::EventReader;
+use self::gates::Gates;
 use self::helper_namespaces::HelperNamespaces;
 use self::job_limit::JobLimit;
 use self::known_jobs::KnownJobs;
+use self::object_key::ObjectKey;
 use self::pruning::Pruning;
 use self::reconciler::Reconcile;
 use self::task::{DependencyGraph, DependencyReaders};
-use self::work_queue::WorkQueue;
+use self::work_queue::{Urgency, WorkQueue};
 use crate::cluster::caches::{Caches, Watches};
 use crate::cluster::connection::{ConnectError, Connections};
 use crate::cluster::events::EventPublisher;
@@ -220,10 +222,13 @@ fn start_controllers(parts: &Parts, health: &Health, stop: &CancellationToken) -
         };
         kinds::visit_kinds(&mut adding);
         let AddingControllers { mut triggers, added, .. } = adding;
-        let (gates, gate_changes) = unbounded_channel();
-        triggers.send_gated(gates);
-        let helpers = gate_helpers::see_to_gates(context.clone(), gate_changes);
-        tasks.spawn_until(stop, "what sees to gates".into(), helpers);
+        let (gates, gate_queue) = (Arc::new(Gates::new(context.clone())), queue.clone());
+        controllers.insert(gates::KIND, &watch_namespace, move |key| {
+            let gates = gates.clone();
+            async move { gates.reconcile(key).await }.boxed()
+        });
+        triggers
+            .subscribe_gates(move |namespace| gate_queue.add(ObjectKey::new(gates::KIND, namespace, ""), Urgency::New));
         let cached = Watches::new(&watches, &watch_namespace, &context.caches, &Arc::new(triggers));
         for (resource, watch) in cached.futures {
             tasks.spawn_until(stop, format!("the watch of {resource}"), watch);

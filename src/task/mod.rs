@@ -16,6 +16,7 @@ pub mod kinds;
 pub mod notices;
 pub mod observe;
 pub mod observed;
+pub mod own_migration;
 pub mod progress;
 pub mod prunable;
 mod ready;

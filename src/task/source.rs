@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_target_that_went_or_lost_its_label_is_chosen_again() {
         let chosen = Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(json!({"name": "web", "uid": "web"})).unwrap(),
             template: Default::default(),

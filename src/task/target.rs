@@ -8,7 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 
 use super::Task;
-use super::gate::migrates;
+use super::own_migration::migrates;
 use crate::api::{RunPolicy, Target, non_empty};
 use crate::core::{APPLY_PERIOD, Blocked, RELEASE_PERIOD, Reason, condition};
 use crate::names;
@@ -113,7 +113,7 @@ pub struct Candidate {
     pub metadata: ObjectMeta,
     pub template: TemplateSummary,
     /// Whether pods of it are not available.
-    pub lacks_pods: bool,
+    pub has_unavailable_replicas: bool,
 }
 
 impl Candidate {
@@ -287,7 +287,7 @@ mod tests {
 
     fn candidate(name: &str, labels: Value) -> Candidate {
         Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(json!({"name": name, "uid": name, "labels": {"tier": name}})).unwrap(),
             template: serde_json::from_value(

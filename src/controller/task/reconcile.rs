@@ -326,7 +326,7 @@ impl<'a, T: Task> Reconciliation<'a, T> {
             }
         }
         if !notices.is_empty() {
-            self.shared.event_publisher.publish(&self.task.object_ref(&()), job.as_ref(), notices);
+            self.shared.event_publisher.publish(&self.task.object_ref(&()), job.as_ref(), "RunTask", notices);
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ mod tests {
 
     fn candidate(kind: TargetKind, name: &str, image: &str, app: &str) -> (CacheKey, Candidate) {
         let candidate = Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind,
             metadata: serde_json::from_value(json!({"namespace": "shop", "name": name})).unwrap(),
             template: serde_json::from_value(json!({

@@ -8,13 +8,13 @@ use crate::helper;
 use crate::manifests::directory;
 use crate::names;
 use crate::task::gate::{
-    DEFAULT_TIMEOUT_SECONDS, LONGEST_LOOKED_AT, LOOKS, MIGRATES, MOST_LOOKED_AT, MOST_WORDS, STABLE_SECONDS,
-    TIMEOUT_PATTERN, UNCOMMON_BLANKS, WAIT_COMMAND,
+    DEFAULT_TIMEOUT_SECONDS, MOST_WORDS, STABLE_SECONDS, TIMEOUT_PATTERN, UNCOMMON_BLANKS, WAIT_COMMAND,
 };
 use crate::task::job::launcher::{
     MAX_WORDS_SEARCHED, OWN_COMMANDS, PYTHON_PROGRAMS, SETTINGS_PREFIX, SHELLS, USUAL_INTERPRETERS,
 };
 use crate::task::job::{HELPER_DIR, TERMINATION_LOG};
+use crate::task::own_migration::{CHECK_ONLY, MAX_COMMAND_CHARS, MAX_MATCHES, MIGRATES};
 
 const NAME: &str = "gate";
 /// Directory of its files.
@@ -109,7 +109,7 @@ fn of_the_pod() -> Vec<(&'static str, String)> {
         (
             "migratesItself",
             format!(
-                "(variables.initContainers + variables.containers).filter(c, c.?image.orValue('') == variables.image).map(c, {text}).map(text, text.size() > {LONGEST_LOOKED_AT} ? text.substring(0, {LONGEST_LOOKED_AT}) : text).exists(text, text.contains('migrate') && text.findAll(r'''{MIGRATES}''', {MOST_LOOKED_AT}).exists(command, !command.matches(r'{LOOKS}')))"
+                "(variables.initContainers + variables.containers).filter(c, c.?image.orValue('') == variables.image).map(c, {text}).map(text, text.size() > {MAX_COMMAND_CHARS} ? text.substring(0, {MAX_COMMAND_CHARS}) : text).exists(text, text.contains('migrate') && text.findAll(r'''{MIGRATES}''', {MAX_MATCHES}).exists(command, !command.matches(r'{CHECK_ONLY}')))"
             ),
         ),
         (

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::problem::{GateProblem, invalid_annotation, is_timeout, ungated};
-use super::{DEFAULT_TIMEOUT_SECONDS, classic_sidecars, django_container, has_native_sidecars};
+use super::{DEFAULT_TIMEOUT_SECONDS, classic_sidecars, databases_of, django_container, has_native_sidecars};
 use crate::core::Reason;
 use crate::core::json::{items, string_map};
 use crate::names;
@@ -94,8 +94,7 @@ fn wait_command<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Vec<String>
         format!("--timeout={}", seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS)),
         format!("--stable={STABLE_SECONDS}"),
     ];
-    let databases = annotation(names::WAIT_DATABASES_ANNOTATION).unwrap_or_default();
-    let databases = databases.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|name| !name.is_empty());
-    words.extend(databases.map(|name| format!("--database={name}")));
+    let databases = databases_of(annotation(names::WAIT_DATABASES_ANNOTATION));
+    words.extend(databases.iter().map(|name| format!("--database={name}")));
     words
 }

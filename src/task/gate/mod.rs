@@ -4,14 +4,15 @@
 //! container into its pods as they are created, or its owner pastes what `django-operator gate` prints: the same lines.
 
 mod init_container;
-mod own_migration;
 mod problem;
 
 use std::collections::BTreeMap;
 
 pub use init_container::{Gate, STABLE_SECONDS, WAIT_COMMAND, build};
-pub use own_migration::{LONGEST_LOOKED_AT, LOOKS, MIGRATES, MOST_LOOKED_AT, migrates};
-pub use problem::{GateProblem, MOST_WORDS, UNCOMMON_BLANKS, misread, problem_of, problem_of_database};
+pub use problem::{
+    GateProblem, MOST_WORDS, TEMPLATE_OF_A_DEPLOYMENT, UNCOMMON_BLANKS, ignored_annotations, problem_of,
+    problem_of_database, unanswered,
+};
 
 use super::target::{Candidate, TemplateSummary, choose_container};
 use crate::names;
@@ -38,6 +39,12 @@ fn django_container(template: &TemplateSummary) -> Option<String> {
     let annotations = template.metadata.annotations.as_ref();
     let default = annotations.and_then(|annotations| annotations.get(names::DEFAULT_CONTAINER_ANNOTATION));
     choose_container(&names, None, default.map(String::as_str), "").ok()
+}
+
+/// The databases that an annotation names; none: Django's default.
+fn databases_of(annotation: Option<&str>) -> Vec<&str> {
+    let words = annotation.unwrap_or_default().split(|c: char| c == ',' || c.is_ascii_whitespace());
+    words.filter(|name| !name.is_empty()).collect()
 }
 
 /// The other containers that start after the gate, by which a database may be reached.

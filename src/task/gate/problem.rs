@@ -8,9 +8,10 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{
-    DEFAULT_TIMEOUT_SECONDS, TIMEOUT_PATTERN, asks_for_gate, classic_sidecars, django_container, has_native_sidecars,
+    DEFAULT_TIMEOUT_SECONDS, TIMEOUT_PATTERN, asks_for_gate, classic_sidecars, databases_of, django_container,
+    has_native_sidecars,
 };
-use crate::api::Database;
+use crate::api::{DEFAULT_DATABASE, Database};
 use crate::core::Reason;
 use crate::names;
 use crate::task::job::keeps_entrypoint;
@@ -36,6 +37,8 @@ pub struct GateProblem {
 
 /// How its sentence begins where the pods are not held back.
 const UNGATED: &str = "its pods do not wait for migrations";
+/// Where a Deployment has its pod template, as messages name it.
+pub const TEMPLATE_OF_A_DEPLOYMENT: &str = "spec.template";
 /// Where annotations of pods stand.
 const POD_ANNOTATIONS: &str = "spec.template.metadata.annotations";
 
@@ -44,30 +47,35 @@ pub fn problem_of(candidate: &Candidate) -> Option<GateProblem> {
     if candidate.kind != TargetKind::Deployment {
         return None; // nothing makes pods of it
     }
-    let of_template = candidate.template.metadata.annotations.as_ref();
-    let value = |name: &str| of_template.and_then(|annotations| annotations.get(name)).map(String::as_str);
-    let on_object = |name: &str| candidate.metadata.annotations.as_ref().and_then(|annotations| annotations.get(name));
-    match value(names::WAIT_ANNOTATION) {
-        None if on_object(names::WAIT_ANNOTATION).is_some_and(|value| value == "true") => {
-            let problem = format!("stands on the Deployment alone, so that {UNGATED}; write it here");
-            return Some(invalid_annotation(names::WAIT_ANNOTATION, &problem));
-        }
-        None | Some("false") => return None,
-        Some("true") => {}
-        Some(other) => {
-            let problem = format!("is {other:?}, so that {UNGATED}; write \"true\", or leave it out");
-            return Some(invalid_annotation(names::WAIT_ANNOTATION, &problem));
-        }
-    }
-    if let Some(problem) = ungated(&candidate.template) {
+    let none = BTreeMap::new();
+    let of_object = candidate.metadata.annotations.as_ref().unwrap_or(&none);
+    let of_template = candidate.template.metadata.annotations.as_ref().unwrap_or(&none);
+    if let Some(problem) = unanswered(of_object, of_template) {
         return Some(problem);
     }
-    let none = BTreeMap::new();
-    misread(candidate.metadata.annotations.as_ref().unwrap_or(&none), of_template.unwrap_or(&none))
+    if !asks_for_gate(Some(of_template)) {
+        return None;
+    }
+    ungated(&candidate.template).or_else(|| ignored_annotations(of_object, of_template))
+}
+
+/// That something is asked for that nothing answers: an annotation in the wrong place, or with another value.
+pub fn unanswered(of_object: &BTreeMap<String, String>, of_template: &BTreeMap<String, String>) -> Option<GateProblem> {
+    let problem = match of_template.get(names::WAIT_ANNOTATION).map(String::as_str) {
+        None if of_object.get(names::WAIT_ANNOTATION).is_some_and(|value| value == "true") => {
+            format!("stands on the Deployment alone, so that {UNGATED}; write it here")
+        }
+        None | Some("true" | "false") => return None,
+        Some(other) => format!("is {other:?}, so that {UNGATED}; write \"true\", or leave it out"),
+    };
+    Some(invalid_annotation(names::WAIT_ANNOTATION, &problem))
 }
 
 /// What of the annotations is not done as it says: those of an object, and those of its pod template, which pods have.
-pub fn misread(of_object: &BTreeMap<String, String>, of_template: &BTreeMap<String, String>) -> Option<GateProblem> {
+pub fn ignored_annotations(
+    of_object: &BTreeMap<String, String>,
+    of_template: &BTreeMap<String, String>,
+) -> Option<GateProblem> {
     let own = [
         names::WAIT_TIMEOUT_ANNOTATION,
         names::WAIT_DATABASES_ANNOTATION,
@@ -168,7 +176,14 @@ pub fn problem_of_database(candidate: &Candidate, databases: &[Database]) -> Opt
         return None;
     }
     let sidecars = classic_sidecars(template, &django_container(template)?);
-    let local = databases.iter().find(|database| is_local(database)).filter(|_| !sidecars.is_empty())?;
+    let annotation = template.metadata.annotations.as_ref().and_then(|own| own.get(names::WAIT_DATABASES_ANNOTATION));
+    let waits_for = databases_of(annotation.map(String::as_str));
+    let is_waited_for = |database: &Database| match waits_for.as_slice() {
+        [] => database.alias == DEFAULT_DATABASE,
+        listed => listed.contains(&database.alias.as_str()),
+    };
+    let local = databases.iter().find(|database| is_waited_for(database) && is_local(database));
+    let local = local.filter(|_| !sidecars.is_empty())?;
     let message = format!(
         "{UNGATED}, as database {:?} is at {:?}, as its last migration told, which only a container serves that starts after \
          init containers ({}); make that one a native sidecar: an init container with restartPolicy Always",
@@ -182,7 +197,8 @@ pub fn problem_of_database(candidate: &Candidate, databases: &[Database]) -> Opt
 /// Whether a server is at the pod's own address, or a socket in its file system. One without a host may be named elsewhere.
 fn is_local(database: &Database) -> bool {
     let host = database.host.as_str();
-    host == "localhost" || host == "::1" || host.starts_with("127.") || host.starts_with('/')
+    let is_one = !host.contains(',');
+    is_one && (host == "localhost" || host == "::1" || host.starts_with("127.") || host.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -193,7 +209,7 @@ mod tests {
     /// What is told of a Deployment with these annotations, and this pod.
     fn told(kind: TargetKind, on_object: Value, on_template: Value, pod: Value) -> Option<(&'static str, String)> {
         let candidate = Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind,
             metadata: serde_json::from_value(json!({"name": "web", "annotations": on_object})).unwrap(),
             template: serde_json::from_value(json!({"metadata": {"annotations": on_template}, "spec": pod})).unwrap(),
@@ -295,7 +311,7 @@ mod tests {
         let native = json!([{"name": "mesh", "image": "m", "restartPolicy": "Always"}]);
         let annotations = json!({names::WAIT_ANNOTATION: "true", names::DEFAULT_CONTAINER_ANNOTATION: "web"});
         let candidate = |inits: Value| Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind: TargetKind::Deployment,
             metadata: serde_json::from_value(json!({"name": "web"})).unwrap(),
             template: serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": pod(inits)}))
@@ -308,14 +324,17 @@ mod tests {
             ("postgresql", "", json!([]), false),
             ("postgresql", "127.0.0.1", native, false),
             ("postgresql", "db.shop", json!([]), false),
+            ("postgresql", "127.0.0.1,db.shop", json!([]), false),
             ("sqlite3", "", json!([]), false),
             ("", "", json!([]), false),
         ] {
             let database =
                 Database { alias: "default".into(), engine: engine.into(), host: host.into(), ..Database::default() };
-            let found = problem_of_database(&candidate(inits), &[database]);
+            let found = problem_of_database(&candidate(inits), std::slice::from_ref(&database));
             assert_eq!(found.is_some(), expected, "{engine} at {host:?}: {found:?}");
             assert!(found.is_none_or(|problem| problem.message.contains("init containers (sql-proxy, celery); make")));
+            let other = Database { alias: "other".into(), ..database };
+            assert_eq!(problem_of_database(&candidate(json!([])), &[other]), None, "nothing waits for that one");
         }
     }
 }

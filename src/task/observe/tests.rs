@@ -48,7 +48,7 @@ impl NamespaceReader for Known {
     fn candidates(&self, kind: TargetKind, _: Option<&str>, _: &[(String, String)]) -> Vec<Arc<Candidate>> {
         let template = |image| json!({"metadata": {"labels": {"app": "django"}}, "spec": {"containers": [{"name": "c", "image": image}]}});
         let candidate = |image| Candidate {
-            lacks_pods: false,
+            has_unavailable_replicas: false,
             kind,
             metadata: serde_json::from_value(json!({"name": "web", "uid": "web"})).unwrap(),
             template: serde_json::from_value(template(image)).unwrap(),

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from support.fixtures import make_namespace, unique_name
 from support.gates import CASES, WAIT, assert_same, await_gate, created, pod_of
-from support.kube import becomes, condition, deployment, eventually, task
+from support.kube import becomes, condition, deployment, eventually, refuses, task
 from support.operator import binary, grant
+from support.policies import config_map
 
 MANAGE = "django.my.domain/manage"
 # How commands start, as the annotation may say it, and as it may not.
@@ -83,8 +84,17 @@ def helper(tmp_path_factory):
     return lines["spec"]["volumes"][0]["configMap"]["name"]
 
 
-def test_the_helper_is_wherever_pods_wait(kube, ns, audit, operators, helper):
-    other, plain = (make_namespace(kube, unique_name("the-helper-" + what)) for what in ("other", "plain"))
+@pytest.fixture
+def further(kube):
+    """Two more namespaces."""
+    made = [make_namespace(kube, unique_name("the-helper-" + what)) for what in ("other", "plain")]
+    yield made
+    for name in made:
+        kube.call("DELETE", "/api/v1/namespaces/" + name)
+
+
+def test_the_helper_is_wherever_pods_wait(kube, ns, audit, operators, helper, further):
+    other, plain = further
     user = grant(kube, ns, (other, plain))
     position = audit.position()
     kube.create(other, gated_deployment())
@@ -94,7 +104,7 @@ def test_the_helper_is_wherever_pods_wait(kube, ns, audit, operators, helper):
 
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"count/configmaps": "0"}}}
     kube.create(ns, quota)
-    eventually(lambda: "used" in kube.get("ResourceQuota", ns, "none").get("status", {}), "the quota holds")
+    refuses(kube, ns, config_map("another"))
     kube.patch("Deployment", ns, "web", {"spec": {"template": {"metadata": {"annotations": {WAIT: "true"}}}}})
     eventually(lambda: any(asked(e, ns) and e["responseStatus"]["code"] == 403 for e in audit.entries(user, position)), "it is refused")
     kube.delete("ResourceQuota", ns, "none")
@@ -105,8 +115,11 @@ def test_the_helper_is_wherever_pods_wait(kube, ns, audit, operators, helper):
     kube.patch("Deployment", other, "web", {"spec": {"replicas": 1}})
     eventually(lambda: kube.get("ConfigMap", other, helper), "a Deployment whose pods are not available has somebody look after it")
     assert not [e for e in audit.entries(user, position) if asked(e, plain)]
-    for name in (other, plain):
-        kube.call("DELETE", "/api/v1/namespaces/" + name)
+
+    metadata = {"labels": {"app.kubernetes.io/component": "django-server"}, "annotations": {WAIT: "true"}}
+    template = {"metadata": metadata, "spec": gated_deployment()["spec"]["template"]["spec"]}
+    kube.create(plain, {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "next"}, "template": template})
+    eventually(lambda: kube.get("ConfigMap", plain, helper), "of a Deployment that is to come")
 
 
 def asked(entry, ns):
@@ -139,9 +152,8 @@ def test_people_are_told_what_keeps_pods_from_waiting(kube, ns, operator, kubele
         assert found["status"] == "True" and found["message"].startswith("Deployment web: ") and words in found["message"], found
 
         def is_told(name, note):
-            # Of one that was told before, only the count changes.
-            events = [e for e in kube.list("Event", ns) if e["regarding"].get("name") == name and e["reason"] == reason]
-            return any(e["type"] == "Warning" and (e["note"] == note or "series" in e) for e in events)
+            events = [e for e in kube.list("Event", ns) if e["regarding"].get("name") == name and e["note"] == note]
+            return any((e["type"], e["reason"]) == ("Warning", reason) for e in events)
 
         eventually(lambda: is_told("m", found["message"]), "an event says so")
         if reason != "ClassicSidecar":  # of which the template alone does not tell

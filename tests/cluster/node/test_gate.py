@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.gates import await_gate
 from support.kube import ROOT, eventually, message, reason
 from support.operator import binary
 from support.policies import GATE
@@ -16,8 +17,9 @@ NEXT = "localhost/django-operator:next"
 
 
 @pytest.fixture(scope="module")
-def installed(kube):
+def installed(kube, tmp_path_factory):
     """An operator, and then at once everything that an application consists of."""
+    await_gate(kube, "default", tmp_path_factory.mktemp("gate"))
     kube.call("POST", "/api/v1/namespaces", {"metadata": {"name": NS, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     objects = list(yaml.safe_load_all(kube.kubectl("kustomize", str(ROOT / "config/default")).stdout))
     for each in objects:
@@ -28,7 +30,8 @@ def installed(kube):
     kube.apply(text.replace("localhost/django-operator:latest", "localhost/django-operator:test"), NS)
     services = (ROOT / "tests/project/deploy/services.yaml").read_text()
     kube.apply(services + "\n---\n" + kube.kubectl("kustomize", str(ROOT / "examples/gate")).stdout, NS)
-    return kube
+    yield kube
+    kube.call("DELETE", "/api/v1/namespaces/" + NS)
 
 
 def becomes(kube, wanted):
@@ -67,7 +70,7 @@ def last_words(kube):
             for state in (status["state"], status["lastState"]):
                 if state.get("terminated", {}).get("exitCode"):
                     return state["terminated"]["message"]
-    return None
+    return ""
 
 
 def helper_of(pod):
@@ -116,7 +119,8 @@ def test_a_slow_migration_a_failing_one_and_the_way_back(kube, installed):
         waits_for = "1 migration to come, the next is myapp.0004_failing"
         eventually(lambda: waits_for in log(), "it says what it waits for")
         wait_for(kube, "3")
-        assert "waited 3 s for database 'default': not migrated: " + waits_for in eventually(lambda: last_words(kube), "its time is up")
+        time_is_up = "waited 3 s for database 'default': not migrated: " + waits_for
+        eventually(lambda: time_is_up in last_words(kube), "its time is up")
         wait_for(kube, None)
         assert served.keys() <= pods(kube).keys(), "the old ones serve on"
         assert not main_starts(kube, NS, "shop", ":failing")

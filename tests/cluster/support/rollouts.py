@@ -58,16 +58,17 @@ class Requests:
             },
         }
 
-    def log(self):
-        return self.kube.kubectl("logs", "-n", self.ns, "asking", check=False).stdout.splitlines()
+    def log(self, check=True):
+        return self.kube.kubectl("logs", "-n", self.ns, "asking", check=check).stdout.splitlines()
 
     def __enter__(self):
         self.kube.create(self.ns, self.pod)
-        eventually(lambda: "200" in self.log(), "it is answered")
+        eventually(lambda: "200" in self.log(check=False), "it is answered")
         return self
 
     def __exit__(self, *_):
-        self.answers = self.log()
+        answers = self.log()
+        self.answers = answers[answers.index("200"):]  # before that, the network of its pod was not ready
         self.kube.kubectl("delete", "-n", self.ns, "pod/asking", "--wait")
 
     def assert_answered(self):

@@ -95,9 +95,9 @@ def is_transient(error: BaseException) -> bool:
     return not any(refused in words for refused in REFUSED_WORDS + tuple(map(str.lower, REFUSED_ORACLE_CODES)))
 
 
-def is_nobody_there(error: BaseException) -> bool:
+def is_connection_refused(error: BaseException) -> bool:
     """Whether no server took the connection, as far as the error tells."""
-    if not is_transient(error) or sqlstate_of(error) or "FATAL" in str(error):
+    if not is_transient(error) or sqlstate_of(error)[:2] not in ("", "08") or "FATAL" in str(error):
         return False
     return number_of(error) in {None, *NO_CONNECTION_MYSQL_CODES}
 

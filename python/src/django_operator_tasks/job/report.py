@@ -59,12 +59,14 @@ class Report:
 
     def add_database(self, connection: Any) -> None:
         """Says which database was used."""
+        from ..db.addresses import server_address
+
         settings = connection.settings_dict
         self.databases.append(
             {
                 "alias": connection.alias,
                 "engine": settings.get("ENGINE", "").rsplit(".", 1)[-1],
-                "host": str(settings.get("HOST") or ""),
+                "host": server_address(connection),
                 "name": str(settings.get("NAME") or ""),
             }
         )

@@ -8,7 +8,7 @@ RUN_CONTEXT_VARIABLE = "DJANGO_OPERATOR_RUN"
 
 
 def run_context() -> Dict[str, Any]:
-    """What the operator knows of this pod; empty outside of a Job."""
+    """What the operator knows of this pod; empty where it says nothing."""
     try:
         context = json.loads(os.environ.get(RUN_CONTEXT_VARIABLE) or "{}")
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
@@ -12,13 +13,15 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ...base_command import ReportingCommand, add_seconds_option, unique_values
+from ...conf import settings
 from ...db.addresses import server_address
-from ...db.failures import is_nobody_there, lacks_right
+from ...db.failures import is_connection_refused, lacks_right
 from ...db.pending import unapplied_migrations
 from ...errors import TaskError
 from ...job import report
 from ...job.run_context import run_context
 from ...job.scrub import scrubbed
+from ...locks import lock_holder
 from ...probes import select_one
 
 # One attempt may not take all of the time, as it does where packets are dropped.
@@ -116,7 +119,7 @@ class DatabaseMonitor(Thread):
             connection.settings_dict["OPTIONS"] = {"connect_timeout": CONNECT_SECONDS, **self.options}
         self.ended = Event()
         self.migrated = ready_only
-        self.answered = False
+        self.answered = self.lacked_some = False
         self.alive_since: float | None = None
         self.asked_at: float | None = None
         self.state = UNKNOWN
@@ -166,13 +169,12 @@ class DatabaseMonitor(Thread):
             if self.alive_since is None or now - asked > SILENT_SECONDS:
                 self.alive_since = now
             alive = now - self.alive_since
-            missing = [] if self.migrated else unapplied_migrations(connection)
-            self.migrated = not missing
+            missing, migrator = self.migrations_to_come(connection)
         except Error as error:
             connection.close()
             self.alive_since = None
             said = scrubbed(error).strip() or type(error).__name__
-            later = reached_through(connection) if not self.answered and is_nobody_there(error) else ""
+            later = sidecar_advice(connection) if not self.answered and is_connection_refused(error) else ""
             if later and not run_context().get("nativeSidecars"):
                 return State(True, "", f"not waited for: {said}; {later}")
             if later:  # unless one of those that are there already is what it is reached by
@@ -183,7 +185,26 @@ class DatabaseMonitor(Thread):
         if missing:
             to_come = "1 migration" if len(missing) == 1 else f"{len(missing)} migrations"
             return State(False, "NotMigrated", f"not migrated: {to_come} to come, the next is {missing[0]}")
+        if migrator:
+            return State(False, "NotMigrated", f"all migrations are applied, by one that has not ended: {migrator}")
         return State(alive >= self.stable, "", f"ready, without interruption for {alive:.0f} s")
+
+    def migrations_to_come(self, connection: Any) -> tuple[list[str], str | None]:
+        """The migrations that the database lacks, or who applied the last of them and is still at what comes after it.
+
+        Where it lacks none from the start, whoever migrates it does so by other code."""
+        if self.migrated:
+            return [], None
+        missing = unapplied_migrations(connection)
+        if missing:
+            self.lacked_some = True
+            return missing, None
+        migrator = None
+        if self.lacked_some:
+            with suppress(Error):  # who may not ask, waits for the migrations alone
+                migrator = lock_holder(connection, settings.DJK8S_MIGRATE_LOCK_ID)
+        self.migrated = migrator is None
+        return [], migrator
 
     def seconds_without_answer(self) -> float:
         """Seconds since it was asked, while it does not answer."""
@@ -197,12 +218,13 @@ class DatabaseMonitor(Thread):
         return self.state
 
 
-def reached_through(connection: Any) -> str:
+def sidecar_advice(connection: Any) -> str:
     """What to do where a database is at the pod's own address, and may be reached by a container that cannot be up
     before this one has ended. Else empty."""
     sidecars = run_context().get("classicSidecars")
     address = server_address(connection)
-    if not sidecars or not (address in ("localhost", "::1") or address.startswith(("127.", "/"))):
+    local = address in ("localhost", "::1") or address.startswith(("127.", "/"))
+    if not sidecars or not local or "," in address:
         return ""
     listed = ", ".join(map(str, sidecars))
     return (

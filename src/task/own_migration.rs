@@ -8,14 +8,14 @@ use regex::Regex;
 /// command as well.
 pub const MIGRATES: &str = r#"(?:^|[\t\n\v\f\r ;&|()'"`<>{}])(?:migrate|lockedmigrate|migrate_schemas)(?:$|[;&|\n]|[\t\v\f\r ()'"`<>{}][^;&|\n]*)"#;
 /// How many of them are looked at.
-pub const MOST_LOOKED_AT: usize = 16;
+pub const MAX_MATCHES: usize = 16;
 /// How much of a command is looked at, in characters: an API server limits what a policy may cost.
-pub const LONGEST_LOOKED_AT: usize = 10_000;
+pub const MAX_COMMAND_CHARS: usize = 10_000;
 /// Options with which it only looks.
-pub const LOOKS: &str = r"[\t\v\f\r ]--(?:check|plan)(?:$|[^0-9A-Za-z_-])";
+pub const CHECK_ONLY: &str = r"[\t\v\f\r ]--(?:check|plan)(?:$|[^0-9A-Za-z_-])";
 
 static PATTERNS: LazyLock<Option<(Regex, Regex)>> =
-    LazyLock::new(|| Some((Regex::new(MIGRATES).ok()?, Regex::new(LOOKS).ok()?)));
+    LazyLock::new(|| Some((Regex::new(MIGRATES).ok()?, Regex::new(CHECK_ONLY).ok()?)));
 
 /// Whether a command of these words migrates.
 pub fn migrates(words: &[String]) -> bool {
@@ -23,9 +23,9 @@ pub fn migrates(words: &[String]) -> bool {
     if !words.iter().any(|word| word.contains("migrate")) {
         return false;
     }
-    let text: String = words.join(" ").chars().take(LONGEST_LOOKED_AT).collect();
+    let text: String = words.join(" ").chars().take(MAX_COMMAND_CHARS).collect();
     PATTERNS.as_ref().is_some_and(|(migrates, looks)| {
-        migrates.find_iter(&text).take(MOST_LOOKED_AT).any(|found| !looks.is_match(found.as_str()))
+        migrates.find_iter(&text).take(MAX_MATCHES).any(|found| !looks.is_match(found.as_str()))
     })
 }
 
