@@ -8,11 +8,12 @@ use django_operator::api::{DjangoCelery, DjangoCommand, DjangoMigrate, DjangoSta
 use django_operator::cli::render::render;
 use django_operator::core::Reason;
 use django_operator::core::views::{JobView, PodView};
-use django_operator::names;
 use django_operator::task::Task;
+use django_operator::task::gate;
 use django_operator::task::helper_reason::HELPER_REASONS;
 use django_operator::task::run_key;
 use django_operator::task::run_result;
+use django_operator::{helper, names};
 use serde_json::{Value, json};
 
 fn contract() -> Value {
@@ -116,6 +117,18 @@ fn jobs_use_the_arguments_and_variables_of_the_contract() {
     assert_eq!(arguments, keys(&contract["arguments"]));
     assert_eq!(commands, words(&contract["commands"]));
     assert_eq!(environment, keys(&contract["environment"]));
+}
+
+#[test]
+fn a_pod_that_waits_is_told_the_facts_of_the_contract() {
+    let contract = contract();
+    let template = json!({"spec": {"containers": [{"name": "web", "image": "i"}]}});
+    let container = gate::build(&template, helper::source()).unwrap().container;
+    let facts: Value = serde_json::from_str(container["env"][0]["value"].as_str().unwrap()).unwrap();
+    let mut expected = keys(&contract["facts"]);
+    assert!(expected.remove("mounts"), "it changes nothing that would have to last");
+    expected.extend(keys(&contract["gateFacts"]));
+    assert_eq!(keys(&facts), expected);
 }
 
 /// Reason of the event about a run of this task that reported this action.

@@ -15,7 +15,7 @@ from django_operator_tasks.job.run_context import RUN_CONTEXT_VARIABLE
 
 PACKAGE = SOURCE / "django_operator_tasks"
 CONTRACT = json.loads((ROOT / "tests/contract/helper.json").read_text())
-FACTS = set(CONTRACT["facts"])
+FACTS = {*CONTRACT["facts"], *CONTRACT["gateFacts"]}
 
 
 def trees():
@@ -57,7 +57,8 @@ def test_every_action_is_of_the_contract_and_each_of_it_is_given():
 
 def test_the_line_has_the_fields_of_the_contract():
     class Connection:
-        alias, settings_dict = "default", {"ENGINE": "django.db.backends.postgresql", "HOST": "db", "NAME": "shop"}
+        vendor, alias = "postgresql", "default"
+        settings_dict = {"ENGINE": "django.db.backends.postgresql", "HOST": "db", "NAME": "shop"}
 
     made = report.Report()
     made.add_database(Connection)

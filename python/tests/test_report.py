@@ -150,7 +150,9 @@ def test_a_database_whose_host_is_a_url():
     made = report.Report()
     url = "mongodb+srv://app:s3cret@cluster0.example.net/shop?authSource=admin&password=hunter2"
     made.add_database(
-        type("C", (), {"alias": "default", "settings_dict": {"ENGINE": "x.y", "HOST": url, "NAME": "a@b"}})
+        type(
+            "C", (), {"vendor": "y", "alias": "default", "settings_dict": {"ENGINE": "x.y", "HOST": url, "NAME": "a@b"}}
+        )
     )
     assert json.loads(made.line())["databases"] == [
         {"alias": "default", "engine": "y", "host": "mongodb+srv://***@cluster0.example.net/shop", "name": "a@b"}
