@@ -323,7 +323,11 @@ def test_the_settings_that_djangos_reporter_hides(monkeypatch):
 def test_a_database_whose_host_is_a_connection_string():
     made = report.Report()
     made.add_database(
-        type("C", (), {"alias": "a", "settings_dict": {"ENGINE": "x.y", "HOST": "host=x password=y", "NAME": "n"}})
+        type(
+            "C",
+            (),
+            {"vendor": "y", "alias": "a", "settings_dict": {"ENGINE": "x.y", "HOST": "host=x password=y", "NAME": "n"}},
+        )
     )
     assert json.loads(made.line())["databases"][0]["host"] == "host=x password=***"
 

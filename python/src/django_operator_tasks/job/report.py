@@ -59,7 +59,7 @@ class Report:
 
     def add_database(self, connection: Any) -> None:
         """Says which database was used."""
-        from ..db.addresses import server_address
+        from .server_address import server_address
 
         settings = connection.settings_dict
         self.databases.append(

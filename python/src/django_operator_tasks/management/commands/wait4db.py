@@ -14,13 +14,13 @@ from django.db.migrations.loader import MigrationLoader
 
 from ...base_command import ReportingCommand, add_seconds_option, unique_values
 from ...conf import settings
-from ...db.addresses import server_address
 from ...db.failures import is_connection_refused, lacks_right
 from ...db.pending import unapplied_migrations
 from ...errors import TaskError
 from ...job import report
 from ...job.run_context import run_context
 from ...job.scrub import scrubbed
+from ...job.server_address import server_address
 from ...locks import lock_holder
 from ...probes import select_one
 

@@ -1,6 +1,4 @@
-"""Where a database's server is looked for."""
-
-from __future__ import annotations
+"""Where a database's server is looked for. Parses on Python 3.6."""
 
 from typing import Any
 
