@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch::{Receiver, channel};
 
 use super::cache::{Cache, CacheKey, Change};
+use super::gated::GatedTemplates;
 use super::job_keys::{job_key, pod_key};
 use super::open_jobs::OpenJobs;
 use super::open_migrations::OpenMigrations;
@@ -46,6 +47,8 @@ pub struct Caches {
     pub deployments: Cache<Candidate>,
     /// PodTemplates by namespace and name.
     pub pod_templates: Cache<Candidate>,
+    /// Those of both that say something of the gate.
+    pub gated: GatedTemplates,
 }
 
 /// The watches of one namespace, or of all, that fill its caches: to be polled.
@@ -115,7 +118,9 @@ impl Watches {
                         has_unavailable_replicas,
                     )
                 });
-                triggers.trigger_targets(&caches.deployments.apply_event(keyed));
+                let changes = caches.deployments.apply_event(keyed);
+                changes.iter().for_each(|change| caches.gated.apply_change(change));
+                triggers.trigger_targets(&changes);
             }
         });
         let api = watch_namespace.api::<PodTemplateView>(client);
@@ -125,7 +130,9 @@ impl Watches {
                 let keyed = map_event(event, |pod_template: PodTemplateView| {
                     candidate(TargetKind::PodTemplate, pod_template.metadata, pod_template.template, false)
                 });
-                triggers.trigger_targets(&caches.pod_templates.apply_event(keyed));
+                let changes = caches.pod_templates.apply_event(keyed);
+                changes.iter().for_each(|change| caches.gated.apply_change(change));
+                triggers.trigger_targets(&changes);
             }
         });
         watches

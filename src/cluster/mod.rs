@@ -6,6 +6,7 @@ pub mod client;
 mod compressed_text;
 pub mod connection;
 pub mod events;
+pub mod gated;
 pub mod health;
 pub mod job_keys;
 pub mod lean_object;

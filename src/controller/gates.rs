@@ -16,7 +16,7 @@ use super::object_key::ObjectKey;
 use super::work_queue::Urgency;
 use crate::cluster::client;
 use crate::cluster::recent::Recent;
-use crate::task::gate::{GateProblem, asks_for_gate, mentions_gate, problem_of};
+use crate::task::gate::{GateProblem, asks_for_gate, problem_of};
 use crate::task::notices::Notice;
 use crate::task::target::Candidate;
 
@@ -47,10 +47,9 @@ impl Gates {
 
     /// Sees to one namespace, and says when to look again, if need be.
     pub async fn reconcile(&self, key: ObjectKey) -> Option<(Duration, Urgency)> {
-        self.report_problems(&key);
-        let caches = &self.context.caches;
-        let asks = |candidate: &Candidate| asks_for_gate(candidate.template.metadata.annotations.as_ref());
-        if [&caches.deployments, &caches.pod_templates].iter().all(|c| c.filter(&key.namespace, asks).is_empty()) {
+        let gated = self.context.caches.gated.of(&key.namespace);
+        self.report_problems(&key, &gated);
+        if !gated.iter().any(|candidate| asks_for_gate(candidate.template.metadata.annotations.as_ref())) {
             self.backoff.succeeded(&key);
             return None;
         }
@@ -59,9 +58,8 @@ impl Gates {
         if let Some(rest) = age.and_then(|age| TRUSTED.checked_sub(age)).filter(|rest| !rest.is_zero()) {
             return Some((rest, Urgency::New));
         }
-        let wait = self.backoff.rest(&key, || 0);
-        if wait.is_some() {
-            return wait.map(|wait| (wait, Urgency::New));
+        if let Some(wait) = self.backoff.rest(&key, || 0) {
+            return Some((wait, Urgency::New));
         }
         match self.ensure_helper(&key.namespace).await {
             Ok(()) => {
@@ -100,16 +98,16 @@ impl Gates {
     }
 
     /// Tells owners of Deployments what keeps their pods from waiting, once.
-    fn report_problems(&self, key: &ObjectKey) {
+    fn report_problems(&self, key: &ObjectKey, gated: &[Arc<Candidate>]) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let before = reported.remove(key).unwrap_or_default();
         let mut now = HashMap::new();
-        for deployment in self.context.caches.deployments.filter(&key.namespace, mentions_gate) {
-            let Some(problem) = problem_of(&deployment) else { continue };
+        for deployment in gated {
+            let Some(problem) = problem_of(deployment) else { continue };
             if before.get(deployment.name()) != Some(&problem) {
                 let (reason, note) = (problem.reason.as_str().to_owned(), problem.message.clone());
                 let notice = Notice { warning: true, reason, note };
-                self.context.event_publisher.publish(&reference(&deployment), None, "HoldPods", vec![notice]);
+                self.context.event_publisher.publish(&reference(deployment), None, "HoldPods", vec![notice]);
             }
             now.insert(deployment.name().to_owned(), problem);
         }

@@ -37,17 +37,12 @@ pub fn page(crds: &[&Value], settings: &[Setting]) -> String {
         }
     }
     page.push_str("\n## Annotations of a target\n\nOn the Deployment or PodTemplate, or on its pod template.\n\n");
-    page.push_str("| annotation | example | meaning |\n| --- | --- | --- |\n");
-    let annotation = |page: &mut String, (name, example, meaning): &(&str, &str, &str)| {
-        let _ = writeln!(page, "| `{name}` | `{example}` | {meaning} |");
-    };
-    names::TARGET_ANNOTATIONS.iter().for_each(|row| annotation(&mut page, row));
+    annotations(&mut page, names::TARGET_ANNOTATIONS);
     page.push_str(
         "\n## Annotations of a pod template\n\nFor pods that wait for migrations: [the gate](gate.md). They, and those above that \
          say how commands start, are read from the pods, and so stand on the pod template.\n\n",
     );
-    page.push_str("| annotation | example | meaning |\n| --- | --- | --- |\n");
-    names::POD_ANNOTATIONS.iter().for_each(|row| annotation(&mut page, row));
+    annotations(&mut page, names::POD_ANNOTATIONS);
     page.push_str(
         "\nReasons of conditions and of failed runs, and what to do: [troubleshooting](troubleshooting.md).\n\n\
          ## Settings of the operator\n\nEach is an environment variable and a flag of `django-operator run`. The manifests and \
@@ -58,6 +53,13 @@ pub fn page(crds: &[&Value], settings: &[Setting]) -> String {
         let _ = writeln!(page, "| `{variable}` | `{default}` | {} |", table_cell(meaning));
     }
     page
+}
+
+fn annotations(page: &mut String, rows: &[(&str, &str, &str)]) {
+    page.push_str("| annotation | example | meaning |\n| --- | --- | --- |\n");
+    for (name, example, meaning) in rows {
+        let _ = writeln!(page, "| `{name}` | `{example}` | {meaning} |");
+    }
 }
 
 fn schema(crd: &Value) -> &Value {

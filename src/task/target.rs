@@ -67,7 +67,8 @@ struct ContainerFields {
 
 impl From<ContainerFields> for ContainerSummary {
     fn from(fields: ContainerFields) -> Self {
-        let words = [fields.command, fields.args].map(Option::unwrap_or_default).concat();
+        let mut words = fields.command.unwrap_or_default();
+        words.extend(fields.args.unwrap_or_default());
         Self {
             migrates: migrates(&words),
             is_native_sidecar: fields.restart_policy.as_deref() == Some("Always"),

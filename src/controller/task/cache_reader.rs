@@ -9,10 +9,10 @@ use crate::cluster::cache::{CacheKey, Cached};
 use crate::cluster::caches::Caches;
 use crate::cluster::job_keys::{job_key, job_pods_partition};
 use crate::core::views::{JobView, PodView};
+use crate::task::Task;
 use crate::task::dependency::ObservedDependency;
 use crate::task::observe::{CacheReader, KnownJob, NamespaceReader};
 use crate::task::target::{Candidate, TargetKind};
-use crate::task::{Task, gate};
 
 impl<T: Task> CacheReader for Reconciliation<'_, T> {
     fn job(&self, name: &str) -> Option<KnownJob> {
@@ -42,8 +42,8 @@ impl<T: Task> CacheReader for Reconciliation<'_, T> {
         self.shared.caches.pods.partition(&job_pods_partition(&self.namespace, job))
     }
 
-    fn gated_deployments(&self) -> Vec<Arc<Candidate>> {
-        self.shared.caches.deployments.filter(&self.namespace, gate::mentions_gate)
+    fn gated_candidates(&self) -> Vec<Arc<Candidate>> {
+        self.shared.caches.gated.of(&self.namespace)
     }
 
     fn open_migrations(&self, target: &str) -> Vec<String> {

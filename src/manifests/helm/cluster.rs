@@ -123,23 +123,13 @@ pub fn chart(
     ];
     let of_version = [("admissionregistration.k8s.io/v1", "{{ include \"django-operator-cluster.gateVersion\" . }}")];
     for (path, documents) in manifests(policies) {
-        if path.starts_with(GATE_OF_OLDER_CLUSTERS) {
-            continue; // the other file is of the cluster's version
-        }
-        if path.starts_with(GATE) {
-            let template = Template {
-                condition: ".Values.gate.enabled",
-                labels: LABELS,
-                replaced: &of_version,
-                ..Template::default()
-            };
-            templates.push((template_path(path, ""), template.of(documents)?));
-            continue;
-        }
-        let condition = if path.starts_with("policies/limits/") {
-            "and .Values.policies.enabled .Values.policies.limits.enabled"
-        } else {
-            ".Values.policies.enabled"
+        let (condition, replaced) = match path {
+            path if path.starts_with(GATE_OF_OLDER_CLUSTERS) => continue, // the other file is of the cluster's version
+            path if path.starts_with(GATE) => (".Values.gate.enabled", &of_version[..]),
+            path if path.starts_with("policies/limits/") => {
+                ("and .Values.policies.enabled .Values.policies.limits.enabled", &replaced[..])
+            }
+            _ => (".Values.policies.enabled", &replaced[..]),
         };
         let end = match documents.first() {
             Some(document) if document["kind"] == "ConfigMap" && document["metadata"]["name"] == LIMITS_CONFIG_MAP => {
@@ -147,7 +137,7 @@ pub fn chart(
             }
             _ => "",
         };
-        let template = Template { condition, labels: LABELS, replaced: &replaced, end, ..Template::default() };
+        let template = Template { condition, labels: LABELS, replaced, end, ..Template::default() };
         templates.push((template_path(path, ""), template.of(documents)?));
     }
     Ok(Chart {

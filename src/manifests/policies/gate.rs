@@ -8,7 +8,7 @@ use crate::helper;
 use crate::manifests::directory;
 use crate::names;
 use crate::task::gate::{
-    DEFAULT_TIMEOUT_SECONDS, MOST_WORDS, STABLE_SECONDS, TIMEOUT_PATTERN, UNCOMMON_BLANKS, WAIT_COMMAND,
+    COPIED_FIELDS, DEFAULT_TIMEOUT_SECONDS, MOST_WORDS, STABLE_SECONDS, TIMEOUT_PATTERN, UNCOMMON_BLANKS, WAIT_COMMAND,
 };
 use crate::task::job::launcher::{
     MAX_WORDS_SEARCHED, OWN_COMMANDS, PYTHON_PROGRAMS, SETTINGS_PREFIX, SHELLS, USUAL_INTERPRETERS,
@@ -205,15 +205,8 @@ fn of_the_start() -> Vec<(&'static str, String)> {
 
 /// What the init container runs.
 fn of_the_command() -> Vec<(&'static str, String)> {
-    let source = helper::source();
-    let start = [
-        "-c".to_owned(),
-        source.bootstrap.to_owned(),
-        format!("{HELPER_DIR}/{}", names::HELPER_FILE),
-        source.digest.to_owned(),
-    ];
     // Texts of JSON are texts of CEL as well.
-    let start = json!(start);
+    let start = json!(helper::source().start(&[]));
     let escaped = ".map(word, word.replace('$', '$$'))";
     let names_of = |test: &str| format!("variables.django.?env.orValue([]).filter(e, {test}).map(e, e.name)");
     let texts = |names: &str| {
@@ -249,15 +242,8 @@ fn of_the_command() -> Vec<(&'static str, String)> {
 
 fn container() -> String {
     let copied = |field: &str| format!("?'{field}': variables.django.?{field}");
-    let fields = [
-        format!("'name': dyn('{}')", names::WAIT_CONTAINER),
-        copied("image"),
-        copied("imagePullPolicy"),
-        copied("workingDir"),
-        copied("envFrom"),
-        copied("volumeDevices"),
-        copied("securityContext"),
-        copied("resources"),
+    let name = format!("'name': dyn('{}')", names::WAIT_CONTAINER);
+    let made = [
         "?'command': variables.keepsEntrypoint ? variables.django.?command : optional.of(dyn(variables.call))".into(),
         "'args': dyn(variables.keepsEntrypoint ? variables.call + variables.options : variables.options)".into(),
         format!(
@@ -271,7 +257,8 @@ fn container() -> String {
         format!("'terminationMessagePath': dyn('{TERMINATION_LOG}')"),
         "'terminationMessagePolicy': dyn('FallbackToLogsOnError')".into(),
     ];
-    format!("{{{}}}", fields.join(", "))
+    let fields = [name].into_iter().chain(COPIED_FIELDS.iter().map(|field| copied(field))).chain(made);
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
 }
 
 /// Whether the pod can wait, which the operator tells its owner otherwise.

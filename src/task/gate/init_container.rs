@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::{GateProblem, invalid_annotation, is_timeout, ungated};
-use super::{DEFAULT_TIMEOUT_SECONDS, classic_sidecars, databases_of, django_container, has_native_sidecars};
+use super::problem::{GateProblem, invalid_annotation, is_timeout, require_readable};
+use super::{DEFAULT_TIMEOUT_SECONDS, classic_sidecars, databases_of, has_native_sidecars};
 use crate::core::Reason;
 use crate::core::json::{items, string_map};
 use crate::names;
@@ -18,7 +18,7 @@ pub const WAIT_COMMAND: &str = "wait4db";
 /// For how many seconds a database has to answer without interruption.
 pub const STABLE_SECONDS: u32 = 1;
 /// Fields of the Django container that it has as well.
-const COPIED_FIELDS: &[&str] =
+pub const COPIED_FIELDS: &[&str] =
     &["image", "imagePullPolicy", "workingDir", "envFrom", "volumeDevices", "securityContext", "resources"];
 
 /// What a pod template needs for its pods to wait.
@@ -33,10 +33,7 @@ pub struct Gate {
 pub fn build(template: &Value, helper: HelperSource) -> Result<Gate, GateProblem> {
     let summary: TemplateSummary = serde_json::from_value(template.clone())
         .map_err(|error| GateProblem { reason: Reason::Undecodable, message: format!("its pod template: {error}") })?;
-    if let Some(problem) = ungated(&summary) {
-        return Err(problem);
-    }
-    let name = django_container(&summary).unwrap_or_default();
+    let name = require_readable(&summary)?;
     let django =
         items(&template["spec"]["containers"]).into_iter().find(|c| c["name"] == name.as_str()).unwrap_or_default();
     let annotations = string_map(&template["metadata"]["annotations"]);

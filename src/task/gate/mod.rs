@@ -8,7 +8,7 @@ mod problem;
 
 use std::collections::BTreeMap;
 
-pub use init_container::{Gate, STABLE_SECONDS, WAIT_COMMAND, build};
+pub use init_container::{COPIED_FIELDS, Gate, STABLE_SECONDS, WAIT_COMMAND, build};
 pub use problem::{
     GateProblem, MOST_WORDS, TEMPLATE_OF_A_DEPLOYMENT, UNCOMMON_BLANKS, ignored_annotations, problem_of,
     problem_of_database, unanswered,

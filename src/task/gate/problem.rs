@@ -56,7 +56,7 @@ pub fn problem_of(candidate: &Candidate) -> Option<GateProblem> {
     if !asks_for_gate(Some(of_template)) {
         return None;
     }
-    ungated(&candidate.template).or_else(|| ignored_annotations(of_object, of_template))
+    require_readable(&candidate.template).err().or_else(|| ignored_annotations(of_object, of_template))
 }
 
 /// That something is asked for that nothing answers: an annotation in the wrong place, or with another value.
@@ -100,11 +100,11 @@ pub(super) fn is_timeout(text: &str) -> bool {
     TIMEOUT.as_ref().is_some_and(|pattern| pattern.is_match(text))
 }
 
-/// Why the pods of a template start without the gate that it asks for.
-pub(super) fn ungated(template: &TemplateSummary) -> Option<GateProblem> {
+/// The name of the Django container, or why the pods of a template start without the gate that it asks for.
+pub(super) fn require_readable(template: &TemplateSummary) -> Result<String, GateProblem> {
     let annotations = template.metadata.annotations.as_ref();
     let value = |name: &str| annotations.and_then(|annotations| annotations.get(name)).map(String::as_str);
-    let problem = |reason, message: String| Some(GateProblem { reason, message });
+    let problem = |reason, message: String| Err(GateProblem { reason, message });
     let Some(django) = django_container(template) else {
         let names: Vec<&str> = template.spec.containers.iter().map(|c| c.name.as_str()).collect();
         return problem(
@@ -129,7 +129,7 @@ pub(super) fn ungated(template: &TemplateSummary) -> Option<GateProblem> {
         );
     }
     let invalid =
-        |name: &str, what: &dyn Display| Some(invalid_annotation(name, &format!("{what}; until then {UNGATED}")));
+        |name: &str, what: &dyn Display| Err(invalid_annotation(name, &format!("{what}; until then {UNGATED}")));
     let manage = value(names::MANAGE_ANNOTATION).unwrap_or_default().trim();
     if let Some(problem) = unreadable(manage) {
         return invalid(names::MANAGE_ANNOTATION, &problem);
@@ -137,8 +137,10 @@ pub(super) fn ungated(template: &TemplateSummary) -> Option<GateProblem> {
     if let Err(error) = Launcher::of(Some(manage), &Value::Null) {
         return invalid(names::MANAGE_ANNOTATION, &error);
     }
-    let entrypoint = keeps_entrypoint(value(names::ENTRYPOINT_ANNOTATION));
-    entrypoint.err().and_then(|error| invalid(names::ENTRYPOINT_ANNOTATION, &error))
+    match keeps_entrypoint(value(names::ENTRYPOINT_ANNOTATION)) {
+        Ok(_) => Ok(django),
+        Err(error) => invalid(names::ENTRYPOINT_ANNOTATION, &error),
+    }
 }
 
 /// What of the annotation that says how commands start an admission policy would read otherwise than this program.

@@ -60,8 +60,8 @@ pub trait CacheReader: NamespaceReader {
     fn jobs(&self) -> Vec<Arc<JobView>>;
     /// Pods of a Job of that name.
     fn pods(&self, job: &str) -> Vec<Arc<PodView>>;
-    /// The Deployments of the namespace that say something of the gate, by name.
-    fn gated_deployments(&self) -> Vec<Arc<Candidate>>;
+    /// What can be a target in the namespace and says something of the gate, in order.
+    fn gated_candidates(&self) -> Vec<Arc<Candidate>>;
     /// The names of the DjangoMigrate resources that are under way on a target, given as kind and name.
     fn open_migrations(&self, target: &str) -> Vec<String>;
 }
@@ -222,7 +222,7 @@ fn gate_problem<T: Task>(task: &T, observed: &Observed, cache: &impl CacheReader
     let run = observed.status.last_run.as_ref();
     let own = run.map(|run| &run.image).filter(|image| !image.is_empty()).or(observed.target_image.as_ref())?;
     let databases = observed.status.report.as_ref().map(|report| report.databases.as_slice()).unwrap_or_default();
-    cache.gated_deployments().iter().find_map(|candidate| {
+    cache.gated_candidates().iter().find_map(|candidate| {
         let problem = gate::problem_of(candidate).or_else(|| gate::problem_of_database(candidate, databases))?;
         let mut images = candidate.template.spec.containers.iter().map(|container| &container.image);
         images.any(|image| image::repository(image) == image::repository(own)).then_some(())?;

@@ -35,7 +35,7 @@ impl CacheReader for Known {
         self.pods.iter().map(|pod| Arc::new(serde_json::from_value(pod.clone()).unwrap())).collect()
     }
 
-    fn gated_deployments(&self) -> Vec<Arc<Candidate>> {
+    fn gated_candidates(&self) -> Vec<Arc<Candidate>> {
         Vec::new()
     }
 
